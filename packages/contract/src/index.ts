@@ -1,0 +1,4 @@
+/** Names on the wire, shared by the server, the SDK, the command line and the console. */
+export * from "./errors.ts";
+export * from "./limits.ts";
+export * from "./rest.ts";

@@ -1,0 +1,182 @@
+/** Shapes of the REST protocol under `/v1`. Instants are RFC 3339 in UTC; sizes are bytes. */
+
+/** Digests in answers: lower-case hex. `crc64nvme` is always there. */
+export interface ChecksumsJson {
+  readonly crc64nvme: string;
+  readonly md5?: string;
+  readonly sha256?: string;
+  readonly sha1?: string;
+  readonly crc32?: string;
+  readonly crc32c?: string;
+}
+
+export interface ObjectJson {
+  readonly bucket: string;
+  readonly key: string;
+  /** Names one state of the object; a replaced object has another. */
+  readonly version: string;
+  readonly size: number;
+  /** A strong entity tag, with its quotes, as in the `ETag` header. */
+  readonly etag: string;
+  readonly contentType: string;
+  readonly createdAt: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly checksums: ChecksumsJson;
+  /** The id of the storage that holds the bytes. */
+  readonly storage: string;
+  /** Where to read it, relative to the server. */
+  readonly url: string;
+}
+
+export interface ObjectListJson {
+  readonly objects: readonly ObjectJson[];
+  /** Keys up to and with the delimiter, when one was given. */
+  readonly prefixes: readonly string[];
+  /** Ask again with it for the next page; `null` on the last. */
+  readonly cursor: string | null;
+}
+
+export type BucketVisibility = "private" | "public-read";
+
+/** Where new bytes of a bucket go: a storage id, or rules of which the first that fits decides. */
+export type PlacementJson = string | readonly PlacementRuleJson[];
+
+export interface PlacementRuleJson {
+  readonly prefix?: string;
+  /** A type, or a range like `image/*`. */
+  readonly contentType?: string;
+  readonly minBytes?: number;
+  readonly maxBytes?: number;
+  readonly storage: string;
+  readonly fallback?: string;
+  readonly mirrors?: readonly string[];
+}
+
+export interface BucketJson {
+  readonly name: string;
+  readonly visibility: BucketVisibility;
+  /** `null` means the server's own limit. */
+  readonly maxObjectBytes: number | null;
+  /** Types and ranges (`image/*`) that may be stored; `null` means any. */
+  readonly contentTypes: readonly string[] | null;
+  /** How long an upload may stay incomplete: `"24 h"`. */
+  readonly uploadExpiry: string;
+  readonly quotaBytes: number | null;
+  readonly placement: PlacementJson;
+  readonly createdAt: string;
+}
+
+/** `PUT /v1/buckets/{bucket}` and `PATCH`: what is left out keeps its default or its value. */
+export interface BucketSettingsJson {
+  readonly visibility?: BucketVisibility;
+  /** Bytes, or with a unit: `"20 MiB"`. */
+  readonly maxObjectBytes?: number | string | null;
+  readonly contentTypes?: readonly string[] | null;
+  readonly uploadExpiry?: string;
+  readonly quotaBytes?: number | string | null;
+  readonly placement?: PlacementJson;
+}
+
+export interface BucketListJson {
+  readonly buckets: readonly BucketJson[];
+}
+
+/** `POST /v1/objects/{bucket}?delete`. */
+export interface BatchDeleteJson {
+  readonly keys: readonly string[];
+}
+
+export interface BatchDeleteResultJson {
+  readonly deleted: readonly string[];
+  readonly failed: readonly { readonly key: string; readonly code: string; readonly detail: string }[];
+}
+
+/** `POST /v1/copy` and `POST /v1/move`. */
+export interface CopyJson {
+  readonly from: { readonly bucket: string; readonly key: string; readonly version?: string };
+  readonly to: { readonly bucket: string; readonly key: string };
+  /** Replaces the content type and metadata of the source when given. */
+  readonly contentType?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Refuse if `to` exists. */
+  readonly createOnly?: boolean;
+}
+
+/** The answer to a form upload: one entry per file, in the order of the form. */
+export interface FormResultJson {
+  readonly objects: readonly ObjectJson[];
+}
+
+export type ActionJson =
+  | "object:read"
+  | "object:write"
+  | "object:delete"
+  | "object:list"
+  | "bucket:read"
+  | "bucket:write"
+  | "bucket:delete"
+  | "upload:read"
+  | "upload:cancel"
+  | "key:read"
+  | "key:write"
+  | "storage:read"
+  | "storage:write"
+  | "*";
+
+/** One statement of a key's policy. What no statement allows is refused. */
+export interface PolicyStatementJson {
+  /** Bucket names; `*` for any, a trailing `*` for a prefix. */
+  readonly buckets: readonly string[];
+  /** Key prefixes; left out means every key. */
+  readonly prefixes?: readonly string[];
+  readonly actions: readonly ActionJson[];
+}
+
+export interface AccessKeyJson {
+  readonly id: string;
+  readonly name: string;
+  readonly policy: readonly PolicyStatementJson[];
+  readonly createdAt: string;
+  readonly enabled: boolean;
+}
+
+/** Answered once, when the key is made. */
+export interface NewAccessKeyJson extends AccessKeyJson {
+  readonly secret: string;
+}
+
+/** `POST /v1/grants`: a signed, scoped, expiring permission for one bucket and key or prefix. */
+export interface GrantRequestJson {
+  readonly bucket: string;
+  readonly key?: string;
+  readonly prefix?: string;
+  readonly actions: readonly ("object:read" | "object:write" | "object:delete" | "object:list")[];
+  /** Methods that may use it; left out means those of the actions. */
+  readonly methods?: readonly string[];
+  readonly minBytes?: number;
+  readonly maxBytes?: number;
+  readonly contentTypes?: readonly string[];
+  /** `"15 min"`; at most 7 days. */
+  readonly expiresIn?: string;
+}
+
+export interface GrantJson {
+  readonly grant: string;
+  /** `/v1/objects/{bucket}/{key}?grant=…`, when the grant names one key. */
+  readonly url: string | null;
+  readonly expiresAt: string;
+}
+
+export interface UploadJson {
+  readonly id: string;
+  readonly bucket: string;
+  readonly key: string;
+  readonly phase: "receiving" | "completing" | "complete" | "cancelled";
+  readonly offset: number;
+  readonly length: number | null;
+  readonly createdAt: string;
+}
+
+export interface UploadListJson {
+  readonly uploads: readonly UploadJson[];
+}
