@@ -1,0 +1,200 @@
+/** Access keys: making, keeping and checking them. A secret is only ever in memory or sealed. */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { PolicyStatementJson } from "@roma/contract";
+import { type Actor, authorize } from "./access.ts";
+import { OperationalError } from "./errors.ts";
+import { grantKeyId, verifyGrant } from "./grants.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { AccessKeyRecord, MetadataStore } from "./ports/metadata-store.ts";
+import type { Sealer } from "./sealing.ts";
+
+/** A key's facts and its secret, for what signs with it. Never logged, never answered. */
+export interface OpenedKey {
+  readonly record: AccessKeyRecord;
+  readonly secret: string;
+}
+
+/** How long another process's change to a key may go unseen here. */
+const cacheMs = 5_000;
+const cachedKeysMax = 10_000;
+
+const idPattern = /^(?!eyJ)[A-Za-z0-9_-]{3,128}$/;
+const secretPattern = /^[\x21-\x7e]{8,256}$/;
+
+/** Compared with when a key is unknown, so that the time of an answer does not tell. */
+const nobodysSecret = randomBytes(32).toString("hex");
+
+export class AccessKeys {
+  readonly #metadata: MetadataStore;
+  readonly #sealer: Sealer;
+  readonly #clock: Clock;
+  readonly #cache = new Map<string, { readonly key: OpenedKey; readonly until: number }>();
+
+  constructor(options: {
+    readonly metadata: MetadataStore;
+    readonly sealer: Sealer;
+    readonly clock: Clock;
+  }) {
+    this.#metadata = options.metadata;
+    this.#sealer = options.sealer;
+    this.#clock = options.clock;
+  }
+
+  /** `unauthenticated`, with the same words and time for an unknown id and a wrong secret. */
+  async authenticate(id: string, secret: string): Promise<Actor> {
+    const opened = await this.open(id);
+    const right = sameSecret(opened?.secret ?? nobodysSecret, secret);
+    if (opened === undefined || !right) {
+      throw new OperationalError("unauthenticated", "the key id or its secret is wrong");
+    }
+    return { kind: "key", keyId: id, policy: opened.record.policy };
+  }
+
+  /** `unauthenticated` or `expired`. */
+  async authenticateGrant(token: string): Promise<Actor> {
+    const keyId = grantKeyId(token);
+    const opened = await this.open(keyId);
+    const scope = verifyGrant(token, opened?.secret ?? nobodysSecret, this.#clock.now());
+    if (opened === undefined) throw new OperationalError("unauthenticated", "the grant's key is unknown");
+    return { kind: "grant", keyId, policy: opened.record.policy, scope };
+  }
+
+  /** The key with its secret, for protocols whose signatures need it; `undefined` if it may not be used. */
+  async open(id: string): Promise<OpenedKey | undefined> {
+    const now = this.#clock.monotonicMs();
+    const cached = this.#cache.get(id);
+    if (cached !== undefined && cached.until > now) return cached.key;
+    const record = await this.#metadata.getAccessKey(id);
+    if (record === undefined || !record.enabled) {
+      this.#cache.delete(id);
+      return undefined;
+    }
+    const key = { record, secret: this.#sealer.open(record.sealedSecret, id) };
+    if (this.#cache.size >= cachedKeysMax) this.#cache.clear();
+    this.#cache.set(id, { key, until: now + cacheMs });
+    return key;
+  }
+
+  /** Answers the secret, this once. */
+  async create(
+    actor: Actor,
+    options: { readonly name: string; readonly policy: readonly PolicyStatementJson[] },
+  ): Promise<OpenedKey> {
+    authorize(actor, "key:write", {});
+    return this.#add(newKeyId(), newSecret(), options);
+  }
+
+  newIdAndSecret(): { readonly id: string; readonly secret: string } {
+    return { id: newKeyId(), secret: newSecret() };
+  }
+
+  /** For the start: the root key, which may do everything. An existing one gets this secret. */
+  async ensureRoot(root: { readonly id: string; readonly secret: string }): Promise<OpenedKey> {
+    const { id, secret } = root;
+    const policy: readonly PolicyStatementJson[] = [{ buckets: ["*"], actions: ["*"] }];
+    const existing = await this.#metadata.getAccessKey(id);
+    if (existing === undefined) return this.#add(id, secret, { name: "root", policy });
+    assertIdAndSecret(id, secret);
+    this.#cache.delete(id);
+    const record = await this.#metadata.changeAccessKey(id, {
+      policy,
+      enabled: true,
+      sealedSecret: this.#sealer.seal(secret, id),
+    });
+    return { record, secret };
+  }
+
+  async get(actor: Actor, id: string): Promise<AccessKeyRecord> {
+    authorize(actor, "key:read", {});
+    const record = await this.#metadata.getAccessKey(id);
+    if (record === undefined) throw unknownKey(id);
+    return record;
+  }
+
+  async list(actor: Actor): Promise<readonly AccessKeyRecord[]> {
+    authorize(actor, "key:read", {});
+    return this.#metadata.listAccessKeys();
+  }
+
+  async change(
+    actor: Actor,
+    id: string,
+    changes: {
+      readonly name?: string;
+      readonly policy?: readonly PolicyStatementJson[];
+      readonly enabled?: boolean;
+    },
+  ): Promise<AccessKeyRecord> {
+    authorize(actor, "key:write", {});
+    assertNotOwn(actor, id, changes.enabled === false || changes.policy !== undefined);
+    this.#cache.delete(id);
+    return this.#metadata.changeAccessKey(id, changes).finally(() => this.#cache.delete(id));
+  }
+
+  async delete(actor: Actor, id: string): Promise<void> {
+    authorize(actor, "key:write", {});
+    assertNotOwn(actor, id, true);
+    await this.#metadata.deleteAccessKey(id).finally(() => this.#cache.delete(id));
+  }
+
+  async #add(
+    id: string,
+    secret: string,
+    options: { readonly name: string; readonly policy: readonly PolicyStatementJson[] },
+  ): Promise<OpenedKey> {
+    assertIdAndSecret(id, secret);
+    const record: AccessKeyRecord = {
+      id,
+      name: options.name,
+      policy: options.policy,
+      sealedSecret: this.#sealer.seal(secret, id),
+      createdAt: this.#clock.now(),
+      enabled: true,
+    };
+    await this.#metadata.createAccessKey(record);
+    return { record, secret };
+  }
+}
+
+/** `ROMAXXXXXXXXXXXXXXXX`: 80 random bits in base 32. */
+function newKeyId(): string {
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  return `ROMA${Array.from(randomBytes(16), (byte) => alphabet[byte & 31]).join("")}`;
+}
+
+/** 240 random bits, 40 characters. */
+function newSecret(): string {
+  return randomBytes(30).toString("base64url");
+}
+
+// Both sides are hashed first: equal lengths, and no early end on the first different character.
+function sameSecret(expected: string, given: string): boolean {
+  const hash = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(hash(expected), hash(given));
+}
+
+function assertIdAndSecret(id: string, secret: string): void {
+  if (!idPattern.test(id)) {
+    throw new OperationalError(
+      "invalid_request",
+      "key id must be 3 to 128 letters, digits, '_' or '-', and not begin with 'eyJ'",
+    );
+  }
+  if (!secretPattern.test(secret)) {
+    throw new OperationalError(
+      "invalid_request",
+      "secret must be 8 to 256 printable ASCII characters without spaces",
+    );
+  }
+}
+
+/** A key that locks itself out cannot be brought back by itself. */
+function assertNotOwn(actor: Actor, id: string, locksOut: boolean): void {
+  if (locksOut && actor.kind !== "anonymous" && actor.keyId === id) {
+    throw new OperationalError("access_denied", "a key cannot disable, delete or re-policy itself");
+  }
+}
+
+function unknownKey(id: string): OperationalError {
+  return new OperationalError("key_not_found", "there is no such access key", { context: { keyId: id } });
+}

@@ -1,0 +1,114 @@
+/**
+ * Who may do what. Everything is refused unless a statement of the actor's policy, its grant or the
+ * bucket's visibility allows it.
+ */
+import type { ActionJson, PolicyStatementJson } from "@roma/contract";
+import { OperationalError } from "./errors.ts";
+import type { BucketRecord } from "./ports/metadata-store.ts";
+
+export type Action = Exclude<ActionJson, "*">;
+
+/** What a grant says; every bound holds on each way in. */
+export interface GrantScope {
+  readonly bucket: string;
+  /** One key, or every key with a prefix. */
+  readonly key?: string;
+  readonly prefix?: string;
+  readonly actions: readonly Action[];
+  /** HTTP methods that may use it, in upper case. */
+  readonly methods?: readonly string[];
+  readonly minBytes?: number;
+  readonly maxBytes?: number;
+  readonly contentTypes?: readonly string[];
+}
+
+export type Actor =
+  | { readonly kind: "anonymous" }
+  | {
+      readonly kind: "key";
+      readonly keyId: string;
+      readonly policy: readonly PolicyStatementJson[];
+    }
+  | {
+      readonly kind: "grant";
+      /** The key that signed the grant: a grant never allows more than its signer may do. */
+      readonly keyId: string;
+      readonly policy: readonly PolicyStatementJson[];
+      readonly scope: GrantScope;
+    };
+
+export const anonymous: Actor = { kind: "anonymous" };
+
+/** What an action is about. Without a bucket it is about the server itself (keys, storages). */
+export interface Target {
+  readonly bucket?: string;
+  readonly key?: string;
+  /** For lists: every key with this prefix. */
+  readonly prefix?: string;
+}
+
+/** Whether the actor may; public buckets are `mayRead`'s business. */
+export function isAllowed(actor: Actor, action: Action, target: Target): boolean {
+  switch (actor.kind) {
+    case "anonymous":
+      return false;
+    case "key":
+      return actor.policy.some((statement) => statementAllows(statement, action, target));
+    case "grant":
+      return (
+        scopeAllows(actor.scope, action, target) &&
+        actor.policy.some((statement) => statementAllows(statement, action, target))
+      );
+  }
+}
+
+/** Throws `unauthenticated` for nobody, `access_denied` for somebody who may not. */
+export function authorize(actor: Actor, action: Action, target: Target): void {
+  if (isAllowed(actor, action, target)) return;
+  throw refusal(actor, action);
+}
+
+/** As `authorize` for reading one object, with the bucket's visibility counted in. */
+export function authorizeRead(actor: Actor, bucket: BucketRecord | undefined, target: Target): void {
+  if (bucket?.visibility === "public-read") return;
+  authorize(actor, "object:read", target);
+}
+
+function refusal(actor: Actor, action: Action): OperationalError {
+  if (actor.kind === "anonymous") {
+    return new OperationalError("unauthenticated", `${action} needs a credential`);
+  }
+  return new OperationalError("access_denied", `this credential does not permit ${action}`, {
+    context: { action, keyId: actor.keyId },
+  });
+}
+
+function statementAllows(statement: PolicyStatementJson, action: Action, target: Target): boolean {
+  return (
+    statement.actions.some((allowed) => allowed === "*" || allowed === action) &&
+    bucketAllowed(statement.buckets, target.bucket) &&
+    keysAllowed(statement.prefixes, target)
+  );
+}
+
+function bucketAllowed(patterns: readonly string[], bucket: string | undefined): boolean {
+  return patterns.some((pattern) => {
+    if (pattern === "*") return true;
+    if (bucket === undefined) return false;
+    return pattern.endsWith("*") ? bucket.startsWith(pattern.slice(0, -1)) : bucket === pattern;
+  });
+}
+
+function keysAllowed(prefixes: readonly string[] | undefined, target: Target): boolean {
+  if (prefixes === undefined) return true;
+  const name = target.key ?? target.prefix;
+  // A statement about some keys says nothing about the bucket itself.
+  return name !== undefined && prefixes.some((prefix) => name.startsWith(prefix));
+}
+
+function scopeAllows(scope: GrantScope, action: Action, target: Target): boolean {
+  if (!scope.actions.includes(action) || scope.bucket !== target.bucket) return false;
+  if (scope.key !== undefined) return target.key === scope.key;
+  const name = target.key ?? target.prefix;
+  return name !== undefined && name.startsWith(scope.prefix ?? "");
+}

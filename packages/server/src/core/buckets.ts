@@ -1,0 +1,175 @@
+/** Buckets: settings, their validation, and a small cache for the hot path. */
+import {
+  type BucketVisibility,
+  objectBytesMax,
+  type PlacementJson,
+  type PlacementRuleJson,
+} from "@roma/contract";
+import { type Actor, authorize, isAllowed } from "./access.ts";
+import { isContentTypeRange } from "./content-type.ts";
+import { OperationalError } from "./errors.ts";
+import { bucketNamePattern, parseBucketName } from "./object-key.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { BucketRecord, MetadataStore } from "./ports/metadata-store.ts";
+import type { Storages } from "./ports/storages.ts";
+
+/** What a caller may set; what is left out keeps its default or its value. */
+export interface BucketSettings {
+  readonly visibility?: BucketVisibility;
+  readonly maxObjectBytes?: number | null;
+  readonly contentTypes?: readonly string[] | null;
+  readonly uploadExpiryMs?: number;
+  readonly quotaBytes?: number | null;
+  readonly placement?: PlacementJson;
+}
+
+/** How long another process's change to a bucket may go unseen here. */
+const cacheMs = 2_000;
+const cachedBucketsMax = 10_000;
+
+const contentTypesMax = 100;
+const placementRulesMax = 100;
+const uploadExpiryMsMin = 1_000;
+const uploadExpiryMsMax = 30 * 24 * 60 * 60 * 1000;
+
+export class Buckets {
+  readonly #metadata: MetadataStore;
+  readonly #storages: Storages;
+  readonly #clock: Clock;
+  readonly #cache = new Map<string, { readonly bucket: BucketRecord; readonly until: number }>();
+
+  constructor(options: {
+    readonly metadata: MetadataStore;
+    readonly storages: Storages;
+    readonly clock: Clock;
+  }) {
+    this.#metadata = options.metadata;
+    this.#storages = options.storages;
+    this.#clock = options.clock;
+  }
+
+  /** `already_exists`; `invalid_request` names the setting. */
+  async create(actor: Actor, name: string, settings: BucketSettings): Promise<BucketRecord> {
+    parseBucketName(name);
+    authorize(actor, "bucket:write", { bucket: name });
+    const checked = this.#check(settings);
+    const bucket: BucketRecord = {
+      name,
+      visibility: checked.visibility ?? "private",
+      maxObjectBytes: checked.maxObjectBytes ?? null,
+      contentTypes: checked.contentTypes ?? null,
+      uploadExpiryMs: checked.uploadExpiryMs ?? 24 * 60 * 60 * 1000,
+      quotaBytes: null,
+      placement: checked.placement ?? this.#storages.defaultId,
+      createdAt: this.#clock.now(),
+    };
+    await this.#metadata.createBucket(bucket);
+    return bucket;
+  }
+
+  async get(actor: Actor, name: string): Promise<BucketRecord> {
+    authorize(actor, "bucket:read", { bucket: name });
+    return this.require(name);
+  }
+
+  /** Those the actor may read. */
+  async list(actor: Actor): Promise<readonly BucketRecord[]> {
+    // Nobody at all is told so, instead of being shown an empty list.
+    if (actor.kind === "anonymous") authorize(actor, "bucket:read", {});
+    const buckets = await this.#metadata.listBuckets();
+    return buckets.filter((bucket) => isAllowed(actor, "bucket:read", { bucket: bucket.name }));
+  }
+
+  async change(actor: Actor, name: string, settings: BucketSettings): Promise<BucketRecord> {
+    authorize(actor, "bucket:write", { bucket: name });
+    const changes = this.#check(settings);
+    return this.#metadata.changeBucket(name, changes).finally(() => this.#cache.delete(name));
+  }
+
+  /** `not_empty` while it holds an object. */
+  async delete(actor: Actor, name: string): Promise<void> {
+    authorize(actor, "bucket:delete", { bucket: name });
+    await this.#metadata.deleteBucket(name).finally(() => this.#cache.delete(name));
+  }
+
+  /** `bucket_not_found`. For the hot path: may be `cacheMs` old when another process changed it. */
+  async require(name: string): Promise<BucketRecord> {
+    const bucket = await this.find(name);
+    if (bucket === undefined) {
+      throw new OperationalError("bucket_not_found", "there is no such bucket", {
+        context: bucketNamePattern.test(name) ? { bucket: name } : {},
+      });
+    }
+    return bucket;
+  }
+
+  async find(name: string): Promise<BucketRecord | undefined> {
+    const now = this.#clock.monotonicMs();
+    const cached = this.#cache.get(name);
+    if (cached !== undefined && cached.until > now) return cached.bucket;
+    const bucket = await this.#metadata.getBucket(name);
+    if (bucket === undefined) {
+      this.#cache.delete(name);
+      return undefined;
+    }
+    if (this.#cache.size >= cachedBucketsMax) this.#cache.clear();
+    this.#cache.set(name, { bucket, until: now + cacheMs });
+    return bucket;
+  }
+
+  #check(settings: BucketSettings): BucketSettings {
+    const { maxObjectBytes, contentTypes, uploadExpiryMs, quotaBytes, placement } = settings;
+    if (typeof maxObjectBytes === "number") {
+      if (!Number.isSafeInteger(maxObjectBytes) || maxObjectBytes < 0 || maxObjectBytes > objectBytesMax) {
+        throw wrongSetting("maxObjectBytes", `must be 0 to ${objectBytesMax} bytes`);
+      }
+    }
+    if (contentTypes != null) {
+      if (contentTypes.length > contentTypesMax) {
+        throw wrongSetting("contentTypes", `has more than ${contentTypesMax} entries`);
+      }
+      const wrong = contentTypes.findIndex((range) => !isContentTypeRange(range));
+      if (wrong !== -1) throw wrongSetting(`contentTypes[${wrong}]`, "is not a type or a range like image/*");
+    }
+    if (
+      uploadExpiryMs !== undefined &&
+      !(uploadExpiryMs >= uploadExpiryMsMin && uploadExpiryMs <= uploadExpiryMsMax)
+    ) {
+      throw wrongSetting("uploadExpiry", "must be 1 s to 30 days");
+    }
+    // A quota that nobody enforces would be a lie; it comes with the reservations of uploads.
+    if (quotaBytes != null) {
+      throw new OperationalError("unsupported", "quotaBytes is not enforced yet and cannot be set");
+    }
+    if (placement !== undefined) this.#checkPlacement(placement);
+    return settings;
+  }
+
+  #checkPlacement(placement: PlacementJson): void {
+    if (typeof placement === "string") {
+      this.#storages.get(placement);
+      return;
+    }
+    if (placement.length > placementRulesMax) {
+      throw wrongSetting("placement", `has more than ${placementRulesMax} rules`);
+    }
+    placement.forEach((rule, index) => this.#checkRule(rule, `placement[${index}]`));
+  }
+
+  #checkRule(rule: PlacementRuleJson, path: string): void {
+    this.#storages.get(rule.storage);
+    if (rule.contentType !== undefined && !isContentTypeRange(rule.contentType)) {
+      throw wrongSetting(`${path}.contentType`, "is not a type or a range like image/*");
+    }
+    if ((rule.minBytes ?? 0) > (rule.maxBytes ?? Number.MAX_SAFE_INTEGER)) {
+      throw wrongSetting(`${path}.minBytes`, "is greater than maxBytes");
+    }
+    if (rule.fallback !== undefined || rule.mirrors !== undefined) {
+      throw new OperationalError("unsupported", `${path}: fallback and mirrors are not offered yet`);
+    }
+  }
+}
+
+function wrongSetting(field: string, what: string): OperationalError {
+  return new OperationalError("invalid_request", `${field} ${what}`, { context: { field } });
+}

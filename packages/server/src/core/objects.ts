@@ -1,0 +1,250 @@
+/** Objects: reading, listing, deleting, copying and moving what uploads have made. */
+import { batchDeleteKeysMax, listLimitMax } from "@roma/contract";
+import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
+import type { Buckets } from "./buckets.ts";
+import { isOperationalError, OperationalError } from "./errors.ts";
+import { etagOfVersion, newVersion } from "./ids.ts";
+import { type KeyPrefix, type ObjectKey, parseKey } from "./object-key.ts";
+import type { Clock } from "./ports/clock.ts";
+import type {
+  ListPage,
+  MetadataStore,
+  ObjectRecord,
+  ObjectWithBlob,
+  WriteConditions,
+  WriteResult,
+} from "./ports/metadata-store.ts";
+import type { ObjectBody } from "./ports/storage-driver.ts";
+import type { Storages } from "./ports/storages.ts";
+import {
+  assertLengthAllowed,
+  assertTypeAllowed,
+  assertUserMetadata,
+  writeLimits,
+} from "./write-limits.ts";
+
+export interface ObjectAddress {
+  readonly bucket: string;
+  readonly key: ObjectKey;
+}
+
+/** An object at one version, and the way to its bytes: always those of that version. */
+export interface OpenObject {
+  readonly object: ObjectRecord;
+  /**
+   * Verified as they pass: damage throws `data_damaged` before the last chunk. Both bounds are
+   * inclusive and within the object.
+   */
+  read(options: {
+    readonly signal: AbortSignal;
+    readonly firstByte?: number;
+    readonly lastByte?: number;
+  }): Promise<ObjectBody>;
+}
+
+export interface CopyRequest {
+  readonly from: ObjectAddress & { readonly version?: string };
+  readonly to: ObjectAddress;
+  /** Left out: the source's. */
+  readonly contentType?: string;
+  readonly userMetadata?: Readonly<Record<string, string>>;
+  readonly conditions?: WriteConditions;
+}
+
+export interface BatchDeleteResult {
+  /** Asked for and not there any more, whether it had been there or not. */
+  readonly deleted: readonly string[];
+  readonly failed: readonly { readonly key: string; readonly error: OperationalError }[];
+}
+
+export interface ObjectsOptions {
+  readonly metadata: MetadataStore;
+  readonly storages: Storages;
+  readonly buckets: Buckets;
+  readonly clock: Clock;
+  /** How long a deleted blob stays readable for those who already opened its row. */
+  readonly blobGraceMs: number;
+}
+
+export class Objects {
+  readonly #options: ObjectsOptions;
+
+  constructor(options: ObjectsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * `object_not_found`, `bucket_not_found`. Someone who may not read is refused before it is known
+   * whether the object exists.
+   */
+  async open(actor: Actor, address: ObjectAddress): Promise<OpenObject> {
+    await this.#authorizeRead(actor, address);
+    const object = await this.#options.metadata.getObject(address.bucket, address.key);
+    if (object === undefined) throw await this.#notFound(address);
+    return { object, read: (options) => this.#read(object, options) };
+  }
+
+  async head(actor: Actor, address: ObjectAddress): Promise<ObjectRecord> {
+    await this.#authorizeRead(actor, address);
+    const object = await this.#options.metadata.headObject(address.bucket, address.key);
+    if (object === undefined) throw await this.#notFound(address);
+    return object;
+  }
+
+  /** In order of the keys' UTF-8 bytes. `bucket_not_found`. */
+  async list(
+    actor: Actor,
+    query: {
+      readonly bucket: string;
+      readonly prefix: KeyPrefix;
+      readonly delimiter: string;
+      readonly after?: string;
+      readonly limit: number;
+    },
+  ): Promise<ListPage> {
+    authorize(actor, "object:list", { bucket: query.bucket, prefix: query.prefix });
+    await this.#options.buckets.require(query.bucket);
+    const limit = Math.min(query.limit, listLimitMax);
+    return this.#options.metadata.listObjects({ ...query, limit });
+  }
+
+  /** Whether or not it was there. `bucket_not_found`, `precondition_failed`. */
+  async delete(
+    actor: Actor,
+    address: ObjectAddress,
+    conditions: WriteConditions = {},
+  ): Promise<ObjectRecord | undefined> {
+    authorize(actor, "object:delete", address);
+    await this.#options.buckets.require(address.bucket);
+    return this.#options.metadata.deleteObject(address.bucket, address.key, {
+      ...conditions,
+      garbageDueAt: this.#garbageDueAt(),
+    });
+  }
+
+  /** Each key is judged by itself; what may be deleted is, in one transaction. */
+  async deleteMany(
+    actor: Actor,
+    bucket: string,
+    keys: readonly string[],
+  ): Promise<BatchDeleteResult> {
+    if (keys.length > batchDeleteKeysMax) {
+      throw new OperationalError("too_large", `keys has more than ${batchDeleteKeysMax} entries`, {
+        context: { batchDeleteKeysMax },
+      });
+    }
+    if (actor.kind === "anonymous") authorize(actor, "object:delete", { bucket });
+    await this.#options.buckets.require(bucket);
+    const good: ObjectKey[] = [];
+    const failed: { key: string; error: OperationalError }[] = [];
+    for (const raw of keys) {
+      try {
+        const key = parseKey(raw);
+        authorize(actor, "object:delete", { bucket, key });
+        good.push(key);
+      } catch (error) {
+        if (!isOperationalError(error)) throw error;
+        failed.push({ key: raw.toWellFormed(), error });
+      }
+    }
+    if (good.length > 0) {
+      const garbageDueAt = this.#garbageDueAt();
+      await this.#options.metadata.deleteObjects(bucket, good, { garbageDueAt });
+    }
+    return { deleted: good, failed };
+  }
+
+  /** Copies no bytes: blobs are immutable, so both objects point at one. */
+  async copy(actor: Actor, request: CopyRequest): Promise<WriteResult> {
+    return this.#copy(actor, request, false);
+  }
+
+  /** A copy and a delete in one transaction: every reader finds one of the two, never none or both. */
+  async move(actor: Actor, request: CopyRequest): Promise<WriteResult> {
+    authorize(actor, "object:delete", request.from);
+    return this.#copy(actor, request, true);
+  }
+
+  async #copy(actor: Actor, request: CopyRequest, deleteSource: boolean): Promise<WriteResult> {
+    const { from, to } = request;
+    authorize(actor, "object:write", to);
+    const source = await this.head(actor, from);
+    if (from.version !== undefined && from.version !== source.version) {
+      throw new OperationalError("precondition_failed", "from.version is not the object's version");
+    }
+    const bucket = await this.#options.buckets.require(to.bucket);
+    const contentType = request.contentType ?? source.contentType;
+    if (request.userMetadata !== undefined) assertUserMetadata(request.userMetadata);
+    const limits = writeLimits(actor, bucket);
+    assertLengthAllowed(source.length, limits);
+    assertTypeAllowed(contentType, limits);
+    const now = this.#options.clock.now();
+    const version = newVersion(now);
+    return this.#options.metadata.copyObject(
+      { bucket: from.bucket, key: from.key, version: source.version },
+      {
+        bucket: to.bucket,
+        key: to.key,
+        version,
+        etag: source.digests.md5 === undefined ? etagOfVersion(version) : source.etag,
+        contentType,
+        userMetadata: request.userMetadata ?? source.userMetadata,
+        createdAt: now,
+      },
+      { ...request.conditions, garbageDueAt: this.#garbageDueAt(), deleteSource },
+    );
+  }
+
+  async #read(
+    object: ObjectWithBlob,
+    options: {
+      readonly signal: AbortSignal;
+      readonly firstByte?: number;
+      readonly lastByte?: number;
+    },
+  ): Promise<ObjectBody> {
+    const storage = this.#options.storages.get(object.storageId);
+    try {
+      const { body } = await storage.get(object.blobKey, {
+        ...options,
+        expected: {
+          length: object.length,
+          crc64nvme: object.digests.crc64nvme,
+          ...(object.blocks === undefined ? {} : { blocks: object.blocks }),
+        },
+      });
+      return body;
+    } catch (error) {
+      if (isOperationalError(error, "object_not_found")) throw await this.#blobGone(object, error);
+      throw error;
+    }
+  }
+
+  /** The row was read, the blob is not there: either it was replaced long ago, or bytes are lost. */
+  async #blobGone(object: ObjectRecord, cause: OperationalError): Promise<OperationalError> {
+    const current = await this.#options.metadata.headObject(object.bucket, object.key);
+    if (current?.version !== object.version) {
+      return new OperationalError("unavailable", "the object was replaced while it was being opened", {
+        cause,
+      });
+    }
+    return new OperationalError("data_damaged", "the object's bytes are missing from its storage", {
+      cause,
+      context: { storageId: object.storageId, blobKey: object.blobKey },
+    });
+  }
+
+  async #authorizeRead(actor: Actor, address: ObjectAddress): Promise<void> {
+    if (isAllowed(actor, "object:read", address)) return;
+    authorizeRead(actor, await this.#options.buckets.find(address.bucket), address);
+  }
+
+  async #notFound(address: ObjectAddress): Promise<OperationalError> {
+    await this.#options.buckets.require(address.bucket);
+    return new OperationalError("object_not_found", "there is no such object");
+  }
+
+  #garbageDueAt(): Date {
+    return new Date(this.#options.clock.now().getTime() + this.#options.blobGraceMs);
+  }
+}

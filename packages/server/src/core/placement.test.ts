@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { placeObject } from "./placement.ts";
+
+const rules = [
+  { prefix: "tmp/", storage: "scratch" },
+  { contentType: "image/*", maxBytes: 100, storage: "small-images" },
+  { minBytes: 1000, storage: "large" },
+];
+
+test("the first rule that fits names the storage, else the default", () => {
+  const at = (key: string, contentType: string, length?: number) =>
+    placeObject(rules, { key, contentType, ...(length === undefined ? {} : { length }) }, "main");
+  assert.equal(at("tmp/a", "image/png", 10), "scratch");
+  assert.equal(at("a", "image/png", 100), "small-images");
+  assert.equal(at("a", "image/png", 101), "main");
+  assert.equal(at("a", "text/plain", 1000), "large");
+  assert.equal(at("a", "text/plain"), "main", "rules with sizes do not fit an unknown length");
+  assert.equal(placeObject("other", { key: "a", contentType: "x/y" }, "main"), "other");
+});

@@ -1,0 +1,200 @@
+/**
+ * Facts about bytes: buckets, objects, blobs, access keys. The interface of every metadata store.
+ *
+ * Each method is one transaction: it happened whole and is durable when the promise resolves, or
+ * it did not happen. Reads see every write that resolved before they began. Keys are ordered by
+ * their UTF-8 bytes.
+ */
+import type {
+  BucketVisibility,
+  PlacementJson,
+  PolicyStatementJson,
+} from "@roma/contract";
+import type { BlockChecks, Digests } from "./storage-driver.ts";
+
+export interface BucketRecord {
+  readonly name: string;
+  readonly visibility: BucketVisibility;
+  readonly maxObjectBytes: number | null;
+  readonly contentTypes: readonly string[] | null;
+  readonly uploadExpiryMs: number;
+  readonly quotaBytes: number | null;
+  readonly placement: PlacementJson;
+  readonly createdAt: Date;
+}
+
+export type BucketChanges = Partial<Omit<BucketRecord, "name" | "createdAt">>;
+
+/** Immutable bytes in one storage. Several objects may point at one blob (a copy copies no bytes). */
+export interface BlobRecord {
+  readonly storageId: string;
+  readonly blobKey: string;
+  readonly length: number;
+  /** CRC-64/NVME always, others where they were computed. */
+  readonly digests: Digests & { readonly crc64nvme: Uint8Array };
+  /** Absent where parts came in an order that gave no blocks. */
+  readonly blocks?: BlockChecks;
+}
+
+/** One state of an object: a row that points at a blob. */
+export interface ObjectRecord {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string;
+  /** Without quotes. */
+  readonly etag: string;
+  readonly contentType: string;
+  readonly userMetadata: Readonly<Record<string, string>>;
+  readonly createdAt: Date;
+  readonly length: number;
+  readonly storageId: string;
+  readonly blobKey: string;
+  readonly digests: Digests & { readonly crc64nvme: Uint8Array };
+}
+
+export interface ObjectWithBlob extends ObjectRecord {
+  readonly blocks?: BlockChecks;
+}
+
+/** Judged inside the transaction that writes, so that of racing writers one wins. */
+export interface WriteConditions {
+  /** `If-None-Match: *`: the key must not exist. */
+  readonly ifAbsent?: boolean;
+  /** `If-Match`: the object's etag must be one of these; `"*"` asks only that it exists. */
+  readonly ifMatch?: readonly string[] | "*";
+  /** The version must be this one: what a caller read must not have changed since. */
+  readonly ifVersion?: string;
+}
+
+export interface NewObject {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string;
+  readonly etag: string;
+  readonly contentType: string;
+  readonly userMetadata: Readonly<Record<string, string>>;
+  readonly createdAt: Date;
+}
+
+export interface ListQuery {
+  readonly bucket: string;
+  readonly prefix: string;
+  /** Empty: no grouping. */
+  readonly delimiter: string;
+  /** Only keys, and grouped prefixes, greater than this; a grouped prefix itself skips its group. */
+  readonly after?: string;
+  /** Objects and prefixes together. */
+  readonly limit: number;
+}
+
+export interface ListPage {
+  readonly objects: readonly ObjectRecord[];
+  readonly prefixes: readonly string[];
+  /** Give it as `after` for the next page; absent on the last. */
+  readonly next?: string;
+}
+
+export interface AccessKeyRecord {
+  readonly id: string;
+  readonly name: string;
+  /** Encrypted with a key that is kept outside the store. */
+  readonly sealedSecret: Uint8Array;
+  readonly policy: readonly PolicyStatementJson[];
+  readonly createdAt: Date;
+  readonly enabled: boolean;
+}
+
+/** A blob that no object points at any more, and when it may be removed from its storage. */
+export interface GarbageRecord {
+  readonly storageId: string;
+  readonly blobKey: string;
+  readonly length: number;
+}
+
+/** The blob's address in its storage. */
+export interface BlobAddress {
+  readonly storageId: string;
+  readonly blobKey: string;
+}
+
+export interface WriteResult {
+  readonly object: ObjectRecord;
+  /** What was there before; absent when the object is new. */
+  readonly replaced?: ObjectRecord;
+}
+
+export interface MetadataStore extends AsyncDisposable {
+  /** `already_exists` if the name is taken. */
+  createBucket(bucket: BucketRecord): Promise<void>;
+  getBucket(name: string): Promise<BucketRecord | undefined>;
+  /** In order of names. */
+  listBuckets(): Promise<readonly BucketRecord[]>;
+  /** `bucket_not_found`; answers the bucket as changed. */
+  changeBucket(name: string, changes: BucketChanges): Promise<BucketRecord>;
+  /** `bucket_not_found`, `not_empty`. */
+  deleteBucket(name: string): Promise<void>;
+
+  /**
+   * The pointer swap: adds the blob and makes the object point at it. A replaced object's blob
+   * loses a reference; at none it becomes garbage, due at `garbageDueAt`.
+   * `bucket_not_found`, `precondition_failed`.
+   */
+  commitObject(
+    object: NewObject,
+    blob: BlobRecord,
+    options: WriteConditions & { readonly garbageDueAt: Date },
+  ): Promise<WriteResult>;
+  /**
+   * Points another object at the source's blob. `object_not_found` if the source is gone,
+   * `precondition_failed` if it is no longer `source.version`, or a condition on the target fails.
+   * With `deleteSource` it is a move: both rows change in the one transaction.
+   */
+  copyObject(
+    source: { readonly bucket: string; readonly key: string; readonly version: string },
+    object: NewObject,
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly deleteSource?: boolean },
+  ): Promise<WriteResult>;
+  /** With the blob's block checks. */
+  getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined>;
+  /** Without block checks: cheaper. */
+  headObject(bucket: string, key: string): Promise<ObjectRecord | undefined>;
+  listObjects(query: ListQuery): Promise<ListPage>;
+  /** Answers what was deleted; `undefined` if there was nothing. `precondition_failed`. */
+  deleteObject(
+    bucket: string,
+    key: string,
+    options: WriteConditions & { readonly garbageDueAt: Date },
+  ): Promise<ObjectRecord | undefined>;
+  /** One transaction for all; answers those that existed. */
+  deleteObjects(
+    bucket: string,
+    keys: readonly string[],
+    options: { readonly garbageDueAt: Date },
+  ): Promise<readonly ObjectRecord[]>;
+
+  /** Which of these blobs a row knows (referenced, or waiting as garbage). */
+  knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Blobs without references that are due, oldest first. */
+  listGarbage(options: { readonly dueBefore: Date; readonly limit: number }): Promise<readonly GarbageRecord[]>;
+  /** After the bytes are gone. A blob that is referenced again is left alone. */
+  forgetGarbage(blobs: readonly BlobAddress[]): Promise<void>;
+
+  /** `already_exists`. */
+  createAccessKey(key: AccessKeyRecord): Promise<void>;
+  getAccessKey(id: string): Promise<AccessKeyRecord | undefined>;
+  listAccessKeys(): Promise<readonly AccessKeyRecord[]>;
+  /** `key_not_found`. */
+  changeAccessKey(
+    id: string,
+    changes: Partial<Pick<AccessKeyRecord, "name" | "policy" | "enabled" | "sealedSecret">>,
+  ): Promise<AccessKeyRecord>;
+  /** `key_not_found`. */
+  deleteAccessKey(id: string): Promise<void>;
+
+  /** Small facts about the installation itself: the sweeper's place, the data's id. */
+  getSetting(name: string): Promise<string | undefined>;
+  putSetting(name: string, value: string): Promise<void>;
+
+  /** Fails with `unavailable` if the store does not answer. */
+  probe(): Promise<void>;
+}

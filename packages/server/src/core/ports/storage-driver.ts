@@ -1,0 +1,186 @@
+/**
+ * Where bytes live: the interface of every driver and of every stack of layers over one.
+ *
+ * A driver stores immutable blobs under opaque keys. It classifies its failures once, as
+ * `OperationalError`: a missing key is `object_not_found`, a full disk `storage_full`, wrong bytes
+ * `checksum_mismatch`, a storage that does not answer `unavailable`. It never retries by itself.
+ */
+
+/** Pulled once; a pull is backpressure. A failing source throws here. */
+export type Body = AsyncIterable<Uint8Array>;
+
+/**
+ * Consume it or dispose it; both free what it holds. A chunk is valid only until the next one is
+ * pulled: its buffer is used again.
+ */
+export type ObjectBody = AsyncIterable<Uint8Array> & AsyncDisposable;
+
+export type DigestName = "md5" | "crc32" | "crc32c" | "crc64nvme" | "sha1" | "sha256";
+
+/** Raw digest bytes, big-endian for CRCs. */
+export type Digests = Readonly<Partial<Record<DigestName, Uint8Array>>>;
+
+/**
+ * CRC-64/NVME of each block of a blob (8 bytes big-endian per block; the last block may be short),
+ * so that a range can be verified without reading the whole.
+ */
+export interface BlockChecks {
+  readonly blockBytes: number;
+  readonly sums: Uint8Array;
+}
+
+/** Every call has an end: what waits takes the request's signal. */
+export interface Call {
+  readonly signal: AbortSignal;
+}
+
+export interface BlobMetadata {
+  readonly contentType?: string;
+  readonly cacheControl?: string;
+  readonly contentDisposition?: string;
+  readonly user?: Readonly<Record<string, string>>;
+}
+
+export interface BlobHead {
+  readonly key: string;
+  readonly length: number;
+  /** The storage's own tag, opaque unless `etagIsMd5`. */
+  readonly etag: string;
+  readonly modifiedAt: Date;
+  /** What the storage knows by itself; the checksum layer adds what it computed. */
+  readonly digests: Digests;
+  readonly metadata: BlobMetadata;
+  /** Set by the checksum layer on the answer to a put. */
+  readonly blocks?: BlockChecks;
+}
+
+export interface PutOptions extends Call {
+  /** Declared: a shorter or longer body fails with `incomplete_body` and stores nothing. */
+  readonly length?: number;
+  readonly metadata?: BlobMetadata;
+  /** Expected: a mismatch fails with `checksum_mismatch` and stores nothing. */
+  readonly digests?: Digests;
+  /** Computed as the bytes pass, beside CRC-64/NVME, and answered in the head. */
+  readonly digestsWanted?: readonly DigestName[];
+  /** `already_exists` if the key is taken. */
+  readonly createOnly?: boolean;
+}
+
+export interface GetOptions extends Call {
+  /** Both inclusive, both within the blob (else `range_unsatisfiable`). */
+  readonly firstByte?: number;
+  readonly lastByte?: number;
+  readonly ifMatch?: string;
+  /** What the blob was when it was acknowledged; the checksum layer compares with it. */
+  readonly expected?: {
+    readonly length: number;
+    readonly crc64nvme: Uint8Array;
+    readonly blocks?: BlockChecks;
+  };
+}
+
+/** Declared data: core decides once, before the first byte, by these. */
+export interface StorageCapabilities {
+  readonly conditionalPut: boolean;
+  readonly conditionalComplete: boolean;
+  /** What a resolved put means. */
+  readonly durability: "server" | "fsync" | "none";
+  /** Digests that the storage checks by itself. */
+  readonly verifies: readonly DigestName[];
+  readonly etagIsMd5: boolean;
+  readonly listing: "strong" | "eventual";
+  /** Whether metadata given to put comes back from head. Core keeps its own in any case. */
+  readonly keepsMetadata: boolean;
+  readonly keyBytesMax: number;
+  readonly metadataBytesMax: number;
+  readonly putBytesMax: number;
+}
+
+export interface StorageSpace {
+  readonly bytesFree: number;
+  readonly bytesTotal: number;
+  /** Absent where the storage has no such notion. */
+  readonly inodesFree?: number;
+}
+
+/** A temporary file that a crash or an abort left behind. */
+export interface LeftOver {
+  readonly token: string;
+  readonly modifiedAt: Date;
+  readonly length: number;
+}
+
+export interface StorageDriver extends AsyncDisposable {
+  /** Kept on every row; never changes its meaning. */
+  readonly id: string;
+  readonly capabilities: StorageCapabilities;
+  /** All or nothing: the old blob, if any, stays whole until the new one is durable. */
+  put(key: string, body: Body, options: PutOptions): Promise<BlobHead>;
+  get(key: string, options: GetOptions): Promise<{ head: BlobHead; body: ObjectBody }>;
+  head(key: string, options: Call): Promise<BlobHead>;
+  /** In byte order of keys, from the first after `after`; never shows temporaries. */
+  list(prefix: string, options: Call & { readonly after?: string }): AsyncIterable<BlobHead>;
+  /** A missing key is success. */
+  delete(key: string, options: Call): Promise<void>;
+  /** The mount guard, or a signed request. Fails with `unavailable` and says why. */
+  probe(options: Call): Promise<void>;
+  readonly space?: (options: Call) => Promise<StorageSpace>;
+  /** Temporaries of writes that never ended; those of running writes are not among them. */
+  readonly leftOvers?: {
+    list(options: Call): AsyncIterable<LeftOver>;
+    /** Idempotent. */
+    remove(token: string, options: Call): Promise<void>;
+  };
+  /** Absent: unsupported. */
+  readonly parts?: PartWrites;
+  readonly copy?: (from: string, to: string, options: PutOptions) => Promise<BlobHead>;
+}
+
+/** Opaque; survives restarts. */
+export interface UploadAddress {
+  readonly key: string;
+  readonly token: string;
+}
+
+export interface Part {
+  readonly partNumber: number;
+  readonly length: number;
+  readonly etag: string;
+  readonly digests: Digests;
+}
+
+export interface PartWrites {
+  readonly partBytesMin: number;
+  readonly partBytesMax: number;
+  readonly partsMax: number;
+  /** Every part but the last has exactly the size given to `create`. */
+  readonly equalParts: boolean;
+  create(key: string, options: PutOptions & { readonly partBytes: number }): Promise<UploadAddress>;
+  writePart(
+    upload: UploadAddress,
+    partNumber: number,
+    bytes: Uint8Array,
+    options: Call & { readonly digests: Digests },
+  ): Promise<Part>;
+  /** Adds bytes without parts: cuts any tail past `offset`, resolves to the durable offset. */
+  readonly append?: (
+    upload: UploadAddress,
+    offset: number,
+    body: Body,
+    options: Call,
+  ) => Promise<number>;
+  listParts(upload: UploadAddress, options: Call): AsyncIterable<Part>;
+  complete(
+    upload: UploadAddress,
+    parts: readonly Part[],
+    options: PutOptions,
+  ): Promise<BlobHead>;
+  /** Idempotent. */
+  cancel(upload: UploadAddress, options: Call): Promise<void>;
+  listPending(
+    prefix: string,
+    options: Call,
+  ): AsyncIterable<UploadAddress & { readonly createdAt: Date }>;
+}
+
+export type StorageLayer = (inner: StorageDriver) => StorageDriver;

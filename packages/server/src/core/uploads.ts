@@ -1,0 +1,343 @@
+/**
+ * Uploads: the one way by which bytes become an object. Drives the pure state machine of `upload.ts`
+ * against the ports, in the order that every promise rests on:
+ *
+ *   checks that need no body → first bytes, content type → storage.put (bytes, digests, sync, publish)
+ *   → metadata.commitObject (the pointer swap) → answer
+ *
+ * Until the commit nothing is visible; a failure on the way leaves no blob, or one that the sweeper
+ * knows to be nobody's.
+ */
+import { type Actor, authorize, isAllowed } from "./access.ts";
+import type { Buckets } from "./buckets.ts";
+import { isOperationalError, OperationalError } from "./errors.ts";
+import { etagOfVersion, newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
+import type { ObjectKey } from "./object-key.ts";
+import { peekBytes } from "./peek.ts";
+import { placeObject } from "./placement.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Log } from "./ports/log.ts";
+import type {
+  BucketRecord,
+  MetadataStore,
+  ObjectRecord,
+  WriteConditions,
+  WriteResult,
+} from "./ports/metadata-store.ts";
+import type { Meter } from "./ports/meter.ts";
+import type { BlobHead, Body, DigestName, Digests } from "./ports/storage-driver.ts";
+import type { Storages } from "./ports/storages.ts";
+import type { TypeDetector } from "./ports/type-detector.ts";
+import { type CancelReason, newUploadState, nextUploadState, type UploadState } from "./upload.ts";
+import {
+  assertLengthAllowed,
+  assertNotOver,
+  assertTypeAllowed,
+  assertUserMetadata,
+  type WriteLimits,
+  writeLimits,
+} from "./write-limits.ts";
+
+export interface PutRequest {
+  readonly bucket: string;
+  readonly key: ObjectKey;
+  readonly body: Body;
+  /** Declared; absent when the client did not say. */
+  readonly length?: number;
+  /** Declared; judged against the bytes. */
+  readonly contentType?: string;
+  readonly userMetadata?: Readonly<Record<string, string>>;
+  /** What the client says the bytes are; a mismatch stores nothing. */
+  readonly digests?: Digests;
+  /** Computed and kept beside CRC-64/NVME, and those in `digests`. */
+  readonly digestsWanted?: readonly DigestName[];
+  readonly conditions?: WriteConditions;
+  readonly signal: AbortSignal;
+}
+
+/** An upload that runs in this process. */
+export interface RunningUpload {
+  readonly id: string;
+  readonly bucket: string;
+  readonly key: string;
+  readonly createdAt: Date;
+  readonly state: UploadState;
+}
+
+export interface UploadsOptions {
+  readonly metadata: MetadataStore;
+  readonly storages: Storages;
+  readonly buckets: Buckets;
+  readonly detector: TypeDetector;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** How long a replaced blob stays readable for those who already opened its row. */
+  readonly blobGraceMs: number;
+  /** The server's own limit, under every bucket's. */
+  readonly maxObjectBytes?: number;
+}
+
+interface Entry {
+  readonly upload: Omit<RunningUpload, "state">;
+  readonly blobKey: string;
+  readonly cancel: (reason: OperationalError) => void;
+  state: UploadState;
+}
+
+export class Uploads {
+  readonly #options: UploadsOptions;
+  readonly #running = new Map<string, Entry>();
+
+  constructor(options: UploadsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Stores a whole body as an object. Resolves once the bytes are durable and the row points at
+   * them. `bucket_not_found`, `too_large`, `too_small`, `content_type_refused`,
+   * `checksum_mismatch`, `incomplete_body`, `precondition_failed`, `storage_full`.
+   */
+  async put(actor: Actor, request: PutRequest): Promise<WriteResult> {
+    const { clock } = this.#options;
+    authorize(actor, "object:write", { bucket: request.bucket, key: request.key });
+    const bucket = await this.#options.buckets.require(request.bucket);
+    assertUserMetadata(request.userMetadata ?? {});
+    const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+    if (request.length !== undefined) assertLengthAllowed(request.length, limits);
+    await this.#precheck(request);
+
+    const now = clock.now();
+    const version = newVersion(now);
+    using entry = this.#begin(request, { version, now });
+    const signal = AbortSignal.any([request.signal, entry.signal]);
+    let release: (() => Promise<void>) | undefined;
+    try {
+      const peeked = await peekBytes(request.body, this.#options.detector.bytesWanted);
+      release = peeked.release;
+      const contentType = await this.#options.detector.detect(peeked.firstBytes, request.contentType);
+      assertTypeAllowed(contentType, limits);
+      const { body } = peeked;
+      const running = entry.entry;
+      return await this.#store(request, {
+        bucket,
+        contentType,
+        limits,
+        version,
+        now,
+        signal,
+        entry: running,
+        body,
+      });
+    } catch (error) {
+      await release?.();
+      const reason: CancelReason = request.signal.aborted || entry.signal.aborted ? "client" : "failed";
+      entry.next({ event: "cancelled", reason });
+      throw error;
+    }
+  }
+
+  /** Uploads that run in this process and that the actor may see. */
+  list(actor: Actor, bucket?: string): readonly RunningUpload[] {
+    if (actor.kind === "anonymous") authorize(actor, "upload:read", {});
+    return [...this.#running.values()]
+      .filter((entry) => bucket === undefined || entry.upload.bucket === bucket)
+      .filter((entry) => mayAct(actor, "upload:read", entry))
+      .map(view);
+  }
+
+  /** `upload_not_found`. */
+  get(actor: Actor, id: string): RunningUpload {
+    return view(this.#require(actor, "upload:read", id));
+  }
+
+  /** Stops it; nothing of it is stored. `upload_not_found`; `locked` once it is completing. */
+  cancel(actor: Actor, id: string): void {
+    const entry = this.#require(actor, "upload:cancel", id);
+    if (entry.state.phase !== "receiving") {
+      throw new OperationalError("locked", `the upload is already ${entry.state.phase}`);
+    }
+    entry.cancel(new OperationalError("expired", "the upload was cancelled"));
+  }
+
+  /** Whether a running upload is about to need this blob; the sweeper leaves it alone. */
+  isWriting(blobKey: string): boolean {
+    return this.#running.has(versionOfBlobKey(blobKey));
+  }
+
+  /** When the oldest running upload began; `undefined` when none runs. */
+  oldestRunningAt(): Date | undefined {
+    // A Map keeps the order of insertion, which is the order of beginning.
+    return this.#running.values().next().value?.upload.createdAt;
+  }
+
+  async #store(
+    request: PutRequest,
+    plan: {
+      readonly bucket: BucketRecord;
+      readonly contentType: string;
+      readonly limits: WriteLimits;
+      readonly version: string;
+      readonly now: Date;
+      readonly signal: AbortSignal;
+      readonly entry: Entry;
+      readonly body: Body;
+    },
+  ): Promise<WriteResult> {
+    const { storages, metadata, meter } = this.#options;
+    const { entry, contentType, signal, version, now } = plan;
+    const storageId = placeObject(
+      plan.bucket.placement,
+      { key: request.key, contentType, ...(request.length === undefined ? {} : { length: request.length }) },
+      storages.defaultId,
+    );
+    const storage = storages.get(storageId);
+    const head = await storage.put(entry.blobKey, counted(plan.body, entry, plan.limits), {
+      signal,
+      digestsWanted: [...(request.digestsWanted ?? []), ...digestNames(request.digests)],
+      ...(request.length === undefined ? {} : { length: request.length }),
+      ...(request.digests === undefined ? {} : { digests: request.digests }),
+    });
+    const { crc64nvme } = head.digests;
+    try {
+      if (crc64nvme === undefined) throw new Error("the storage stack computed no CRC-64/NVME");
+      // The last moment to give up: after this the work is finished and its result recorded.
+      signal.throwIfAborted();
+      entry.state = nextUploadState(entry.state, { event: "finished" });
+      const result = await metadata.commitObject(
+        {
+          bucket: request.bucket,
+          key: request.key,
+          version,
+          etag: head.digests.md5 === undefined ? etagOfVersion(version) : hex(head.digests.md5),
+          contentType,
+          userMetadata: request.userMetadata ?? {},
+          createdAt: now,
+        },
+        {
+          storageId,
+          blobKey: entry.blobKey,
+          length: head.length,
+          digests: { ...head.digests, crc64nvme },
+          ...(head.blocks === undefined ? {} : { blocks: head.blocks }),
+        },
+        { ...request.conditions, garbageDueAt: this.#garbageDueAt() },
+      );
+      entry.state = nextUploadState(entry.state, { event: "committed", version });
+      meter.count("upload_completed_total");
+      return result;
+    } catch (error) {
+      await this.#dropBlob(storageId, head, error);
+      throw error;
+    }
+  }
+
+  /**
+   * Removes the bytes of an upload that was not committed. Where the store's answer was lost the
+   * commit may have happened, so the blob is left to the sweeper, which asks the store.
+   */
+  async #dropBlob(storageId: string, head: BlobHead, error: unknown): Promise<void> {
+    const { storages, log } = this.#options;
+    const unknownOutcome =
+      isOperationalError(error, "unavailable") || isOperationalError(error, "internal");
+    if (unknownOutcome) return;
+    try {
+      const signal = AbortSignal.timeout(10_000);
+      await storages.get(storageId).delete(head.key, { signal });
+    } catch (cause) {
+      log.warn({ err: cause, blobKey: head.key, storageId }, "blob left for the sweeper");
+    }
+  }
+
+  /** Early answers for what is bound to fail; the commit judges again, in its transaction. */
+  async #precheck(request: PutRequest): Promise<void> {
+    const { conditions } = request;
+    if (conditions?.ifAbsent !== true && conditions?.ifMatch === undefined) return;
+    const current = await this.#options.metadata.headObject(request.bucket, request.key);
+    if (conditions.ifAbsent === true && current !== undefined) {
+      throw new OperationalError("precondition_failed", "If-None-Match: the object exists");
+    }
+    if (conditions.ifMatch !== undefined && !etagMatches(current, conditions.ifMatch)) {
+      throw new OperationalError("precondition_failed", "If-Match: the object is not that one");
+    }
+  }
+
+  #begin(request: PutRequest, made: { readonly version: string; readonly now: Date }) {
+    const { meter } = this.#options;
+    const controller = new AbortController();
+    const entry: Entry = {
+      upload: {
+        id: made.version,
+        bucket: request.bucket,
+        key: request.key,
+        createdAt: made.now,
+      },
+      blobKey: newBlobKey(made.now, made.version),
+      cancel: (reason) => controller.abort(reason),
+      state: newUploadState(request.length ?? "unknown"),
+    };
+    this.#running.set(made.version, entry);
+    meter.gauge("uploads_running", 1);
+    return {
+      entry,
+      signal: controller.signal,
+      next: (event: Parameters<typeof nextUploadState>[1]) => {
+        entry.state = nextUploadState(entry.state, event);
+      },
+      [Symbol.dispose]: () => {
+        this.#running.delete(made.version);
+        meter.gauge("uploads_running", -1);
+      },
+    };
+  }
+
+  #require(actor: Actor, action: "upload:read" | "upload:cancel", id: string): Entry {
+    const entry = this.#running.get(id);
+    // Who may not see it is told the same as for one that is not there.
+    if (entry === undefined || !mayAct(actor, action, entry)) {
+      if (actor.kind === "anonymous") authorize(actor, action, {});
+      throw new OperationalError("upload_not_found", "there is no such upload");
+    }
+    return entry;
+  }
+
+  #garbageDueAt(): Date {
+    return new Date(this.#options.clock.now().getTime() + this.#options.blobGraceMs);
+  }
+}
+
+/** Keeps the upload's offset, and stops at the byte that crosses a limit. */
+async function* counted(body: Body, entry: Entry, limits: WriteLimits): Body {
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    assertNotOver(length, limits);
+    entry.state = nextUploadState(entry.state, { event: "received", bytes: chunk.length });
+    yield chunk;
+  }
+  assertLengthAllowed(length, limits);
+}
+
+function etagMatches(
+  current: ObjectRecord | undefined,
+  wanted: readonly string[] | "*",
+): boolean {
+  if (current === undefined) return false;
+  return wanted === "*" || wanted.includes(current.etag);
+}
+
+function digestNames(digests: Digests | undefined): readonly DigestName[] {
+  return Object.keys(digests ?? {}) as DigestName[];
+}
+
+function mayAct(actor: Actor, action: "upload:read" | "upload:cancel", entry: Entry): boolean {
+  return isAllowed(actor, action, { bucket: entry.upload.bucket, key: entry.upload.key });
+}
+
+function view(entry: Entry): RunningUpload {
+  return { ...entry.upload, state: entry.state };
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+}
