@@ -88,7 +88,11 @@ export interface BatchDeleteJson {
 
 export interface BatchDeleteResultJson {
   readonly deleted: readonly string[];
-  readonly failed: readonly { readonly key: string; readonly code: string; readonly detail: string }[];
+  readonly failed: readonly {
+    readonly key: string;
+    readonly code: string;
+    readonly detail: string;
+  }[];
 }
 
 /** `POST /v1/copy` and `POST /v1/move`. */

@@ -55,7 +55,8 @@ export class AccessKeys {
     const keyId = grantKeyId(token);
     const opened = await this.open(keyId);
     const scope = verifyGrant(token, opened?.secret ?? nobodysSecret, this.#clock.now());
-    if (opened === undefined) throw new OperationalError("unauthenticated", "the grant's key is unknown");
+    if (opened === undefined)
+      throw new OperationalError("unauthenticated", "the grant's key is unknown");
     return { kind: "grant", keyId, policy: opened.record.policy, scope };
   }
 
@@ -196,5 +197,7 @@ function assertNotOwn(actor: Actor, id: string, locksOut: boolean): void {
 }
 
 function unknownKey(id: string): OperationalError {
-  return new OperationalError("key_not_found", "there is no such access key", { context: { keyId: id } });
+  return new OperationalError("key_not_found", "there is no such access key", {
+    context: { keyId: id },
+  });
 }

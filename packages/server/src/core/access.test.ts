@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PolicyStatementJson } from "@roma/contract";
-import { type Action, type Actor, anonymous, authorize, authorizeRead, isAllowed, type Target } from "./access.ts";
+import {
+  type Action,
+  type Actor,
+  anonymous,
+  authorize,
+  authorizeRead,
+  isAllowed,
+  type Target,
+} from "./access.ts";
 import { isOperationalError } from "./errors.ts";
 import type { BucketRecord } from "./ports/metadata-store.ts";
 
@@ -13,16 +21,40 @@ const photosOnly: PolicyStatementJson = {
   actions: ["object:read", "object:list"],
 };
 
-const table: readonly [what: string, actor: Actor, action: Action, target: Target, allowed: boolean][] = [
+const table: readonly [
+  what: string,
+  actor: Actor,
+  action: Action,
+  target: Target,
+  allowed: boolean,
+][] = [
   ["nobody", anonymous, "object:read", { bucket: "photos", key: "a" }, false],
   ["an empty policy", key(), "object:read", { bucket: "photos", key: "a" }, false],
   ["the root policy", key(everything), "key:write", {}, true],
-  ["its bucket and prefix", key(photosOnly), "object:read", { bucket: "photos", key: "2026/a" }, true],
+  [
+    "its bucket and prefix",
+    key(photosOnly),
+    "object:read",
+    { bucket: "photos", key: "2026/a" },
+    true,
+  ],
   ["another prefix", key(photosOnly), "object:read", { bucket: "photos", key: "2025/a" }, false],
   ["another bucket", key(photosOnly), "object:read", { bucket: "photos2", key: "2026/a" }, false],
   ["another action", key(photosOnly), "object:write", { bucket: "photos", key: "2026/a" }, false],
-  ["a list inside the prefix", key(photosOnly), "object:list", { bucket: "photos", prefix: "2026/0" }, true],
-  ["a list wider than the prefix", key(photosOnly), "object:list", { bucket: "photos", prefix: "20" }, false],
+  [
+    "a list inside the prefix",
+    key(photosOnly),
+    "object:list",
+    { bucket: "photos", prefix: "2026/0" },
+    true,
+  ],
+  [
+    "a list wider than the prefix",
+    key(photosOnly),
+    "object:list",
+    { bucket: "photos", prefix: "20" },
+    false,
+  ],
   [
     "a statement about keys, for the bucket itself",
     key({ buckets: ["photos"], prefixes: [""], actions: ["*"] }),
@@ -30,8 +62,20 @@ const table: readonly [what: string, actor: Actor, action: Action, target: Targe
     { bucket: "photos" },
     false,
   ],
-  ["a bucket pattern", key({ buckets: ["team-*"], actions: ["*"] }), "bucket:write", { bucket: "team-a" }, true],
-  ["a bucket pattern, for the server", key({ buckets: ["team-*"], actions: ["*"] }), "key:read", {}, false],
+  [
+    "a bucket pattern",
+    key({ buckets: ["team-*"], actions: ["*"] }),
+    "bucket:write",
+    { bucket: "team-a" },
+    true,
+  ],
+  [
+    "a bucket pattern, for the server",
+    key({ buckets: ["team-*"], actions: ["*"] }),
+    "key:read",
+    {},
+    false,
+  ],
 ];
 
 for (const [what, actor, action, target, allowed] of table) {
@@ -56,7 +100,10 @@ test("a grant reaches its key or prefix, its bucket and its actions only", () =>
   assert.equal(at(grant({ prefix: "a" }), "b"), false);
   assert.equal(at(grant({ prefix: "" }), "b", "object:write"), false);
   assert.equal(at(grant({ prefix: "" }), "b", "object:read", "other"), false);
-  assert.equal(isAllowed(grant({ key: "a" }), "object:list", { bucket: "photos", prefix: "a" }), false);
+  assert.equal(
+    isAllowed(grant({ key: "a" }), "object:list", { bucket: "photos", prefix: "a" }),
+    false,
+  );
 });
 
 test("a grant never allows more than the key that signed it", () => {
@@ -74,5 +121,8 @@ test("nobody is unauthenticated, somebody is denied; public buckets are read by 
   assert.throws(() => authorize(key(), "object:read", target), code("access_denied"));
   const bucket = { visibility: "public-read" } as BucketRecord;
   authorizeRead(anonymous, bucket, target);
-  assert.throws(() => authorize(anonymous, "object:list", { bucket: "b", prefix: "" }), code("unauthenticated"));
+  assert.throws(
+    () => authorize(anonymous, "object:list", { bucket: "b", prefix: "" }),
+    code("unauthenticated"),
+  );
 });

@@ -69,7 +69,11 @@ export function authorize(actor: Actor, action: Action, target: Target): void {
 }
 
 /** As `authorize` for reading one object, with the bucket's visibility counted in. */
-export function authorizeRead(actor: Actor, bucket: BucketRecord | undefined, target: Target): void {
+export function authorizeRead(
+  actor: Actor,
+  bucket: BucketRecord | undefined,
+  target: Target,
+): void {
   if (bucket?.visibility === "public-read") return;
   authorize(actor, "object:read", target);
 }
@@ -110,5 +114,5 @@ function scopeAllows(scope: GrantScope, action: Action, target: Target): boolean
   if (!scope.actions.includes(action) || scope.bucket !== target.bucket) return false;
   if (scope.key !== undefined) return target.key === scope.key;
   const name = target.key ?? target.prefix;
-  return name !== undefined && name.startsWith(scope.prefix ?? "");
+  return name?.startsWith(scope.prefix ?? "") ?? false;
 }

@@ -120,7 +120,11 @@ export class Buckets {
   #check(settings: BucketSettings): BucketSettings {
     const { maxObjectBytes, contentTypes, uploadExpiryMs, quotaBytes, placement } = settings;
     if (typeof maxObjectBytes === "number") {
-      if (!Number.isSafeInteger(maxObjectBytes) || maxObjectBytes < 0 || maxObjectBytes > objectBytesMax) {
+      if (
+        !Number.isSafeInteger(maxObjectBytes) ||
+        maxObjectBytes < 0 ||
+        maxObjectBytes > objectBytesMax
+      ) {
         throw wrongSetting("maxObjectBytes", `must be 0 to ${objectBytesMax} bytes`);
       }
     }
@@ -129,7 +133,8 @@ export class Buckets {
         throw wrongSetting("contentTypes", `has more than ${contentTypesMax} entries`);
       }
       const wrong = contentTypes.findIndex((range) => !isContentTypeRange(range));
-      if (wrong !== -1) throw wrongSetting(`contentTypes[${wrong}]`, "is not a type or a range like image/*");
+      if (wrong !== -1)
+        throw wrongSetting(`contentTypes[${wrong}]`, "is not a type or a range like image/*");
     }
     if (
       uploadExpiryMs !== undefined &&
@@ -153,7 +158,9 @@ export class Buckets {
     if (placement.length > placementRulesMax) {
       throw wrongSetting("placement", `has more than ${placementRulesMax} rules`);
     }
-    placement.forEach((rule, index) => this.#checkRule(rule, `placement[${index}]`));
+    for (const [index, rule] of placement.entries()) {
+      this.#checkRule(rule, `placement[${index}]`);
+    }
   }
 
   #checkRule(rule: PlacementRuleJson, path: string): void {
@@ -165,7 +172,10 @@ export class Buckets {
       throw wrongSetting(`${path}.minBytes`, "is greater than maxBytes");
     }
     if (rule.fallback !== undefined || rule.mirrors !== undefined) {
-      throw new OperationalError("unsupported", `${path}: fallback and mirrors are not offered yet`);
+      throw new OperationalError(
+        "unsupported",
+        `${path}: fallback and mirrors are not offered yet`,
+      );
     }
   }
 }

@@ -20,11 +20,18 @@ const scope: GrantScope = {
 
 const refuses = (code: ErrorCode) => (error: unknown) => isOperationalError(error, code);
 const jwt = (header: object, claims: object, secret = signer.secret) => {
-  const text = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  const text = [header, claims]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
+    .join(".");
   return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
 };
 const header = { alg: "HS256", typ: "JWT", kid: "ROMAKEY" };
-const claims = { bucket: "b", prefix: "", actions: ["object:read"], exp: inAnHour.getTime() / 1000 };
+const claims = {
+  bucket: "b",
+  prefix: "",
+  actions: ["object:read"],
+  exp: inAnHour.getTime() / 1000,
+};
 
 test("a grant comes back as it was signed", () => {
   const token = signGrant(scope, signer, inAnHour);
@@ -44,10 +51,18 @@ test("a backend can make one with nothing but HMAC", () => {
 test("a changed claim, another secret and a cut signature are refused", () => {
   const token = signGrant(scope, signer, inAnHour);
   const [head = "", , signature = ""] = token.split(".");
-  const wider = Buffer.from(JSON.stringify({ ...scope, maxBytes: 1e9, exp: claims.exp })).toString("base64url");
-  assert.throws(() => verifyGrant(`${head}.${wider}.${signature}`, signer.secret, now), refuses("unauthenticated"));
+  const wider = Buffer.from(JSON.stringify({ ...scope, maxBytes: 1e9, exp: claims.exp })).toString(
+    "base64url",
+  );
+  assert.throws(
+    () => verifyGrant(`${head}.${wider}.${signature}`, signer.secret, now),
+    refuses("unauthenticated"),
+  );
   assert.throws(() => verifyGrant(token, "another-secret", now), refuses("unauthenticated"));
-  assert.throws(() => verifyGrant(token.slice(0, -4), signer.secret, now), refuses("unauthenticated"));
+  assert.throws(
+    () => verifyGrant(token.slice(0, -4), signer.secret, now),
+    refuses("unauthenticated"),
+  );
 });
 
 test("an expired grant is refused as expired, one of more than 7 days as bad", () => {
@@ -71,7 +86,10 @@ const bad: readonly [what: string, header: object, claims: object][] = [
 
 for (const [what, head, body] of bad) {
   test(`a grant with ${what} is refused`, () => {
-    assert.throws(() => verifyGrant(jwt(head, body), signer.secret, now), refuses("unauthenticated"));
+    assert.throws(
+      () => verifyGrant(jwt(head, body), signer.secret, now),
+      refuses("unauthenticated"),
+    );
   });
 }
 

@@ -44,8 +44,8 @@ export function signGrant(
 /** The id of the key that claims to have signed it; nothing is verified yet. */
 export function grantKeyId(token: string): string {
   const header = decode(token.split(".")[0] ?? "");
-  if (header["alg"] !== "HS256") throw badGrant("its algorithm is not HS256");
-  const kid = header["kid"];
+  if (header.alg !== "HS256") throw badGrant("its algorithm is not HS256");
+  const kid = header.kid;
   if (typeof kid !== "string") throw badGrant("its header has no kid");
   return kid;
 }
@@ -65,7 +65,8 @@ function parseClaims(claims: Record<string, unknown>, now: Date): GrantScope {
   const { exp, nbf } = claims;
   if (typeof exp !== "number" || !Number.isFinite(exp)) throw badGrant("claim exp is missing");
   if (exp * 1000 <= now.getTime()) throw new OperationalError("expired", "the grant has expired");
-  if (exp * 1000 > now.getTime() + grantLifetimeMsMax) throw badGrant("it lives longer than 7 days");
+  if (exp * 1000 > now.getTime() + grantLifetimeMsMax)
+    throw badGrant("it lives longer than 7 days");
   if (nbf !== undefined && (typeof nbf !== "number" || nbf * 1000 > now.getTime())) {
     throw badGrant("it is not valid yet");
   }

@@ -224,9 +224,13 @@ export class Objects {
   async #blobGone(object: ObjectRecord, cause: OperationalError): Promise<OperationalError> {
     const current = await this.#options.metadata.headObject(object.bucket, object.key);
     if (current?.version !== object.version) {
-      return new OperationalError("unavailable", "the object was replaced while it was being opened", {
-        cause,
-      });
+      return new OperationalError(
+        "unavailable",
+        "the object was replaced while it was being opened",
+        {
+          cause,
+        },
+      );
     }
     return new OperationalError("data_damaged", "the object's bytes are missing from its storage", {
       cause,

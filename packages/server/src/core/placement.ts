@@ -19,7 +19,8 @@ export function placeObject(
   const rule = placement.find(
     (rule) =>
       (rule.prefix === undefined || subject.key.startsWith(rule.prefix)) &&
-      (rule.contentType === undefined || contentTypeMatches(subject.contentType, rule.contentType)) &&
+      (rule.contentType === undefined ||
+        contentTypeMatches(subject.contentType, rule.contentType)) &&
       fitsSize(subject.length, rule.minBytes, rule.maxBytes),
   );
   return rule?.storage ?? fallbackId;

@@ -39,9 +39,13 @@ export function createSealer(key: Uint8Array): Sealer {
         const text = decipher.update(bytes.subarray(1 + nonceBytes + tagBytes));
         return Buffer.concat([text, decipher.final()]).toString("utf8");
       } catch (cause) {
-        throw new OperationalError("internal", "a sealed secret does not open with this sealing key", {
-          cause,
-        });
+        throw new OperationalError(
+          "internal",
+          "a sealed secret does not open with this sealing key",
+          {
+            cause,
+          },
+        );
       }
     },
   };

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOperationalError } from "./errors.ts";
-import { newUploadState, nextUploadState, offsetOf, type UploadEvent, type UploadState } from "./upload.ts";
+import {
+  newUploadState,
+  nextUploadState,
+  offsetOf,
+  type UploadEvent,
+  type UploadState,
+} from "./upload.ts";
 
 const run = (state: UploadState, ...events: UploadEvent[]) => events.reduce(nextUploadState, state);
 
@@ -17,7 +23,11 @@ test("bytes move the offset, and the exact length completes", () => {
 });
 
 test("an unknown length becomes what was received", () => {
-  const state = run(newUploadState("unknown"), { event: "received", bytes: 7 }, { event: "finished" });
+  const state = run(
+    newUploadState("unknown"),
+    { event: "received", bytes: 7 },
+    { event: "finished" },
+  );
   assert.deepEqual(state, { phase: "completing", length: 7 });
 });
 
@@ -37,7 +47,11 @@ test("a late or repeated cancel never undoes a complete upload", () => {
     { event: "committed", version: "v" },
   );
   assert.equal(run(complete, { event: "cancelled", reason: "expired" }), complete);
-  const cancelled = run(newUploadState(5), { event: "received", bytes: 2 }, { event: "cancelled", reason: "client" });
+  const cancelled = run(
+    newUploadState(5),
+    { event: "received", bytes: 2 },
+    { event: "cancelled", reason: "client" },
+  );
   assert.equal(run(cancelled, { event: "cancelled", reason: "expired" }), cancelled);
   assert.equal(offsetOf(cancelled), 2);
 });

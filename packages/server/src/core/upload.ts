@@ -35,7 +35,8 @@ export function nextUploadState(state: UploadState, event: UploadEvent): UploadS
     case "received": {
       assert(state.phase === "receiving", `received bytes while ${state.phase}`);
       const offset = state.offset + event.bytes;
-      if (state.length !== "unknown" && offset > state.length) throw wrongLength(offset, state.length);
+      if (state.length !== "unknown" && offset > state.length)
+        throw wrongLength(offset, state.length);
       return { ...state, offset };
     }
     case "finished": {

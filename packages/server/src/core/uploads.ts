@@ -115,7 +115,10 @@ export class Uploads {
     try {
       const peeked = await peekBytes(request.body, this.#options.detector.bytesWanted);
       release = peeked.release;
-      const contentType = await this.#options.detector.detect(peeked.firstBytes, request.contentType);
+      const contentType = await this.#options.detector.detect(
+        peeked.firstBytes,
+        request.contentType,
+      );
       assertTypeAllowed(contentType, limits);
       const { body } = peeked;
       const running = entry.entry;
@@ -131,7 +134,8 @@ export class Uploads {
       });
     } catch (error) {
       await release?.();
-      const reason: CancelReason = request.signal.aborted || entry.signal.aborted ? "client" : "failed";
+      const reason: CancelReason =
+        request.signal.aborted || entry.signal.aborted ? "client" : "failed";
       entry.next({ event: "cancelled", reason });
       throw error;
     }
@@ -188,7 +192,11 @@ export class Uploads {
     const { entry, contentType, signal, version, now } = plan;
     const storageId = placeObject(
       plan.bucket.placement,
-      { key: request.key, contentType, ...(request.length === undefined ? {} : { length: request.length }) },
+      {
+        key: request.key,
+        contentType,
+        ...(request.length === undefined ? {} : { length: request.length }),
+      },
       storages.defaultId,
     );
     const storage = storages.get(storageId);
@@ -318,10 +326,7 @@ async function* counted(body: Body, entry: Entry, limits: WriteLimits): Body {
   assertLengthAllowed(length, limits);
 }
 
-function etagMatches(
-  current: ObjectRecord | undefined,
-  wanted: readonly string[] | "*",
-): boolean {
+function etagMatches(current: ObjectRecord | undefined, wanted: readonly string[] | "*"): boolean {
   if (current === undefined) return false;
   return wanted === "*" || wanted.includes(current.etag);
 }

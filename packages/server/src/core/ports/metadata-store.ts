@@ -5,11 +5,7 @@
  * it did not happen. Reads see every write that resolved before they began. Keys are ordered by
  * their UTF-8 bytes.
  */
-import type {
-  BucketVisibility,
-  PlacementJson,
-  PolicyStatementJson,
-} from "@roma/contract";
+import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma/contract";
 import type { BlockChecks, Digests } from "./storage-driver.ts";
 
 export interface BucketRecord {
@@ -175,7 +171,10 @@ export interface MetadataStore extends AsyncDisposable {
   /** Which of these blobs a row knows (referenced, or waiting as garbage). */
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>>;
   /** Blobs without references that are due, oldest first. */
-  listGarbage(options: { readonly dueBefore: Date; readonly limit: number }): Promise<readonly GarbageRecord[]>;
+  listGarbage(options: {
+    readonly dueBefore: Date;
+    readonly limit: number;
+  }): Promise<readonly GarbageRecord[]>;
   /** After the bytes are gone. A blob that is referenced again is left alone. */
   forgetGarbage(blobs: readonly BlobAddress[]): Promise<void>;
 

@@ -170,11 +170,7 @@ export interface PartWrites {
     options: Call,
   ) => Promise<number>;
   listParts(upload: UploadAddress, options: Call): AsyncIterable<Part>;
-  complete(
-    upload: UploadAddress,
-    parts: readonly Part[],
-    options: PutOptions,
-  ): Promise<BlobHead>;
+  complete(upload: UploadAddress, parts: readonly Part[], options: PutOptions): Promise<BlobHead>;
   /** Idempotent. */
   cancel(upload: UploadAddress, options: Call): Promise<void>;
   listPending(
