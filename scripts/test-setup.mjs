@@ -1,0 +1,49 @@
+// Loaded into every Node process of a test run, the servers that tests start included (through
+// NODE_OPTIONS, which `scripts/test.ts` sets). It reports what must never happen anywhere: too many
+// listeners on an emitter, a rejection that nobody handled, and a test file that does not end. But
+// for ending the last, it changes no behaviour of the process it watches. Plain JavaScript, since
+// tests also start tools under other versions of Node.
+//
+// A report is one line of JSON in the file that TEST_RUN_REPORT names; any such line fails the run.
+// A test that provokes these on purpose starts its process without TEST_RUN_REPORT.
+// (The names do not begin with ROMA_: a server refuses those that it does not know.)
+
+import { appendFileSync } from "node:fs";
+import { isMainThread } from "node:worker_threads";
+
+const reportFile = process.env.TEST_RUN_REPORT;
+
+/**
+ * @param {string} what
+ * @param {unknown} reason
+ */
+function report(what, reason) {
+  const detail = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
+  const thread = isMainThread ? "" : " (worker thread)";
+  const program = process.argv.slice(1).join(" ") || process.execPath;
+  appendFileSync(
+    /** @type {string} */ (reportFile),
+    `${JSON.stringify({ kind: "violation", what, program: program + thread, detail })}\n`,
+  );
+}
+
+if (reportFile !== undefined && reportFile !== "") {
+  process.on("warning", (warning) => {
+    if (warning.name === "MaxListenersExceededWarning") report("too many listeners", warning);
+  });
+  process.on("unhandledRejection", (reason) => {
+    report("unhandled rejection", reason);
+    // Without this listener Node would end the process. The same happens with it, unless the
+    // program has a listener of its own.
+    if (process.listenerCount("unhandledRejection") === 1) throw reason;
+  });
+
+  const fileMsMax = Number(process.env.TEST_RUN_FILE_MS_MAX);
+  if (isMainThread && fileMsMax > 0 && /\.test\.ts$/.test(process.argv[1] ?? "")) {
+    setTimeout(() => {
+      const alive = process.getActiveResourcesInfo().join(", ");
+      report(`no end after ${fileMsMax} ms`, `kept alive by ${alive === "" ? "nothing" : alive}`);
+      process.exit(1);
+    }, fileMsMax).unref();
+  }
+}

@@ -1,0 +1,9 @@
+/** Files that a script generates are those of their sources. */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { crc64NvmeWasmFile, generateCrc64NvmeWasm } from "../scripts/build-crc64.ts";
+
+test("the CRC's compiled module is that of its source", async () => {
+  assert.equal(await readFile(crc64NvmeWasmFile, "utf8"), await generateCrc64NvmeWasm());
+});
