@@ -1,0 +1,314 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { type TestContext, test } from "node:test";
+import { isOperationalError, type OperationalError } from "../core/errors.ts";
+import { type ReceiveOptions, receiveBody, receiveBytes } from "./body.ts";
+import { eventually, RawClient, startServer } from "./testing.ts";
+
+/** A server whose route reads the whole body and answers with its length. */
+async function bodyServer(t: TestContext, options: ReceiveOptions = {}, config: object = {}) {
+  const errors: unknown[] = [];
+  let receivedBytes = 0;
+  const server = await startServer(
+    t,
+    (app) => {
+      app.put("/", async (request, reply) => {
+        try {
+          receivedBytes = 0;
+          for await (const chunk of receiveBody(request, reply, options).body) {
+            receivedBytes += chunk.length;
+          }
+        } catch (error) {
+          errors.push(error);
+          throw error;
+        }
+        return `got ${receivedBytes};`;
+      });
+    },
+    { config },
+  );
+  return { ...server, errors, received: () => receivedBytes };
+}
+
+const put = (headers: string): string => `PUT / HTTP/1.1\r\nHost: a\r\n${headers}\r\n\r\n`;
+
+test("a body arrives whole, with a length or in chunks, on one connection", async (t) => {
+  const { port } = await bodyServer(t);
+  const client = new RawClient(t, port);
+  await client.write(`${put("Content-Length: 5")}hello`);
+  await client.until(/got 5;/);
+  await client.write(`${put("Transfer-Encoding: chunked")}3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n`);
+  await client.until(/got 7;/);
+  await client.write(put("Content-Length: 0"));
+  await client.until(/got 0;/);
+});
+
+test("100 Continue is sent when the first chunk is pulled, and not before", async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const server = await startServer(t, (app) => {
+    app.put("/", async (request, reply) => {
+      const { body } = receiveBody(request, reply);
+      await gate.promise;
+      let text = "";
+      for await (const chunk of body) text += Buffer.from(chunk).toString();
+      return `[${text}]`;
+    });
+  });
+  const client = new RawClient(t, server.port);
+  await client.write(put("Content-Length: 2\r\nExpect: 100-continue"));
+  await eventually(() => server.app.httpRuntime.scopes.size === 1, "the request is there");
+  assert.equal(client.text, "");
+  gate.resolve();
+  await client.until(/^HTTP\/1\.1 100 Continue\r\n\r\n$/);
+  await client.write("ok");
+  assert.match(await client.until(/\[ok\]/), /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/);
+});
+
+test("a refusal before the first pull sends no 100 Continue, and closes", async (t) => {
+  const { port } = await bodyServer(t, { bytesMax: 10, bytesMaxName: "maxObjectBytes" });
+  const client = new RawClient(t, port);
+  await client.write(put("Content-Length: 11\r\nExpect: 100-continue"));
+  const text = await client.untilClosed();
+  assert.match(text, /^HTTP\/1\.1 413 /);
+  assert.match(text, /connection: close/i);
+  assert.match(text, /"limit":"maxObjectBytes"/);
+  assert.match(text, /"limitBytes":10/);
+});
+
+test("a body of unknown length is refused at the byte that crosses the limit", async (t) => {
+  const { port, received } = await bodyServer(t, { bytesMax: 10 });
+  const client = new RawClient(t, port);
+  await client.write(`${put("Transfer-Encoding: chunked")}a\r\n0123456789\r\n`);
+  await eventually(() => received() === 10, "ten bytes arrived");
+  assert.equal(client.text, "");
+  await client.write("1\r\nx\r\n");
+  assert.match(await client.until(/\}$/), /^HTTP\/1\.1 413 /);
+});
+
+test("a Content-Encoding is refused, unless the protocol knows it", async (t) => {
+  const strict = await bodyServer(t);
+  const client = new RawClient(t, strict.port);
+  await client.write(`${put("Content-Encoding: gzip\r\nContent-Length: 1")}x`);
+  assert.match(await client.until(/\}$/), /"code":"unsupported"/);
+  client.forget();
+  await client.write(`${put("Content-Encoding: identity\r\nContent-Length: 1")}x`);
+  await client.until(/got 1;/);
+
+  const lenient = await bodyServer(t, { contentEncodings: ["aws-chunked"] });
+  const other = new RawClient(t, lenient.port);
+  await other.write(`${put("Content-Encoding: AWS-chunked\r\nContent-Length: 1")}x`);
+  await other.until(/got 1;/);
+});
+
+test("more or fewer bytes than declared elsewhere are incomplete_body", async (t) => {
+  const { port } = await bodyServer(t, { length: 4 });
+  for (const [chunk, detail] of [
+    ["5\r\nhello\r\n0\r\n\r\n", "more than the declared 4 bytes came"],
+    ["3\r\nabc\r\n0\r\n\r\n", "3 of the declared 4 bytes came"],
+  ] as const) {
+    const client = new RawClient(t, port);
+    await client.write(`${put("Transfer-Encoding: chunked")}${chunk}`);
+    const text = await client.until(/\}$/);
+    assert.match(text, /"code":"incomplete_body"/);
+    assert.ok(text.includes(detail), text);
+  }
+  const client = new RawClient(t, port);
+  await client.write(`${put("Content-Length: 5")}hello`);
+  assert.match(await client.until(/\}$/), /Content-Length 5 differs from the declared length 4/);
+});
+
+test("a client that leaves makes the iterator throw at once, with its cause", async (t) => {
+  const { port, errors, received } = await bodyServer(t);
+  for (const leave of ["destroy", "resetAndDestroy"] as const) {
+    const client = new RawClient(t, port);
+    await client.write(`${put("Content-Length: 100")}0123456789`);
+    await eventually(() => received() === 10, "ten bytes arrived");
+    client.socket[leave]();
+    await eventually(() => errors.length === 1, "the iterator threw");
+    const error = errors.pop();
+    assert.ok(isOperationalError(error, "incomplete_body"));
+    assert.equal((error.cause as NodeJS.ErrnoException).code, "ECONNRESET");
+  }
+});
+
+test("a client that stalls is ended after the idle time with request_timeout", async (t) => {
+  const { port, errors } = await bodyServer(t, {}, { bodyIdleMsMax: "200 ms" });
+  const client = new RawClient(t, port);
+  await client.write(`${put("Content-Length: 100")}0123456789`);
+  assert.match(await client.until(/\}$/), /^HTTP\/1\.1 408 [\s\S]*bodyIdleMsMax/);
+  assert.ok(isOperationalError(errors[0], "request_timeout"));
+});
+
+test("a steady slow upload of ten minutes succeeds; a trickling one is ended", async (t) => {
+  let nowMs = 0;
+  let receivedBytes = 0;
+  const server = await startServer(
+    t,
+    (app) => {
+      app.put("/", async (request, reply) => {
+        receivedBytes = 0;
+        for await (const chunk of receiveBody(request, reply).body) receivedBytes += chunk.length;
+        return `got ${receivedBytes};`;
+      });
+    },
+    { clock: { monotonicMs: () => nowMs } },
+  );
+  const { watch } = server.app.httpRuntime;
+  const upload = async (chunkBytes: number, everyMs: number, count: number) => {
+    const client = new RawClient(t, server.port);
+    await client.write(put(`Content-Length: ${chunkBytes * count}`));
+    for (let sent = 1; sent <= count && client.text === ""; sent++) {
+      await client.write(Buffer.alloc(chunkBytes));
+      await eventually(() => receivedBytes === sent * chunkBytes || client.text !== "", "a chunk");
+      nowMs += everyMs;
+      watch.tick();
+      // Lets an ended pull be answered before the next chunk is written.
+      if (server.app.httpRuntime.scopes.size === 0)
+        await eventually(() => client.text !== "", "an answer");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return client.until(/;|\}$/);
+  };
+  assert.match(await upload(30 * 1024, 20_000, 30), /got 921600;/);
+  assert.ok(nowMs >= 600_000);
+  receivedBytes = 0;
+  const trickled = await upload(100, 20_000, 30);
+  assert.match(trickled, /^HTTP\/1\.1 408 [\s\S]*bodyBytesPerSecondMin/);
+});
+
+test("time in which nobody pulls is not held against the client", async (t) => {
+  let nowMs = 0;
+  const gate = Promise.withResolvers<void>();
+  const server = await startServer(
+    t,
+    (app) => {
+      app.put("/", async (request, reply) => {
+        const pull = receiveBody(request, reply).body[Symbol.asyncIterator]();
+        const first = await pull.next();
+        await gate.promise;
+        const second = await pull.next();
+        const last = await pull.next();
+        return `got ${first.value.length + second.value.length} ${last.done};`;
+      });
+    },
+    { clock: { monotonicMs: () => nowMs } },
+  );
+  const client = new RawClient(t, server.port);
+  await client.write(`${put("Content-Length: 10")}hello`);
+  await eventually(() => server.app.httpRuntime.watch.size === 2, "the body is pulled");
+  await client.write("world");
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  nowMs += 3_600_000;
+  server.app.httpRuntime.watch.tick();
+  gate.resolve();
+  await client.until(/got 10 true;/);
+});
+
+test("backpressure: a body that nobody pulls stays with the client", async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const total = 64 * 1024 * 1024;
+  const server = await startServer(t, (app) => {
+    app.put("/", async (request, reply) => {
+      const pull = receiveBody(request, reply).body[Symbol.asyncIterator]();
+      let count = (await pull.next()).value.length;
+      await gate.promise;
+      for (let next = await pull.next(); !next.done; next = await pull.next()) {
+        count += next.value.length;
+      }
+      return `got ${count};`;
+    });
+  });
+  const client = new RawClient(t, server.port);
+  await client.write(put(`Content-Length: ${total}`));
+  const written = client.write(Buffer.alloc(total));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const connection = await new Promise<number>((resolve, reject) => {
+    server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+  assert.equal(connection, 1);
+  const [scope] = server.app.httpRuntime.scopes;
+  assert.ok(scope !== undefined && scope.bytesRead < 2 * 1024 * 1024, `${scope?.bytesRead}`);
+  gate.resolve();
+  await written;
+  await client.until(new RegExp(`got ${total};`));
+});
+
+test("whoever stops pulling early leaves the connection usable or closed, and nothing behind", async (t) => {
+  const server = await startServer(t, (app) => {
+    app.put("/", async (request, reply) => {
+      for await (const chunk of receiveBody(request, reply).body) return `first ${chunk.length};`;
+      return "none;";
+    });
+  });
+  const client = new RawClient(t, server.port);
+  await client.write(`${put("Content-Length: 10")}hello`);
+  assert.match(await client.until(/first 5;/), /HTTP\/1\.1 200/);
+  client.forget();
+  await client.write(`world${put("Content-Length: 1")}x`);
+  await client.until(/first 1;/);
+  await eventually(() => server.app.httpRuntime.watch.size === 0, "nothing is watched");
+});
+
+test("an answer that overtakes the body ends the pull with an error, never as if whole", async (t) => {
+  let thrown: unknown;
+  const server = await startServer(t, (app) => {
+    app.put("/", (request, reply) => {
+      receiveBytes(request, reply, { bytesMax: 100 }).catch((error: OperationalError) => {
+        thrown = error;
+      });
+      setTimeout(() => reply.send("early;"), 50);
+    });
+  });
+  const client = new RawClient(t, server.port);
+  await client.write(`${put("Content-Length: 10")}hello`);
+  await client.until(/early;/);
+  await client.write("world");
+  await eventually(() => thrown !== undefined, "the pull failed");
+  assert.ok(isOperationalError(thrown, "incomplete_body"));
+});
+
+test("100 requests on one connection leave no listener on the socket", async (t) => {
+  const { port, app } = await bodyServer(t);
+  const connected = once(app.server, "connection");
+  const client = new RawClient(t, port);
+  const [socket] = await connected;
+  const counts = () =>
+    socket
+      .eventNames()
+      .map((name: string) => `${name}:${socket.listenerCount(name)}`)
+      .join();
+  await client.write(`${put("Content-Length: 5")}hello`);
+  await client.until(/got 5;/);
+  const before = counts();
+  for (let index = 0; index < 100; index++) {
+    client.forget();
+    await client.write(`${put("Content-Length: 5")}hello`);
+    await client.until(/got 5;/);
+  }
+  assert.equal(counts(), before);
+});
+
+test("500 aborted uploads leave no descriptor, timer, scope or watch entry", async (t) => {
+  const { port, app, errors } = await bodyServer(t);
+  const handles = () => ({
+    descriptors: readdirSync("/proc/self/fd").length,
+    timers: process.getActiveResourcesInfo().filter((name) => name === "Timeout").length,
+  });
+  const warmUp = new RawClient(t, port);
+  await warmUp.write(`${put("Content-Length: 5")}hello`);
+  await warmUp.until(/got 5;/);
+  const before = handles();
+  for (let round = 0; round < 10; round++) {
+    const clients = Array.from({ length: 50 }, () => new RawClient(t, port));
+    await Promise.all(clients.map((client) => client.write(`${put("Content-Length: 99999")}abc`)));
+    await eventually(() => app.httpRuntime.scopes.size === 50, "all uploads are there");
+    for (const client of clients) client.socket.destroy();
+    await eventually(() => app.httpRuntime.scopes.size === 0, "all uploads ended");
+  }
+  await eventually(() => errors.length === 500, "each threw");
+  assert.equal(app.httpRuntime.watch.size, 0);
+  await eventually(() => handles().descriptors <= before.descriptors, "descriptors are freed");
+  // One timer may be that of this test's own polling.
+  assert.ok(handles().timers <= before.timers + 1, JSON.stringify([before, handles()]));
+});

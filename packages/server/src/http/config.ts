@@ -1,0 +1,49 @@
+/** Options of the HTTP layer: limits in time and bytes on everything that a client can hold open. */
+import { z } from "zod";
+import { bytes, duration } from "../config/schema.ts";
+
+export const httpConfig = z.strictObject({
+  headersMsMax: duration({ min: "100 ms", max: "60 s" })
+    .default("30 s")
+    .describe("time in which a client must send the headers of a request"),
+  headerBytesMax: bytes({ min: "4 KiB", max: "256 KiB" })
+    .default("16 KiB")
+    .describe("size of all headers of a request"),
+  keepAliveMs: duration({ min: "1 s", max: "1 h" })
+    .default("65 s")
+    .describe(
+      "how long an idle connection stays open; longer than the proxy in front keeps its own",
+    ),
+  connectionsMax: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20_000)
+    .describe("open connections at most; more are closed at once"),
+  workMsMax: duration({ min: "100 ms", max: "1 h" })
+    .default("60 s")
+    .describe("time for the work of a request, not counting the transfer of bodies"),
+  transferMsMax: duration({ min: "100 ms", max: "30 days" })
+    .default("24 h")
+    .describe("time for a whole request, the transfer of its bodies included"),
+  bodyIdleMsMax: duration({ min: "100 ms", max: "1 h" })
+    .default("30 s")
+    .describe("time in which a client that sends a body must send its next byte"),
+  bodyBytesPerSecondMin: bytes()
+    .default("1 KiB")
+    .describe("average rate, within each window, below which an upload is ended"),
+  bodyRateWindowMs: duration({ min: "100 ms", max: "1 h" })
+    .default("60 s")
+    .describe("window of the average rate; the first one is the time of grace"),
+  readerIdleMsMax: duration({ min: "100 ms", max: "1 h" })
+    .default("60 s")
+    .describe("time in which a client that receives a body must take its next bytes"),
+  lingerBytesMax: bytes()
+    .default("64 MiB")
+    .describe("bytes read and thrown away after an early refusal, so that it reaches the client"),
+  lingerMsMax: duration({ min: "0 ms", max: "60 s" })
+    .default("5 s")
+    .describe("time spent on reading what follows an early refusal"),
+});
+
+export type HttpConfig = z.infer<typeof httpConfig>;
