@@ -1,0 +1,58 @@
+// The base of every layer: a driver that hands each call on, but for those that the layer answers.
+// An optional operation is there if the inner driver has it, so that presence stays the capability.
+
+import type { PartWrites, StorageDriver } from "../../core/ports/storage-driver.ts";
+
+type Operations = Omit<StorageDriver, "id" | "capabilities" | "space" | "leftOvers" | "parts" | "copy">;
+
+export interface LayerChanges extends Partial<Operations> {
+  readonly space?: (inner: NonNullable<StorageDriver["space"]>) => NonNullable<StorageDriver["space"]>;
+  readonly copy?: (inner: NonNullable<StorageDriver["copy"]>) => NonNullable<StorageDriver["copy"]>;
+  readonly leftOvers?: (
+    inner: NonNullable<StorageDriver["leftOvers"]>,
+  ) => NonNullable<StorageDriver["leftOvers"]>;
+  readonly parts?: (inner: PartWrites) => PartWrites;
+}
+
+/** The inner driver with some operations replaced. */
+export function forward(inner: StorageDriver, changes: LayerChanges): StorageDriver {
+  const { copy, leftOvers, parts } = inner;
+  const space = inner.space?.bind(inner);
+  return {
+    id: inner.id,
+    capabilities: inner.capabilities,
+    put: changes.put ?? ((key, body, options) => inner.put(key, body, options)),
+    get: changes.get ?? ((key, options) => inner.get(key, options)),
+    head: changes.head ?? ((key, options) => inner.head(key, options)),
+    list: changes.list ?? ((prefix, options) => inner.list(prefix, options)),
+    delete: changes.delete ?? ((key, options) => inner.delete(key, options)),
+    probe: changes.probe ?? ((options) => inner.probe(options)),
+    [Symbol.asyncDispose]:
+      changes[Symbol.asyncDispose] ?? (async () => await inner[Symbol.asyncDispose]()),
+    ...(space && { space: changes.space?.(space) ?? space }),
+    ...(copy && { copy: changes.copy?.(copy) ?? copy }),
+    ...(leftOvers && { leftOvers: changes.leftOvers?.(leftOvers) ?? leftOvers }),
+    ...(parts && { parts: changes.parts?.(parts) ?? parts }),
+  };
+}
+
+/** The inner part writes with some operations replaced. */
+export function forwardParts(inner: PartWrites, changes: Partial<PartWrites>): PartWrites {
+  const append = changes.append ?? inner.append?.bind(inner);
+  return {
+    partBytesMin: inner.partBytesMin,
+    partBytesMax: inner.partBytesMax,
+    partsMax: inner.partsMax,
+    equalParts: inner.equalParts,
+    create: changes.create ?? ((key, options) => inner.create(key, options)),
+    writePart:
+      changes.writePart ??
+      ((upload, partNumber, bytes, options) => inner.writePart(upload, partNumber, bytes, options)),
+    listParts: changes.listParts ?? ((upload, options) => inner.listParts(upload, options)),
+    complete:
+      changes.complete ?? ((upload, parts, options) => inner.complete(upload, parts, options)),
+    cancel: changes.cancel ?? ((upload, options) => inner.cancel(upload, options)),
+    listPending: changes.listPending ?? ((prefix, options) => inner.listPending(prefix, options)),
+    ...(inner.append && append && { append }),
+  };
+}

@@ -1,0 +1,44 @@
+// The layers of every storage and their order, written once.
+
+import type { Clock } from "../../core/ports/clock.ts";
+import { systemClock } from "../../core/ports/clock.ts";
+import type { Log } from "../../core/ports/log.ts";
+import { type Meter, silentMeter } from "../../core/ports/meter.ts";
+import type { StorageDriver, StorageLayer } from "../../core/ports/storage-driver.ts";
+import { checksum } from "./checksum.ts";
+import { type LimitOptions, limit } from "./limit.ts";
+import { metered } from "./meter.ts";
+import { type RetryOptions, retry } from "./retry.ts";
+import { type TimeoutOptions, timeout } from "./timeout.ts";
+
+export interface LayerOptions {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  readonly meter?: Meter;
+  readonly timeout?: TimeoutOptions;
+  readonly retry?: RetryOptions;
+  readonly limit?: LimitOptions;
+  /** Between the driver and all others: `faults`, in tests. */
+  readonly innermost?: readonly StorageLayer[];
+}
+
+/** The driver with all layers; disposing it disposes the driver. */
+export function withLayers(driver: StorageDriver, options: LayerOptions = {}): StorageDriver {
+  const { clock = systemClock, meter = silentMeter, innermost = [] } = options;
+  // Inner to outer.
+  const layers: readonly StorageLayer[] = [
+    ...innermost,
+    // Next to the driver: it sees the bytes that the driver sees, and nothing after it changes them.
+    checksum(),
+    // Inside the timeout: a call that hangs is abandoned by its caller and keeps its place, so that
+    // what a dead storage holds is bounded. Waiting in the queue counts as the storage's time.
+    limit(options.limit),
+    // Inside retry: each attempt has a deadline of its own.
+    timeout({ clock, ...options.timeout }),
+    // Only what can be repeated. Outside the limit: a call that waits to try again holds no place.
+    retry(options.retry),
+    // Outermost: it counts and times what callers saw.
+    metered(meter, clock),
+  ];
+  return layers.reduce((inner, layer) => layer(inner), driver);
+}

@@ -1,0 +1,193 @@
+// Writes the chunks of a body to a file at explicit offsets: while one write runs, the next chunks
+// are gathered, and at most `outstandingMax` bytes wait. Small chunks are copied together into a
+// pooled buffer, so that a slow client's small reads do not keep large ones alive.
+
+import { bufferBytes, isReused, returnBuffer, takeBuffer } from "./buffers.ts";
+import { during } from "./errors.ts";
+import type { Files } from "./files.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+/** Chunks below this are copied. */
+const smallBytes = 16 * KiB;
+const outstandingMax = 256 * KiB;
+/** A long body is synced as it comes, so that the last sync, which the client waits for, is short. */
+const syncEveryBytes = 32 * MiB;
+
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** The pooled buffer that the bytes lie in, to be given back after the write. */
+  readonly buffer: Uint8Array | undefined;
+}
+
+export class BodyWriter {
+  readonly #fd: number;
+  readonly #files: Files;
+  #gathering: Uint8Array | undefined;
+  #gathered = 0;
+  #queue: Piece[] = [];
+  #outstanding = 0;
+  #position: number;
+  #syncedTo: number;
+  #syncing: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #writing: Promise<void> | undefined;
+  #roomWaiter: (() => void) | undefined;
+
+  constructor(fd: number, files: Files, position = 0) {
+    this.#fd = fd;
+    this.#files = files;
+    this.#position = position;
+    this.#syncedTo = position;
+  }
+
+  /** Takes a chunk. A promise: wait for it before the next; it rejects if a write failed. */
+  add(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#failure !== undefined) return this.#room();
+    if (chunk.length < smallBytes || isReused(chunk)) this.#copy(chunk);
+    else {
+      this.#seal();
+      this.#push({ bytes: chunk, buffer: undefined });
+    }
+    return this.#outstanding >= outstandingMax ? this.#room() : undefined;
+  }
+
+  /** Everything that was added is written and synced. A failed sync is final: it is not repeated. */
+  async finish(): Promise<void> {
+    this.#seal();
+    await this.#idle();
+    await this.#syncing;
+    this.#throwFailure();
+    await during("sync", this.#files.syncData(this.#fd));
+  }
+
+  /** No call on the descriptor runs any more; what was gathered is dropped. Never rejects. */
+  async stop(): Promise<void> {
+    this.#failure ??= { error: new Error("the body writer was stopped") };
+    this.#dropQueue();
+    if (this.#gathering !== undefined) returnBuffer(this.#gathering);
+    this.#gathering = undefined;
+    await this.#writing;
+    await this.#syncing;
+  }
+
+  #copy(chunk: Uint8Array): void {
+    let from = 0;
+    while (from < chunk.length) {
+      this.#gathering ??= takeBuffer();
+      const count = Math.min(chunk.length - from, bufferBytes - this.#gathered);
+      const all = count === chunk.length;
+      this.#gathering.set(all ? chunk : chunk.subarray(from, from + count), this.#gathered);
+      this.#gathered += count;
+      from += count;
+      if (this.#gathered === bufferBytes) this.#seal();
+    }
+  }
+
+  #seal(): void {
+    const buffer = this.#gathering;
+    if (buffer === undefined) return;
+    this.#push({ bytes: buffer.subarray(0, this.#gathered), buffer });
+    this.#gathering = undefined;
+    this.#gathered = 0;
+  }
+
+  #push(piece: Piece): void {
+    this.#queue.push(piece);
+    this.#outstanding += piece.bytes.length;
+    this.#writing ??= this.#write();
+  }
+
+  // Never rejects: a failure is kept for the next call of `add` or `finish`.
+  async #write(): Promise<void> {
+    while (this.#queue.length > 0 && this.#failure === undefined) {
+      const pieces = this.#queue;
+      this.#queue = [];
+      try {
+        await this.#writeAll(pieces.map((piece) => piece.bytes));
+      } catch (error) {
+        this.#failure ??= { error };
+      }
+      for (const { bytes, buffer } of pieces) {
+        this.#outstanding -= bytes.length;
+        if (buffer !== undefined) returnBuffer(buffer);
+      }
+      this.#syncBehind();
+      this.#wakeRoomWaiter();
+    }
+    if (this.#failure !== undefined) this.#dropQueue();
+    this.#writing = undefined;
+    this.#wakeRoomWaiter();
+  }
+
+  async #writeAll(pieces: readonly Uint8Array[]): Promise<void> {
+    let rest = pieces;
+    while (rest.length > 0) {
+      const count = await during("write", this.#files.write(this.#fd, rest, this.#position));
+      this.#position += count;
+      rest = skip(rest, count);
+    }
+  }
+
+  #syncBehind(): void {
+    if (this.#syncing !== undefined || this.#position - this.#syncedTo < syncEveryBytes) return;
+    if (this.#failure !== undefined) return;
+    this.#syncedTo = this.#position;
+    this.#syncing = during("sync", this.#files.syncData(this.#fd)).then(
+      () => {
+        this.#syncing = undefined;
+      },
+      (error: unknown) => {
+        this.#failure ??= { error };
+        this.#syncing = undefined;
+      },
+    );
+  }
+
+  async #room(): Promise<void> {
+    if (this.#failure === undefined && this.#outstanding >= outstandingMax) {
+      await new Promise<void>((resolve) => {
+        this.#roomWaiter = resolve;
+      });
+    }
+    this.#throwFailure();
+  }
+
+  #wakeRoomWaiter(): void {
+    const wake = this.#roomWaiter;
+    this.#roomWaiter = undefined;
+    wake?.();
+  }
+
+  async #idle(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #dropQueue(): void {
+    for (const { bytes, buffer } of this.#queue) {
+      this.#outstanding -= bytes.length;
+      if (buffer !== undefined) returnBuffer(buffer);
+    }
+    this.#queue = [];
+  }
+}
+
+/** The pieces without their first bytes. */
+function skip(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let left = count;
+  for (const piece of pieces) {
+    if (left >= piece.length) {
+      left -= piece.length;
+      continue;
+    }
+    rest.push(left === 0 ? piece : piece.subarray(left));
+    left = 0;
+  }
+  return rest;
+}
+

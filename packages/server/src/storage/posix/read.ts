@@ -1,0 +1,142 @@
+// The body of a get: reads at explicit offsets into two pooled buffers, one with the consumer and one
+// being filled. A file that turns out shorter or longer than its head said is `data_damaged`. The
+// descriptor is closed once, after the last read on it ended, however the body ends.
+
+import { OperationalError } from "../../core/errors.ts";
+import type { ObjectBody } from "../../core/ports/storage-driver.ts";
+import { bufferBytes, returnBuffer, takeBuffer } from "./buffers.ts";
+import { during, ignore } from "./errors.ts";
+import type { Files } from "./files.ts";
+
+export interface FileRange {
+  /** Of the whole file, as its head says. */
+  readonly fileBytes: number;
+  readonly firstByte: number;
+  /** One less than `firstByte` for an empty file. */
+  readonly lastByte: number;
+}
+
+interface Filled {
+  readonly buffer: Uint8Array;
+  readonly count: number;
+}
+
+export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
+  readonly #fd: number;
+  readonly #files: Files;
+  readonly #signal: AbortSignal;
+  readonly #range: FileRange;
+  #position: number;
+  // With the consumer until it pulls again.
+  #lent: Uint8Array | undefined;
+  #ahead: Promise<Filled> | undefined;
+  // Whether a read has seen that nothing follows the file's last byte.
+  #endSeen: boolean;
+  #closed: Promise<void> | undefined;
+
+  /** Takes over the descriptor. */
+  constructor(fd: number, range: FileRange, options: { files: Files; signal: AbortSignal }) {
+    this.#fd = fd;
+    this.#files = options.files;
+    this.#signal = options.signal;
+    this.#range = range;
+    this.#position = range.firstByte;
+    this.#endSeen = range.lastByte + 1 < range.fileBytes;
+    this.#signal.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    if (this.#closed !== undefined) return this.#ended();
+    if (this.#finished) {
+      // The consumer is through with its chunk. After any other end it may still be sending it, and
+      // then its buffer is left to the garbage collector.
+      if (this.#lent !== undefined) returnBuffer(this.#lent);
+      this.#lent = undefined;
+      await this.#close();
+      return { done: true, value: undefined };
+    }
+    try {
+      this.#ahead ??= this.#fill(takeBuffer());
+      const { buffer, count } = await this.#ahead;
+      if (this.#closed !== undefined) return this.#ended();
+      this.#ahead = undefined;
+      const spare = this.#lent;
+      this.#lent = buffer;
+      const chunk = this.#accept(buffer, count);
+      if (this.#finished) {
+        if (spare !== undefined) returnBuffer(spare);
+        return chunk.length > 0 ? { done: false, value: chunk } : await this.next();
+      }
+      this.#ahead = this.#fill(spare ?? takeBuffer());
+      // Judged when it is pulled; until then nobody looks at it.
+      this.#ahead.catch(ignore);
+      return { done: false, value: chunk };
+    } catch (error) {
+      await this.#close();
+      throw error;
+    }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    await this.#close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#close();
+  }
+
+  get #finished(): boolean {
+    return this.#position > this.#range.lastByte && this.#endSeen;
+  }
+
+  async #fill(buffer: Uint8Array): Promise<Filled> {
+    // One byte more than there should be, to see that the file ends where it did.
+    const wanted = this.#range.lastByte + 1 - this.#position + (this.#endSeen ? 0 : 1);
+    const length = Math.min(bufferBytes, wanted);
+    const count = await during("read", this.#files.read(this.#fd, buffer, length, this.#position));
+    return { buffer, count };
+  }
+
+  #accept(buffer: Uint8Array, count: number): Uint8Array {
+    const left = this.#range.lastByte + 1 - this.#position;
+    if (count > left) throw damaged("longer");
+    if (count === 0 && left > 0) throw damaged("shorter");
+    if (!this.#endSeen && left < bufferBytes && count === left) this.#endSeen = true;
+    this.#position += count;
+    return buffer.subarray(0, count);
+  }
+
+  #ended(): IteratorResult<Uint8Array, undefined> {
+    this.#signal.throwIfAborted();
+    return { done: true, value: undefined };
+  }
+
+  readonly #abort = (): void => {
+    void this.#close();
+  };
+
+  // Once: the signal, the consumer and the end may all ask for it.
+  #close(): Promise<void> {
+    this.#closed ??= this.#closeNow();
+    return this.#closed;
+  }
+
+  async #closeNow(): Promise<void> {
+    this.#signal.removeEventListener("abort", this.#abort);
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead !== undefined) {
+      await ahead.then(({ buffer }) => returnBuffer(buffer), ignore);
+    }
+    await this.#files.close(this.#fd).catch(ignore);
+  }
+}
+
+function damaged(which: "shorter" | "longer"): OperationalError {
+  return new OperationalError("data_damaged", `the stored file is ${which} than it was`);
+}
