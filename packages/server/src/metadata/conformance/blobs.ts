@@ -1,0 +1,138 @@
+/** Conformance: a blob is garbage exactly while no object points at it. */
+import { strict as assert } from "node:assert";
+import { test } from "node:test";
+import {
+  blob,
+  bytes,
+  garbage,
+  garbageDueAt,
+  type OpenStore,
+  object,
+  openWithBucket,
+  put,
+  withCode,
+} from "../conformance-samples.ts";
+
+const later = new Date(garbageDueAt.getTime() + 1000);
+const muchLater = new Date(garbageDueAt.getTime() + 2000);
+
+export function blobTests(open: OpenStore): void {
+  test("a replaced or deleted object's blob becomes garbage, due when the writer said", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await put(store, "k", { version: "v1", blobKey: "x1" });
+    assert.deepEqual(await garbage(store), []);
+    await store.commitObject(object("k", { version: "v2" }), blob("x2"), { garbageDueAt: later });
+    await store.deleteObject("b", "k", { garbageDueAt: muchLater });
+    const due = async (dueBefore: Date, limit = 10) =>
+      (await store.listGarbage({ dueBefore, limit })).map(({ blobKey }) => blobKey);
+    assert.deepEqual(await due(garbageDueAt), []);
+    assert.deepEqual(await due(later), ["x1"]);
+    assert.deepEqual(await due(muchLater), ["x1", "x2"]);
+    assert.deepEqual(await due(muchLater, 1), ["x1"]);
+    assert.deepEqual(await store.listGarbage({ dueBefore: later, limit: 1 }), [
+      { storageId: "local", blobKey: "x1", length: 5 },
+    ]);
+  });
+
+  test("a blob with several objects is garbage only when the last is gone", async (t) => {
+    await using store = await openWithBucket(open, t);
+    const source = await put(store, "a", { blobKey: "x" });
+    await store.copyObject(source, object("b"), { garbageDueAt });
+    await store.copyObject(source, object("c"), { garbageDueAt });
+    await store.deleteObject("b", "a", { garbageDueAt });
+    await put(store, "b", { version: "v2", blobKey: "y" });
+    assert.deepEqual(await garbage(store), []);
+    await store.deleteObjects("b", ["c"], { garbageDueAt });
+    assert.deepEqual(await garbage(store), ["x"]);
+  });
+
+  test("copies and moves onto what already points at the blob keep it alive", async (t) => {
+    await using store = await openWithBucket(open, t);
+    let source = await put(store, "a", { version: "v0", blobKey: "x" });
+    for (const [index, deleteSource] of [false, true, false].entries()) {
+      const next = object("a", { version: `v${index + 1}` });
+      ({ object: source } = await store.copyObject(source, next, { garbageDueAt, deleteSource }));
+      assert.deepEqual(await garbage(store), []);
+    }
+    await store.copyObject(source, object("b", { version: "w" }), { garbageDueAt });
+    await store.copyObject(source, object("b", { version: "w2" }), {
+      garbageDueAt,
+      deleteSource: true,
+    });
+    assert.deepEqual(await garbage(store), []);
+    await store.deleteObject("b", "b", { garbageDueAt });
+    assert.deepEqual(await garbage(store), ["x"]);
+  });
+
+  test("a move onto another object makes that one's blob garbage and keeps its own", async (t) => {
+    await using store = await openWithBucket(open, t);
+    const source = await put(store, "a", { blobKey: "x" });
+    await put(store, "b", { blobKey: "y" });
+    await store.copyObject(source, object("b"), { garbageDueAt, deleteSource: true });
+    assert.deepEqual(await garbage(store), ["y"]);
+    assert.equal((await store.headObject("b", "b"))?.blobKey, "x");
+  });
+
+  test("a blob that is committed again leaves the garbage", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await put(store, "k", { blobKey: "x" });
+    await store.deleteObject("b", "k", { garbageDueAt });
+    assert.deepEqual(await garbage(store), ["x"]);
+    await put(store, "k", { blobKey: "x" });
+    assert.deepEqual(await garbage(store), []);
+    await store.forgetGarbage([{ storageId: "local", blobKey: "x" }]);
+    assert.equal((await store.getObject("b", "k"))?.blobKey, "x");
+    assert.deepEqual([...(await store.knownBlobs("local", ["x"]))], ["x"]);
+  });
+
+  test("the same commit twice counts one reference", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await put(store, "k", { blobKey: "x" });
+    await put(store, "k", { blobKey: "x" });
+    await store.deleteObject("b", "k", { garbageDueAt });
+    assert.deepEqual(await garbage(store), ["x"]);
+  });
+
+  test("other bytes under a known blob key are refused", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await put(store, "k", { blobKey: "x" });
+    for (const other of [
+      blob("x", { length: 6 }),
+      blob("x", { digests: { crc64nvme: bytes(8, 99) } }),
+    ]) {
+      const committing = store.commitObject(object("l"), other, { garbageDueAt });
+      await assert.rejects(committing, withCode("internal"));
+    }
+    assert.equal(await store.headObject("b", "l"), undefined);
+  });
+
+  test("forgetting removes garbage and leaves referenced blobs alone", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await put(store, "kept", { blobKey: "kept" });
+    await put(store, "gone", { blobKey: "gone" });
+    await store.deleteObject("b", "gone", { garbageDueAt });
+    const addresses = ["kept", "gone", "absent"].map((blobKey) => ({
+      storageId: "local",
+      blobKey,
+    }));
+    await store.forgetGarbage([{ storageId: "other", blobKey: "gone" }]);
+    assert.deepEqual(await garbage(store), ["gone"]);
+    await store.forgetGarbage(addresses);
+    await store.forgetGarbage([]);
+    assert.deepEqual(await garbage(store), []);
+    const known = await store.knownBlobs("local", ["kept", "gone", "absent"]);
+    assert.deepEqual([...known], ["kept"]);
+    assert.notEqual(await store.getObject("b", "kept"), undefined);
+  });
+
+  test("known blobs are those of the storage, referenced or garbage, of any number asked", async (t) => {
+    await using store = await openWithBucket(open, t);
+    const keys = Array.from({ length: 1300 }, (_, index) => `blob-${index}`);
+    await Promise.all(keys.map((key) => put(store, key, { blobKey: key })));
+    await store.deleteObjects("b", keys.slice(0, 650), { garbageDueAt });
+    const asked = [...keys, ...keys.map((key) => `no-${key}`)];
+    assert.deepEqual(await store.knownBlobs("local", asked), new Set(keys));
+    assert.deepEqual(await store.knownBlobs("other", asked), new Set());
+    assert.deepEqual(await store.knownBlobs("local", []), new Set());
+  });
+}

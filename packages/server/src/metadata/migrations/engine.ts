@@ -1,0 +1,26 @@
+/** Where the two engines differ in table definitions: types, order of texts, physical layout. */
+import { type ColumnDataType, type Expression, sql } from "kysely";
+
+export interface Engine {
+  readonly bytes: ColumnDataType | Expression<unknown>;
+  /** 64 bits; the PostgreSQL store parses it to a number. */
+  readonly integer: ColumnDataType;
+  /** Text compared by its UTF-8 bytes, whatever the database's own collation is. */
+  readonly orderedText: ColumnDataType | Expression<unknown>;
+  /** Ends a table whose rows lie in the order of the primary key. */
+  readonly clustered: Expression<unknown> | undefined;
+}
+
+export const sqliteEngine: Engine = {
+  bytes: "blob",
+  integer: "integer",
+  orderedText: sql`text collate binary`,
+  clustered: sql`without rowid`,
+};
+
+export const postgresEngine: Engine = {
+  bytes: "bytea",
+  integer: "bigint",
+  orderedText: sql`text collate "C"`,
+  clustered: undefined,
+};

@@ -1,0 +1,73 @@
+/** Buckets. A bucket that holds objects cannot be deleted. */
+import { OperationalError } from "../../core/errors.ts";
+import type { BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
+import { bucketToRow, rowToBucket } from "../records.ts";
+import type { BucketRow, Database } from "../schema.ts";
+import { prepared } from "./prepared.ts";
+
+const selectBucket = prepared<{ name: string }, BucketRow>((db, { name }) =>
+  db.selectFrom("buckets").selectAll().where("name", "=", name),
+);
+
+export async function createBucket(db: Database, bucket: BucketRecord): Promise<void> {
+  const inserted = await db
+    .insertInto("buckets")
+    .values(bucketToRow(bucket))
+    .onConflict((conflict) => conflict.column("name").doNothing())
+    .returning("name")
+    .execute();
+  if (inserted.length === 0) {
+    throw new OperationalError("already_exists", `bucket "${bucket.name}" exists`, {
+      context: { bucket: bucket.name },
+    });
+  }
+}
+
+export async function getBucket(db: Database, name: string): Promise<BucketRecord | undefined> {
+  const [row] = await selectBucket(db, { name });
+  return row && rowToBucket(row);
+}
+
+export async function listBuckets(db: Database): Promise<readonly BucketRecord[]> {
+  const rows = await db.selectFrom("buckets").selectAll().orderBy("name").execute();
+  return rows.map(rowToBucket);
+}
+
+export async function changeBucket(
+  db: Database,
+  name: string,
+  changes: BucketChanges,
+): Promise<BucketRecord> {
+  const before = await getBucket(db, name);
+  if (before === undefined) throw bucketNotFound(name);
+  const after = { ...before, ...changes, name, createdAt: before.createdAt };
+  const { name: _, ...columns } = bucketToRow(after);
+  await db.updateTable("buckets").set(columns).where("name", "=", name).execute();
+  return after;
+}
+
+export async function deleteBucket(db: Database, name: string): Promise<void> {
+  const object = await db
+    .selectFrom("objects")
+    .select("key")
+    .where("bucket", "=", name)
+    .limit(1)
+    .executeTakeFirst();
+  if (object !== undefined) {
+    throw new OperationalError("not_empty", `bucket "${name}" still holds objects`, {
+      context: { bucket: name },
+    });
+  }
+  const deleted = await db
+    .deleteFrom("buckets")
+    .where("name", "=", name)
+    .returning("name")
+    .execute();
+  if (deleted.length === 0) throw bucketNotFound(name);
+}
+
+export function bucketNotFound(name: string): OperationalError {
+  return new OperationalError("bucket_not_found", `bucket "${name}" does not exist`, {
+    context: { bucket: name },
+  });
+}

@@ -1,0 +1,212 @@
+/**
+ * Objects: rows that point at blobs. Each function is one transaction's work and expects the
+ * caller to run it in a transaction that is serialised against other writers (SQLite: the one
+ * writer; PostgreSQL: isolation level SERIALIZABLE, repeated when the engine says so). So
+ * conditions are judged on what the write itself replaces.
+ *
+ * References are added before they are removed: a blob that stays in use is never garbage between.
+ */
+import { OperationalError } from "../../core/errors.ts";
+import type {
+  BlobRecord,
+  NewObject,
+  ObjectRecord,
+  ObjectWithBlob,
+  WriteConditions,
+  WriteResult,
+} from "../../core/ports/metadata-store.ts";
+import { objectOf, objectToRow, rowToObject, rowToObjectWithBlob } from "../records.ts";
+import type { BlockColumns, Database, ObjectRow } from "../schema.ts";
+import { addBlob, addReference, removeReference } from "./blobs.ts";
+import { bucketNotFound } from "./buckets.ts";
+import { prepared } from "./prepared.ts";
+
+interface ObjectAddress {
+  readonly bucket: string;
+  readonly key: string;
+}
+
+const bucketExists = prepared<{ name: string }, { name: string }>((db, { name }) =>
+  db.selectFrom("buckets").select("name").where("name", "=", name),
+);
+
+const selectObject = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
+  db.selectFrom("objects").selectAll().where("bucket", "=", bucket).where("key", "=", key),
+);
+
+const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns>(
+  (db, { bucket, key }) =>
+    db
+      .selectFrom("objects")
+      .innerJoin("blobs", (join) =>
+        join
+          .onRef("blobs.storage_id", "=", "objects.storage_id")
+          .onRef("blobs.blob_key", "=", "objects.blob_key"),
+      )
+      .selectAll("objects")
+      .select(["blobs.block_bytes", "blobs.block_sums"])
+      .where("objects.bucket", "=", bucket)
+      .where("objects.key", "=", key),
+);
+
+const upsertObject = prepared<ObjectRow, never>((db, row) => {
+  const changing = {
+    version: row.version,
+    etag: row.etag,
+    content_type: row.content_type,
+    user_metadata: row.user_metadata,
+    created_at: row.created_at,
+    length: row.length,
+    storage_id: row.storage_id,
+    blob_key: row.blob_key,
+    crc64nvme: row.crc64nvme,
+    md5: row.md5,
+    crc32: row.crc32,
+    crc32c: row.crc32c,
+    sha1: row.sha1,
+    sha256: row.sha256,
+  };
+  return db
+    .insertInto("objects")
+    .values({ bucket: row.bucket, key: row.key, ...changing })
+    .onConflict((conflict) => conflict.columns(["bucket", "key"]).doUpdateSet(changing));
+});
+
+const deleteRow = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
+  db.deleteFrom("objects").where("bucket", "=", bucket).where("key", "=", key).returningAll(),
+);
+
+type WriteOptions = WriteConditions & { readonly garbageDueAt: Date };
+
+export async function commitObject(
+  db: Database,
+  object: NewObject,
+  blob: BlobRecord,
+  options: WriteOptions,
+): Promise<WriteResult> {
+  const replaced = await targetBefore(db, object, options);
+  const written = objectOf(object, blob);
+  await addBlob(db, blob);
+  await upsertObject(db, objectToRow(written));
+  if (replaced !== undefined) await removeReference(db, replaced, options.garbageDueAt);
+  return writeResult(written, replaced);
+}
+
+export async function copyObject(
+  db: Database,
+  source: ObjectAddress & { readonly version: string },
+  object: NewObject,
+  options: WriteOptions & { readonly deleteSource?: boolean },
+): Promise<WriteResult> {
+  const from = await headObject(db, source.bucket, source.key);
+  if (from === undefined) throw objectNotFound(source);
+  if (from.version !== source.version) {
+    throw preconditionFailed(source, `is no longer version ${source.version}`);
+  }
+  const replaced = await targetBefore(db, object, options);
+  const written = objectOf(object, from);
+  await addReference(db, { storageId: from.storageId, blobKey: from.blobKey });
+  await upsertObject(db, objectToRow(written));
+  if (replaced !== undefined) await removeReference(db, replaced, options.garbageDueAt);
+  const ontoItself = source.bucket === object.bucket && source.key === object.key;
+  // A move onto itself has replaced its source already.
+  if (options.deleteSource === true && !ontoItself) {
+    await deleteRow(db, { bucket: source.bucket, key: source.key });
+    await removeReference(db, from, options.garbageDueAt);
+  }
+  return writeResult(written, replaced);
+}
+
+export async function headObject(
+  db: Database,
+  bucket: string,
+  key: string,
+): Promise<ObjectRecord | undefined> {
+  const [row] = await selectObject(db, { bucket, key });
+  return row && rowToObject(row);
+}
+
+export async function getObject(
+  db: Database,
+  bucket: string,
+  key: string,
+): Promise<ObjectWithBlob | undefined> {
+  const [row] = await selectObjectWithBlob(db, { bucket, key });
+  return row && rowToObjectWithBlob(row);
+}
+
+export async function deleteObject(
+  db: Database,
+  bucket: string,
+  key: string,
+  options: WriteOptions,
+): Promise<ObjectRecord | undefined> {
+  const [row] = await deleteRow(db, { bucket, key });
+  const deleted = row && rowToObject(row);
+  // A refusal rolls the deletion back.
+  assertConditions({ bucket, key }, deleted, options);
+  if (deleted !== undefined) await removeReference(db, deleted, options.garbageDueAt);
+  return deleted;
+}
+
+export async function deleteObjects(
+  db: Database,
+  bucket: string,
+  keys: readonly string[],
+  options: { readonly garbageDueAt: Date },
+): Promise<readonly ObjectRecord[]> {
+  const deleted: ObjectRecord[] = [];
+  for (const key of keys) {
+    const object = await deleteObject(db, bucket, key, options);
+    if (object !== undefined) deleted.push(object);
+  }
+  return deleted;
+}
+
+/** What the write would replace, once the bucket and the conditions allow it. */
+async function targetBefore(
+  db: Database,
+  { bucket, key }: ObjectAddress,
+  conditions: WriteConditions,
+): Promise<ObjectRecord | undefined> {
+  const existing = await headObject(db, bucket, key);
+  // An object proves its bucket.
+  if (existing === undefined && (await bucketExists(db, { name: bucket })).length === 0) {
+    throw bucketNotFound(bucket);
+  }
+  assertConditions({ bucket, key }, existing, conditions);
+  return existing;
+}
+
+function assertConditions(
+  address: ObjectAddress,
+  existing: ObjectRecord | undefined,
+  { ifAbsent, ifMatch, ifVersion }: WriteConditions,
+): void {
+  if (ifAbsent === true && existing !== undefined) throw preconditionFailed(address, "exists");
+  if (ifMatch !== undefined) {
+    if (existing === undefined) throw preconditionFailed(address, "does not exist");
+    if (ifMatch !== "*" && !ifMatch.includes(existing.etag)) {
+      throw preconditionFailed(address, `has the etag "${existing.etag}"`);
+    }
+  }
+  if (ifVersion !== undefined && existing?.version !== ifVersion) {
+    throw preconditionFailed(address, `is no longer version ${ifVersion}`);
+  }
+}
+
+function writeResult(object: ObjectRecord, replaced: ObjectRecord | undefined): WriteResult {
+  return replaced === undefined ? { object } : { object, replaced };
+}
+
+function preconditionFailed({ bucket, key }: ObjectAddress, what: string): OperationalError {
+  return new OperationalError("precondition_failed", `object "${key}" ${what}`, {
+    context: { bucket, key },
+  });
+}
+
+function objectNotFound({ bucket, key }: ObjectAddress): OperationalError {
+  return new OperationalError("object_not_found", `object "${key}" does not exist`, {
+    context: { bucket, key },
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * The queries by the names of the port's methods: those that write, each to be run in a transaction
+ * of its own, and those that read, each to see one state of the database.
+ */
+import { sql } from "kysely";
+import type { Database } from "../schema.ts";
+import {
+  changeAccessKey,
+  createAccessKey,
+  deleteAccessKey,
+  getAccessKey,
+  listAccessKeys,
+} from "./access-keys.ts";
+import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
+import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import { listObjects } from "./list-objects.ts";
+import {
+  commitObject,
+  copyObject,
+  deleteObject,
+  deleteObjects,
+  getObject,
+  headObject,
+} from "./objects.ts";
+import { getSetting, putSetting } from "./settings.ts";
+
+async function probe(db: Database): Promise<void> {
+  await sql`select 1`.execute(db);
+}
+
+export const writes = {
+  createBucket,
+  changeBucket,
+  deleteBucket,
+  commitObject,
+  copyObject,
+  deleteObject,
+  deleteObjects,
+  forgetGarbage,
+  createAccessKey,
+  changeAccessKey,
+  deleteAccessKey,
+  putSetting,
+  probe,
+} as const;
+
+export const reads = {
+  getBucket,
+  listBuckets,
+  getObject,
+  headObject,
+  listObjects,
+  knownBlobs,
+  listGarbage,
+  getAccessKey,
+  listAccessKeys,
+  getSetting,
+  probe,
+} as const;
+
+/** What a query takes after the database. */
+export type Arguments<Query> = Query extends (db: Database, ...args: infer Args) => unknown
+  ? Args
+  : never;
+
+/** What a query answers. */
+export type Answer<Query> = Query extends (...args: never[]) => Promise<infer Value>
+  ? Value
+  : never;

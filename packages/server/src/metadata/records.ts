@@ -1,0 +1,299 @@
+/**
+ * Records of the port to rows and back, in one place. Every record is asserted before it is
+ * written and after it is read: a row that could not have been written by this code fails loudly
+ * instead of being served.
+ */
+import { strict as assert } from "node:assert";
+import type { PlacementJson, PolicyStatementJson } from "@roma/contract";
+import type {
+  AccessKeyRecord,
+  BlobRecord,
+  BucketRecord,
+  NewObject,
+  ObjectRecord,
+  ObjectWithBlob,
+} from "../core/ports/metadata-store.ts";
+import type { BlockChecks, DigestName } from "../core/ports/storage-driver.ts";
+import type {
+  AccessKeyRow,
+  BlobRow,
+  BlockColumns,
+  BucketRow,
+  DigestColumns,
+  ObjectRow,
+} from "./schema.ts";
+
+const digestBytes: Readonly<Record<DigestName, number>> = {
+  crc64nvme: 8,
+  md5: 16,
+  crc32: 4,
+  crc32c: 4,
+  sha1: 20,
+  sha256: 32,
+};
+const digestNames: readonly DigestName[] = [
+  "crc64nvme",
+  "md5",
+  "crc32",
+  "crc32c",
+  "sha1",
+  "sha256",
+];
+const blockSumBytes = 8;
+
+/** The digests of a record: those that were computed, CRC-64/NVME always. */
+export type RecordDigests = BlobRecord["digests"];
+
+export function bucketToRow(bucket: BucketRecord): BucketRow {
+  assertBucket(bucket);
+  return {
+    name: bucket.name,
+    visibility: bucket.visibility,
+    max_object_bytes: bucket.maxObjectBytes,
+    content_types: bucket.contentTypes === null ? null : JSON.stringify(bucket.contentTypes),
+    upload_expiry_ms: bucket.uploadExpiryMs,
+    quota_bytes: bucket.quotaBytes,
+    placement: JSON.stringify(bucket.placement),
+    created_at: bucket.createdAt.getTime(),
+  };
+}
+
+export function rowToBucket(row: BucketRow): BucketRecord {
+  const bucket: BucketRecord = {
+    name: row.name,
+    visibility: row.visibility === "public-read" ? "public-read" : "private",
+    maxObjectBytes: row.max_object_bytes,
+    contentTypes: row.content_types === null ? null : parseTexts(row.content_types),
+    uploadExpiryMs: row.upload_expiry_ms,
+    quotaBytes: row.quota_bytes,
+    placement: parseJson<PlacementJson>(row.placement),
+    createdAt: new Date(row.created_at),
+  };
+  assert(row.visibility === bucket.visibility, `visibility "${row.visibility}"`);
+  assertBucket(bucket);
+  return bucket;
+}
+
+/** The row of a blob that has `referenceCount` references, at least one. */
+export function blobToRow(blob: BlobRecord, referenceCount: number): BlobRow {
+  assertText(blob.storageId, "storageId");
+  assertText(blob.blobKey, "blobKey");
+  assertCount(blob.length, "length");
+  assertDigests(blob.digests);
+  if (blob.blocks !== undefined) assertBlocks(blob.blocks, blob.length);
+  assert(referenceCount > 0, "a new blob is referenced");
+  return {
+    storage_id: blob.storageId,
+    blob_key: blob.blobKey,
+    length: blob.length,
+    ...digestsToColumns(blob.digests),
+    block_bytes: blob.blocks?.blockBytes ?? null,
+    block_sums: blob.blocks?.sums ?? null,
+    reference_count: referenceCount,
+    garbage_due_at: null,
+  };
+}
+
+/** An object is what the caller named, pointing at the blob. */
+export function objectOf(object: NewObject, blob: Omit<BlobRecord, "blocks">): ObjectRecord {
+  return {
+    bucket: object.bucket,
+    key: object.key,
+    version: object.version,
+    etag: object.etag,
+    contentType: object.contentType,
+    userMetadata: object.userMetadata,
+    createdAt: object.createdAt,
+    length: blob.length,
+    storageId: blob.storageId,
+    blobKey: blob.blobKey,
+    digests: blob.digests,
+  };
+}
+
+export function objectToRow(object: ObjectRecord): ObjectRow {
+  assertObject(object);
+  return {
+    bucket: object.bucket,
+    key: object.key,
+    version: object.version,
+    etag: object.etag,
+    content_type: object.contentType,
+    user_metadata: userMetadataToJson(object.userMetadata),
+    created_at: object.createdAt.getTime(),
+    length: object.length,
+    storage_id: object.storageId,
+    blob_key: object.blobKey,
+    ...digestsToColumns(object.digests),
+  };
+}
+
+export function rowToObject(row: ObjectRow): ObjectRecord {
+  const object: ObjectRecord = {
+    bucket: row.bucket,
+    key: row.key,
+    version: row.version,
+    etag: row.etag,
+    contentType: row.content_type,
+    userMetadata: row.user_metadata === "{}" ? {} : parseTextRecord(row.user_metadata),
+    createdAt: new Date(row.created_at),
+    length: row.length,
+    storageId: row.storage_id,
+    blobKey: row.blob_key,
+    digests: columnsToDigests(row),
+  };
+  assertObject(object);
+  return object;
+}
+
+export function rowToObjectWithBlob(row: ObjectRow & BlockColumns): ObjectWithBlob {
+  const object = rowToObject(row);
+  assert((row.block_bytes === null) === (row.block_sums === null), "both block columns or neither");
+  if (row.block_bytes === null || row.block_sums === null) return object;
+  const blocks = { blockBytes: row.block_bytes, sums: row.block_sums };
+  assertBlocks(blocks, object.length);
+  return { ...object, blocks };
+}
+
+export function accessKeyToRow(key: AccessKeyRecord): AccessKeyRow {
+  assertAccessKey(key);
+  return {
+    id: key.id,
+    name: key.name,
+    sealed_secret: key.sealedSecret,
+    policy: JSON.stringify(key.policy),
+    created_at: key.createdAt.getTime(),
+    enabled: key.enabled ? 1 : 0,
+  };
+}
+
+export function rowToAccessKey(row: AccessKeyRow): AccessKeyRecord {
+  assert(row.enabled === 0 || row.enabled === 1, `enabled ${row.enabled}`);
+  const key: AccessKeyRecord = {
+    id: row.id,
+    name: row.name,
+    sealedSecret: row.sealed_secret,
+    policy: parseJson<readonly PolicyStatementJson[]>(row.policy),
+    createdAt: new Date(row.created_at),
+    enabled: row.enabled === 1,
+  };
+  assertAccessKey(key);
+  return key;
+}
+
+function digestsToColumns(digests: RecordDigests): DigestColumns {
+  return {
+    crc64nvme: digests.crc64nvme,
+    md5: digests.md5 ?? null,
+    crc32: digests.crc32 ?? null,
+    crc32c: digests.crc32c ?? null,
+    sha1: digests.sha1 ?? null,
+    sha256: digests.sha256 ?? null,
+  };
+}
+
+function columnsToDigests(row: DigestColumns): RecordDigests {
+  const digests: { -readonly [Name in DigestName]?: Uint8Array } & { crc64nvme: Uint8Array } = {
+    crc64nvme: row.crc64nvme,
+  };
+  for (const name of digestNames) {
+    const digest = row[name];
+    if (digest !== null) digests[name] = digest;
+  }
+  return digests;
+}
+
+function userMetadataToJson(metadata: Readonly<Record<string, string>>): string {
+  return JSON.stringify(metadata);
+}
+
+function parseTextRecord(json: string): Record<string, string> {
+  const parsed = parseJson<Record<string, string>>(json);
+  assert(typeof parsed === "object" && parsed !== null, "user metadata is an object");
+  return parsed;
+}
+
+function parseTexts(json: string): readonly string[] {
+  const parsed = parseJson<readonly string[]>(json);
+  assert(Array.isArray(parsed) && parsed.every((text) => typeof text === "string"), "texts");
+  return parsed;
+}
+
+/** Text that this file wrote, in a column that nothing else writes. */
+function parseJson<Value>(json: string): Value {
+  return JSON.parse(json);
+}
+
+function assertBucket(bucket: BucketRecord): void {
+  assertText(bucket.name, "name");
+  assert(
+    bucket.visibility === "private" || bucket.visibility === "public-read",
+    `visibility "${bucket.visibility}"`,
+  );
+  if (bucket.maxObjectBytes !== null) assertCount(bucket.maxObjectBytes, "maxObjectBytes");
+  if (bucket.quotaBytes !== null) assertCount(bucket.quotaBytes, "quotaBytes");
+  assertCount(bucket.uploadExpiryMs, "uploadExpiryMs");
+  assert(bucket.contentTypes === null || Array.isArray(bucket.contentTypes), "contentTypes");
+  assert(
+    typeof bucket.placement === "string" || Array.isArray(bucket.placement),
+    "placement is an id or rules",
+  );
+  assertInstant(bucket.createdAt);
+}
+
+function assertObject(object: ObjectRecord): void {
+  assertText(object.bucket, "bucket");
+  assertText(object.key, "key");
+  assertText(object.version, "version");
+  assertText(object.etag, "etag");
+  assertText(object.contentType, "contentType");
+  assertText(object.storageId, "storageId");
+  assertText(object.blobKey, "blobKey");
+  assertCount(object.length, "length");
+  assertInstant(object.createdAt);
+  assertDigests(object.digests);
+  for (const name in object.userMetadata) {
+    assert(typeof object.userMetadata[name] === "string", "user metadata are texts");
+  }
+}
+
+function assertAccessKey(key: AccessKeyRecord): void {
+  assertText(key.id, "id");
+  assert(typeof key.name === "string", "name is text");
+  assert(key.sealedSecret instanceof Uint8Array, "sealedSecret is bytes");
+  assert(Array.isArray(key.policy), "policy is statements");
+  assertInstant(key.createdAt);
+}
+
+function assertDigests(digests: RecordDigests): void {
+  assert(digests.crc64nvme instanceof Uint8Array, "crc64nvme is there");
+  for (const name of digestNames) {
+    const digest = digests[name];
+    if (digest !== undefined && digest.length !== digestBytes[name]) {
+      assert.fail(`${name} of ${digest.length} bytes`);
+    }
+  }
+}
+
+function assertBlocks(blocks: BlockChecks, length: number): void {
+  const { blockBytes, sums } = blocks;
+  assert(Number.isSafeInteger(blockBytes) && blockBytes > 0, `blockBytes ${blockBytes}`);
+  assert(sums.length % blockSumBytes === 0, `${sums.length} bytes of sums`);
+  assert((sums.length / blockSumBytes) * blockBytes >= length, "the blocks cover the blob");
+}
+
+// Neither engine may be given a text that it cannot keep: a NUL ends a text in PostgreSQL, and a
+// lone surrogate has no UTF-8 form, so two different texts would be stored as one.
+function assertText(text: string, field: string): void {
+  if (typeof text !== "string" || text === "" || !text.isWellFormed() || text.includes("\0")) {
+    assert.fail(`${field} is not a text that can be stored`);
+  }
+}
+
+function assertCount(value: number, field: string): void {
+  if (!Number.isSafeInteger(value) || value < 0) assert.fail(`${field} ${value}`);
+}
+
+function assertInstant(at: Date): void {
+  if (!Number.isSafeInteger(at.getTime())) assert.fail("an invalid instant");
+}

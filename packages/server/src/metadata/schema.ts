@@ -1,0 +1,94 @@
+/**
+ * The tables as Kysely sees them: the one description of rows that queries, migrations and record
+ * conversion agree on. Instants are integers of milliseconds since 1970, so that both engines
+ * store and compare them alike; JSON is text, so that both give back what they were given.
+ */
+import type { Kysely } from "kysely";
+
+export interface Schema {
+  readonly buckets: BucketRow;
+  readonly blobs: BlobRow;
+  readonly objects: ObjectRow;
+  readonly access_keys: AccessKeyRow;
+  readonly settings: SettingRow;
+  readonly schema_migrations: SchemaMigrationRow;
+}
+
+/** A connection or a transaction: `Transaction<Schema>` is one too. */
+export type Database = Kysely<Schema>;
+
+export interface BucketRow {
+  readonly name: string;
+  readonly visibility: string;
+  readonly max_object_bytes: number | null;
+  /** JSON, an array of texts. */
+  readonly content_types: string | null;
+  readonly upload_expiry_ms: number;
+  readonly quota_bytes: number | null;
+  /** JSON. */
+  readonly placement: string;
+  readonly created_at: number;
+}
+
+/** One column for each digest that core knows; `null` where it was not computed. */
+export interface DigestColumns {
+  readonly crc64nvme: Uint8Array;
+  readonly md5: Uint8Array | null;
+  readonly crc32: Uint8Array | null;
+  readonly crc32c: Uint8Array | null;
+  readonly sha1: Uint8Array | null;
+  readonly sha256: Uint8Array | null;
+}
+
+/** Both or neither. */
+export interface BlockColumns {
+  readonly block_bytes: number | null;
+  readonly block_sums: Uint8Array | null;
+}
+
+export interface BlobRow extends DigestColumns, BlockColumns {
+  readonly storage_id: string;
+  readonly blob_key: string;
+  readonly length: number;
+  /** How many rows of `objects` point here. */
+  readonly reference_count: number;
+  /** Set exactly while `reference_count` is 0. */
+  readonly garbage_due_at: number | null;
+}
+
+/** Repeats the blob's length and digests, so that head and list need no join. */
+export interface ObjectRow extends DigestColumns {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string;
+  readonly etag: string;
+  readonly content_type: string;
+  /** JSON, an object of texts. */
+  readonly user_metadata: string;
+  readonly created_at: number;
+  readonly length: number;
+  readonly storage_id: string;
+  readonly blob_key: string;
+}
+
+export interface AccessKeyRow {
+  readonly id: string;
+  readonly name: string;
+  readonly sealed_secret: Uint8Array;
+  /** JSON. */
+  readonly policy: string;
+  readonly created_at: number;
+  /** 0 or 1. */
+  readonly enabled: number;
+}
+
+export interface SettingRow {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface SchemaMigrationRow {
+  readonly number: number;
+  readonly name: string;
+  readonly applied_at: number;
+}

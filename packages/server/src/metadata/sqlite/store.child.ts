@@ -1,0 +1,61 @@
+/**
+ * A process with a store of its own, for tests of what must survive a process or keep one out.
+ * `node store.child.ts MODE PATH`; says what it does in lines on stdout, after they are true.
+ */
+import { strict as assert } from "node:assert";
+import { silentLog } from "../../core/ports/log.ts";
+import type { MetadataStore } from "../../core/ports/metadata-store.ts";
+import { blob, bucket, garbageDueAt, object } from "../conformance-samples.ts";
+import { openSqliteStore } from "./store.ts";
+
+const callersCount = 64;
+
+const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> = {
+  /** Holds the store until it is killed. */
+  hold: () => new Promise(() => setInterval(() => {}, 60_000)),
+  /** Opens and closes, and then has nothing left to do. */
+  close: async (store) => {
+    await store.getBucket("b");
+    await store[Symbol.asyncDispose]();
+  },
+  /** Commits until it is killed; a line for each acknowledged commit. Every third replaces. */
+  commit: async (store) => {
+    await store.createBucket(bucket("b"));
+    const caller = async (number: number) => {
+      for (let index = 0; ; index += 1) {
+        const key = `${number}/${index - (index % 3 === 2 ? 1 : 0)}`;
+        const version = `${number}-${index}`;
+        await store.commitObject(object(key, { version }), blob(version), { garbageDueAt });
+        console.log(`acknowledged ${key} ${version}`);
+      }
+    };
+    await Promise.all(Array.from({ length: callersCount }, (_, number) => caller(number)));
+  },
+  /** Commits and lists much; says by how many MiB memory grew after a first part of it. */
+  load: async (store) => {
+    await store.createBucket(bucket("b"));
+    let index = 0;
+    const rounds = async (count: number) => {
+      for (let round = 0; round < count; round += 1) {
+        const commits = Array.from({ length: 500 }, () => {
+          const version = `v${index++}`;
+          return store.commitObject(object(version, { version }), blob(version), { garbageDueAt });
+        });
+        await Promise.all(commits);
+        await store.listObjects({ bucket: "b", prefix: "", delimiter: "", limit: 1000 });
+      }
+    };
+    await rounds(20);
+    const before = process.memoryUsage.rss();
+    await rounds(60);
+    console.log(`grew ${(process.memoryUsage.rss() - before) >> 20}`);
+    await store[Symbol.asyncDispose]();
+  },
+};
+
+const [mode = "", path = ""] = process.argv.slice(2);
+const run = modes[mode];
+assert(run !== undefined && path !== "", "store.child.ts MODE PATH");
+const store = await openSqliteStore({ path, log: silentLog });
+console.log("open");
+await run(store);

@@ -1,0 +1,268 @@
+/**
+ * The embedded metadata store: SQLite with a thread that writes and a thread that reads, so that
+ * neither disk nor SQL ever holds up the event loop, and no read waits for a long write.
+ */
+import { strict as assert } from "node:assert";
+import { mkdir, open } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { OperationalError } from "../../core/errors.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type {
+  AccessKeyRecord,
+  BlobAddress,
+  BlobRecord,
+  BucketChanges,
+  BucketRecord,
+  GarbageRecord,
+  ListPage,
+  ListQuery,
+  MetadataStore,
+  NewObject,
+  ObjectRecord,
+  ObjectWithBlob,
+  WriteConditions,
+  WriteResult,
+} from "../../core/ports/metadata-store.ts";
+import { type Meter, silentMeter } from "../../core/ports/meter.ts";
+import type { DigestName } from "../../core/ports/storage-driver.ts";
+import type { Answer, Arguments, reads, writes } from "../queries/operations.ts";
+import { classify } from "./errors.ts";
+import { takeLock } from "./lock.ts";
+import { startWorker, WorkerLink } from "./worker-link.ts";
+
+/** Calls under way in each thread. At 64 KiB a call, the largest that is usual, 128 MiB. */
+const callsMaxDefault = 2048;
+const probeMsMax = 5000;
+
+export interface SqliteStoreOptions {
+  /** The database file; its folder is made if it is missing. */
+  readonly path: string;
+  readonly log: Log;
+  readonly meter?: Meter;
+  /** Calls that may wait for each thread; past it `overloaded`. */
+  readonly callsMax?: number;
+}
+
+/**
+ * Opens the store and brings its schema up to date. `locked` if another Roma has it open,
+ * `unsupported` if its schema is newer than this code. Dispose to close.
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<MetadataStore> {
+  const { log, meter = silentMeter, callsMax = callsMaxDefault } = options;
+  const path = resolve(options.path);
+  await using opening = new AsyncDisposableStack();
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    opening.use(takeLock(path));
+    // Disposed in the opposite order: the reader closes before the writer empties the log.
+    const start = (role: "writer" | "reader"): WorkerLink => {
+      const worker = startWorker({ role, path });
+      return opening.use(new WorkerLink({ role, worker, log, meter, callsMax }));
+    };
+    const writer = start("writer");
+    const reader = start("reader");
+    await writer.open();
+    await syncFolder(dirname(path));
+    // The writer has made and migrated the file.
+    await reader.open();
+    return new SqliteStore({ writer, reader, resources: opening.move() });
+  } catch (error) {
+    throw classify(error, path);
+  }
+}
+
+/** Makes the names of new files durable. */
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path);
+  await folder.sync();
+}
+
+class SqliteStore implements MetadataStore {
+  readonly #writer: WorkerLink;
+  readonly #reader: WorkerLink;
+  readonly #resources: AsyncDisposableStack;
+  #disposed: Promise<void> | undefined;
+
+  constructor(parts: {
+    readonly writer: WorkerLink;
+    readonly reader: WorkerLink;
+    readonly resources: AsyncDisposableStack;
+  }) {
+    this.#writer = parts.writer;
+    this.#reader = parts.reader;
+    this.#resources = parts.resources;
+  }
+
+  createBucket(bucket: BucketRecord): Promise<void> {
+    return this.#write("createBucket", bucket);
+  }
+
+  getBucket(name: string): Promise<BucketRecord | undefined> {
+    return this.#read("getBucket", name);
+  }
+
+  listBuckets(): Promise<readonly BucketRecord[]> {
+    return this.#read("listBuckets");
+  }
+
+  changeBucket(name: string, changes: BucketChanges): Promise<BucketRecord> {
+    return this.#write("changeBucket", name, changes);
+  }
+
+  deleteBucket(name: string): Promise<void> {
+    return this.#write("deleteBucket", name);
+  }
+
+  async commitObject(
+    object: NewObject,
+    blob: BlobRecord,
+    options: WriteConditions & { readonly garbageDueAt: Date },
+  ): Promise<WriteResult> {
+    return await this.#write("commitObject", object, ownBytes(blob), options);
+  }
+
+  copyObject(
+    source: { readonly bucket: string; readonly key: string; readonly version: string },
+    object: NewObject,
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly deleteSource?: boolean },
+  ): Promise<WriteResult> {
+    return this.#write("copyObject", source, object, options);
+  }
+
+  getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined> {
+    return this.#read("getObject", bucket, key);
+  }
+
+  headObject(bucket: string, key: string): Promise<ObjectRecord | undefined> {
+    return this.#read("headObject", bucket, key);
+  }
+
+  listObjects(query: ListQuery): Promise<ListPage> {
+    return this.#read("listObjects", query);
+  }
+
+  deleteObject(
+    bucket: string,
+    key: string,
+    options: WriteConditions & { readonly garbageDueAt: Date },
+  ): Promise<ObjectRecord | undefined> {
+    return this.#write("deleteObject", bucket, key, options);
+  }
+
+  deleteObjects(
+    bucket: string,
+    keys: readonly string[],
+    options: { readonly garbageDueAt: Date },
+  ): Promise<readonly ObjectRecord[]> {
+    return this.#write("deleteObjects", bucket, keys, options);
+  }
+
+  knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#read("knownBlobs", storageId, blobKeys);
+  }
+
+  listGarbage(options: {
+    readonly dueBefore: Date;
+    readonly limit: number;
+  }): Promise<readonly GarbageRecord[]> {
+    return this.#read("listGarbage", options);
+  }
+
+  forgetGarbage(blobs: readonly BlobAddress[]): Promise<void> {
+    return this.#write("forgetGarbage", blobs);
+  }
+
+  createAccessKey(key: AccessKeyRecord): Promise<void> {
+    return this.#write("createAccessKey", { ...key, sealedSecret: ownCopy(key.sealedSecret) });
+  }
+
+  getAccessKey(id: string): Promise<AccessKeyRecord | undefined> {
+    return this.#read("getAccessKey", id);
+  }
+
+  listAccessKeys(): Promise<readonly AccessKeyRecord[]> {
+    return this.#read("listAccessKeys");
+  }
+
+  changeAccessKey(
+    id: string,
+    changes: Partial<Pick<AccessKeyRecord, "name" | "policy" | "enabled" | "sealedSecret">>,
+  ): Promise<AccessKeyRecord> {
+    const { sealedSecret } = changes;
+    const owned = sealedSecret === undefined ? {} : { sealedSecret: ownCopy(sealedSecret) };
+    return this.#write("changeAccessKey", id, { ...changes, ...owned });
+  }
+
+  deleteAccessKey(id: string): Promise<void> {
+    return this.#write("deleteAccessKey", id);
+  }
+
+  getSetting(name: string): Promise<string | undefined> {
+    return this.#read("getSetting", name);
+  }
+
+  putSetting(name: string, value: string): Promise<void> {
+    return this.#write("putSetting", name, value);
+  }
+
+  async probe(): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      late.reject(
+        new OperationalError(
+          "unavailable",
+          `no answer from the metadata store in ${probeMsMax} ms`,
+        ),
+      );
+    }, probeMsMax);
+    try {
+      await Promise.race([Promise.all([this.#write("probe"), this.#read("probe")]), late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Waits for the calls under way; later ones fail with `unavailable`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed ??= this.#resources.disposeAsync();
+    return this.#disposed;
+  }
+
+  // The worker runs the very function whose type this is: what it answers has that type.
+  #write<Name extends keyof typeof writes>(
+    name: Name,
+    ...args: Arguments<(typeof writes)[Name]>
+  ): Promise<Answer<(typeof writes)[Name]>> {
+    return this.#writer.call(name, args) as Promise<Answer<(typeof writes)[Name]>>;
+  }
+
+  #read<Name extends keyof typeof reads>(
+    name: Name,
+    ...args: Arguments<(typeof reads)[Name]>
+  ): Promise<Answer<(typeof reads)[Name]>> {
+    return this.#reader.call(name, args) as Promise<Answer<(typeof reads)[Name]>>;
+  }
+}
+
+/**
+ * The blob with its bytes in buffers of their own. Sending a view to a thread copies all of the
+ * buffer behind it, and a digest may be a few bytes of a pool or of an upload's body.
+ */
+function ownBytes(blob: BlobRecord): BlobRecord {
+  const digests: { -readonly [Name in DigestName]?: Uint8Array } = {};
+  let name: DigestName;
+  for (name in blob.digests) {
+    const digest = blob.digests[name];
+    if (digest !== undefined) digests[name] = ownCopy(digest);
+  }
+  const { crc64nvme } = digests;
+  assert(crc64nvme !== undefined, "crc64nvme is there");
+  const owned = { ...blob, digests: { ...digests, crc64nvme } };
+  if (blob.blocks === undefined) return owned;
+  const { blockBytes, sums } = blob.blocks;
+  return { ...owned, blocks: { blockBytes, sums: ownCopy(sums) } };
+}
+
+function ownCopy(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+}

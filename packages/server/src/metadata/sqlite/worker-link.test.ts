@@ -1,0 +1,91 @@
+/** The link to a thread: what becomes of calls when the thread ends or is asked too much. */
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { type Log, silentLog } from "../../core/ports/log.ts";
+import { silentMeter } from "../../core/ports/meter.ts";
+import { bucket, withCode } from "../conformance-samples.ts";
+import { startWorker, WorkerLink } from "./worker-link.ts";
+
+function writerOf(
+  t: TestContext,
+  options: { readonly callsMax?: number; readonly log?: Log } = {},
+) {
+  const folder = mkdtempSync(join(tmpdir(), "roma-metadata-"));
+  const worker = startWorker({ role: "writer", path: join(folder, "metadata.sqlite") });
+  t.after(async () => {
+    await worker.terminate();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const { callsMax = 100, log = silentLog } = options;
+  return {
+    worker,
+    link: new WorkerLink({ role: "writer", worker, log, meter: silentMeter, callsMax }),
+  };
+}
+
+test("a thread that ends fails every pending and later call with unavailable, and is logged", async (t) => {
+  const errors: string[] = [];
+  const log = { ...silentLog, error: (_: object, message: string) => errors.push(message) };
+  const { worker, link } = writerOf(t, { log });
+  await link.open();
+  const calls = Array.from({ length: 10 }, (_, index) =>
+    link.call("putSetting", [`n${index}`, ""]),
+  );
+  const settled = Promise.allSettled(calls);
+  await worker.terminate();
+  for (const result of await settled) {
+    assert.equal(result.status, "rejected");
+    withCode("unavailable")(result.status === "rejected" && result.reason);
+  }
+  await assert.rejects(link.call("putSetting", ["n", ""]), withCode("unavailable"));
+  assert.deepEqual(errors, [
+    "a thread of the metadata store ended; the store answers no more calls",
+  ]);
+  await link[Symbol.asyncDispose]();
+});
+
+test("a thread that ends before it is open fails the opening", async (t) => {
+  const { worker, link } = writerOf(t);
+  const opening = link.open();
+  const refused = assert.rejects(opening, withCode("unavailable"));
+  await worker.terminate();
+  await refused;
+});
+
+test("calls over the bound are refused with overloaded, the others and later ones succeed", async (t) => {
+  const { link } = writerOf(t, { callsMax: 100 });
+  await link.open();
+  const calls = Array.from({ length: 1000 }, (_, index) =>
+    link.call("putSetting", [`n${index}`, ""]),
+  );
+  const results = await Promise.allSettled(calls);
+  assert.ok(results.slice(0, 100).every(({ status }) => status === "fulfilled"));
+  for (const result of results.slice(100)) {
+    withCode("overloaded")(result.status === "rejected" && result.reason);
+  }
+  await link.call("putSetting", ["later", ""]);
+  await link[Symbol.asyncDispose]();
+});
+
+test("an argument that cannot be sent fails its own call and no other of its batch", async (t) => {
+  const { link } = writerOf(t);
+  await link.open();
+  const [good, bad, alsoGood] = await Promise.allSettled([
+    link.call("createBucket", [bucket("one")]),
+    link.call("createBucket", [{ ...bucket("two"), placement: () => {} }]),
+    link.call("createBucket", [bucket("three")]),
+  ]);
+  assert.equal(good.status, "fulfilled");
+  assert.equal(alsoGood.status, "fulfilled");
+  withCode("internal")(bad.status === "rejected" && bad.reason);
+  await link[Symbol.asyncDispose]();
+});
+
+test("closing a link that was never opened ends its thread", async (t) => {
+  const { link } = writerOf(t);
+  await link[Symbol.asyncDispose]();
+  await assert.rejects(link.call("probe", []), withCode("unavailable"));
+});

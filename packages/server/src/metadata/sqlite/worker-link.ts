@@ -1,0 +1,195 @@
+/**
+ * The store's end of one worker thread: calls go out in batches, answers settle them. Each call is
+ * settled exactly once, by its answer or by the thread's end. The count of calls under way is
+ * bounded; past the bound a call is refused with `overloaded` and not sent.
+ */
+import { Worker } from "node:worker_threads";
+import { OperationalError } from "../../core/errors.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type { Meter } from "../../core/ports/meter.ts";
+import type { Call, ErrorMessage, FromWorker, Role, ToWorker, WorkerData } from "./protocol.ts";
+
+/** A worker's heap: answers of large lists fit; a leak ends the thread and not the process. */
+const workerHeap = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 8 } as const;
+
+export interface WorkerLinkOptions {
+  readonly role: Role;
+  /** A thread that runs `worker.ts`; the link owns it from here on. */
+  readonly worker: Worker;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** Calls sent or waiting to be. */
+  readonly callsMax: number;
+}
+
+interface PendingCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Starts the thread, which loads its code and then waits to be told to open its connection. */
+export function startWorker(workerData: WorkerData): Worker {
+  // A build turns this file and the worker's into .js, and leaves texts like this as they are.
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return new Worker(new URL(`./worker.${extension}`, import.meta.url), {
+    name: `metadata-${workerData.role}`,
+    workerData,
+    resourceLimits: workerHeap,
+  });
+}
+
+export class WorkerLink implements AsyncDisposable {
+  readonly #role: Role;
+  readonly #worker: Worker;
+  readonly #log: Log;
+  readonly #meter: Meter;
+  readonly #callsMax: number;
+  readonly #pending = new Map<number, PendingCall>();
+  readonly #opened = Promise.withResolvers<void>();
+  readonly #exited = Promise.withResolvers<void>();
+  #outgoing: Call[] = [];
+  #nextId = 0;
+  #state: "open" | "closing" | "dead" = "open";
+  #onIdle: (() => void) | undefined;
+
+  constructor({ role, worker, log, meter, callsMax }: WorkerLinkOptions) {
+    this.#role = role;
+    this.#worker = worker;
+    this.#log = log;
+    this.#meter = meter;
+    this.#callsMax = callsMax;
+    // Whoever opens awaits it; a thread that ends before that is reported by `open` too.
+    this.#opened.promise.catch(() => {});
+    worker.on("message", (message: FromWorker) => this.#receive(message));
+    worker.on("error", (error) => this.#die(error));
+    worker.on("exit", (code) => {
+      if (this.#state === "open") this.#die(new Error(`exit code ${code}`));
+      this.#exited.resolve();
+    });
+  }
+
+  /** Opens the thread's connection; fails as that did. Once, and before the first call. */
+  async open(): Promise<void> {
+    this.#worker.postMessage({ kind: "open" } satisfies ToWorker);
+    await this.#opened.promise;
+  }
+
+  /** The answer is whatever the operation of that name answers. */
+  call(method: string, args: readonly unknown[]): Promise<unknown> {
+    if (this.#state !== "open") return Promise.reject(unavailable(this.#role));
+    if (this.#pending.size >= this.#callsMax) {
+      this.#meter.count("metadata_refused_total", 1, { role: this.#role });
+      return Promise.reject(
+        new OperationalError("overloaded", `${this.#callsMax} calls wait for the metadata store`, {
+          context: { callsMax: this.#callsMax },
+        }),
+      );
+    }
+    const id = this.#nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(id, { resolve, reject });
+    // One message for all calls of this turn of the event loop: a message costs as much as a call.
+    if (this.#outgoing.push([id, method, args]) === 1) setImmediate(() => this.#send());
+    return promise;
+  }
+
+  /** Refuses new calls, waits for those under way, and for the thread to close and exit. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state === "open") {
+      this.#state = "closing";
+      if (this.#pending.size > 0) {
+        await new Promise<void>((resolve) => {
+          this.#onIdle = resolve;
+        });
+      }
+      this.#worker.postMessage({ kind: "close" } satisfies ToWorker);
+    }
+    await this.#exited.promise;
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.kind === "answers") this.#settle(message);
+    else if (message.kind === "open") this.#opened.resolve();
+    else if (message.kind === "refused") this.#opened.reject(toError(message.error));
+    else {
+      this.#log.warn(
+        { err: toError(message.error), role: this.#role },
+        "closed with a write-ahead log; it is replayed at the next start",
+      );
+    }
+  }
+
+  #send(): void {
+    const calls = this.#outgoing;
+    this.#outgoing = [];
+    if (this.#state === "dead") return;
+    try {
+      this.#worker.postMessage({ kind: "calls", calls } satisfies ToWorker);
+    } catch {
+      // An argument that cannot be copied: find whose it is, so that it fails alone.
+      for (const call of calls) this.#sendOne(call);
+    }
+  }
+
+  #sendOne(call: Call): void {
+    try {
+      this.#worker.postMessage({ kind: "calls", calls: [call] } satisfies ToWorker);
+    } catch (error) {
+      const [id, method] = call;
+      this.#take(id)?.reject(
+        new OperationalError("internal", `${method} got what cannot be sent to a thread`, {
+          cause: error,
+        }),
+      );
+      this.#noticeIdle();
+    }
+  }
+
+  #settle({ answers, seconds }: FromWorker & { readonly kind: "answers" }): void {
+    const labels = { role: this.#role };
+    this.#meter.observe("metadata_group_calls", answers.length, labels);
+    this.#meter.observe("metadata_group_seconds", seconds, labels);
+    for (const [id, error, value] of answers) {
+      const call = this.#take(id);
+      if (error === null) call?.resolve(value);
+      else call?.reject(toError(error));
+    }
+    this.#noticeIdle();
+  }
+
+  #take(id: number): PendingCall | undefined {
+    const call = this.#pending.get(id);
+    this.#pending.delete(id);
+    return call;
+  }
+
+  #noticeIdle(): void {
+    if (this.#pending.size === 0) this.#onIdle?.();
+  }
+
+  #die(error: unknown): void {
+    if (this.#state === "dead") return;
+    this.#state = "dead";
+    this.#log.error(
+      { err: error, role: this.#role, callsFailed: this.#pending.size },
+      "a thread of the metadata store ended; the store answers no more calls",
+    );
+    this.#opened.reject(unavailable(this.#role, error));
+    for (const call of this.#pending.values()) call.reject(unavailable(this.#role, error));
+    this.#pending.clear();
+    this.#noticeIdle();
+  }
+}
+
+function unavailable(role: Role, cause?: unknown): OperationalError {
+  const message = `the metadata store's ${role} is closed`;
+  return new OperationalError("unavailable", message, cause === undefined ? {} : { cause });
+}
+
+function toError({ code, message, retryable, context, cause }: ErrorMessage): OperationalError {
+  return new OperationalError(code, message, {
+    retryable,
+    context,
+    ...(cause === undefined ? {} : { cause: new Error(cause) }),
+  });
+}

@@ -1,0 +1,150 @@
+/**
+ * A thread with one connection: the writer's or the reader's. It takes the calls that wait, runs
+ * them as one group in one transaction, and answers them together after the commit.
+ *
+ * Writer: each call has a savepoint of its own, so that a refused one leaves nothing and harms no
+ * other. Nothing is answered before the commit is durable; if that fails, the whole group does.
+ * Reader: the transaction begins after the last call of the group has arrived, so each sees every
+ * write that was answered before it was made; a page of a list sees one state.
+ */
+import { strict as assert } from "node:assert";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { sqliteEngine } from "../migrations/engine.ts";
+import { migrate } from "../migrations/migrate.ts";
+import { reads, writes } from "../queries/operations.ts";
+import type { Database } from "../schema.ts";
+import { type Connection, openReader, openWriter } from "./connection.ts";
+import { classify } from "./errors.ts";
+import type {
+  Call,
+  CallAnswer,
+  ErrorMessage,
+  FromWorker,
+  ToWorker,
+  WorkerData,
+} from "./protocol.ts";
+
+/** Calls of one transaction at most: bounds how long the first of them waits for the last. */
+const groupMax = { writer: 256, reader: 64 } as const;
+
+type Operation = (db: Database, ...args: unknown[]) => Promise<unknown>;
+
+assert(parentPort !== null, "runs in a worker thread");
+const port = parentPort;
+const { role, path }: WorkerData = workerData;
+const operations = new Map(
+  // The store's types have paired names and arguments before they came here.
+  Object.entries(role === "writer" ? writes : reads) as readonly (readonly [string, Operation])[],
+);
+const begin = role === "writer" ? "begin immediate" : "begin";
+const queue: Call[] = [];
+let connection: Connection | undefined;
+let isRunning = false;
+let isClosing = false;
+
+port.on("message", (message: ToWorker) => {
+  take(message);
+  void run();
+});
+
+function take(message: ToWorker): void {
+  if (message.kind === "calls") queue.push(...message.calls);
+  else if (message.kind === "close") isClosing = true;
+  else void open();
+}
+
+async function open(): Promise<void> {
+  try {
+    const opened = role === "writer" ? openWriter(path) : openReader(path);
+    connection = opened;
+    if (role === "writer") {
+      await migrate(opened.db, { engine: sqliteEngine, now: () => new Date() });
+    }
+    post({ kind: "open" });
+  } catch (error) {
+    post({ kind: "refused", error: errorMessage(error) });
+  }
+}
+
+/** Runs groups until nothing waits. An error that escapes ends the thread, which is reported. */
+async function run(): Promise<void> {
+  if (isRunning) return;
+  isRunning = true;
+  while (connection !== undefined && queue.length > 0) {
+    const group = queue.splice(0, groupMax[role]);
+    const startedAt = performance.now();
+    const answers = await runGroup(connection, group);
+    post({ kind: "answers", answers, seconds: (performance.now() - startedAt) / 1000 });
+    // What arrived meanwhile makes the next group, without a turn of the event loop.
+    for (;;) {
+      const waiting = receiveMessageOnPort(port);
+      if (waiting === undefined) break;
+      take(waiting.message);
+    }
+  }
+  isRunning = false;
+  if (isClosing) close();
+}
+
+async function runGroup(
+  { raw, db }: Connection,
+  group: readonly Call[],
+): Promise<readonly CallAnswer[]> {
+  try {
+    raw.exec(begin);
+    const answers: CallAnswer[] = [];
+    for (const call of group) answers.push(await runCall({ raw, db }, call));
+    raw.exec("commit");
+    return answers;
+  } catch (error) {
+    if (raw.isTransaction) raw.exec("rollback");
+    const failure = errorMessage(error);
+    return group.map(([id]) => [id, failure, undefined]);
+  }
+}
+
+/** Throws only what fails the whole group. */
+async function runCall({ raw, db }: Connection, [id, method, args]: Call): Promise<CallAnswer> {
+  const operation = operations.get(method);
+  assert(operation !== undefined, `${role} has no ${method}`);
+  if (role === "writer") raw.exec("savepoint call");
+  try {
+    const value = await operation(db, ...args);
+    if (role === "writer") raw.exec("release call");
+    return [id, null, value];
+  } catch (error) {
+    // SQLite ends the transaction by itself after some errors, a full disk among them.
+    if (!raw.isTransaction) throw error;
+    if (role === "writer") raw.exec("rollback to call; release call");
+    return [id, errorMessage(error), undefined];
+  }
+}
+
+function close(): void {
+  if (connection !== undefined) {
+    if (role === "writer") emptyLog(connection);
+    connection.raw.close();
+  }
+  port.close();
+}
+
+/** Moves the write-ahead log into the database, so that the folder at rest is one file. */
+function emptyLog({ raw }: Connection): void {
+  try {
+    raw.exec("pragma wal_checkpoint(truncate)");
+  } catch (error) {
+    // Nothing is lost: the log is replayed at the next start.
+    post({ kind: "log-kept", error: errorMessage(error) });
+  }
+}
+
+function errorMessage(error: unknown): ErrorMessage {
+  const { code, message, retryable, context, cause } = classify(error, path);
+  const fields = { code, message, retryable, context };
+  if (cause === undefined) return fields;
+  return { ...fields, cause: (cause instanceof Error && cause.stack) || String(cause) };
+}
+
+function post(message: FromWorker): void {
+  port.postMessage(message);
+}
