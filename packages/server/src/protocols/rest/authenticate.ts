@@ -1,0 +1,132 @@
+/**
+ * The one gate of the protocol: finds the single credential of a request and names its actor, before
+ * any handler runs. A credential that is wrong is refused even where nobody needs one.
+ */
+import type { FastifyRequest } from "fastify";
+import { type Actor, anonymous } from "../../core/access.ts";
+import type { AccessKeys } from "../../core/access-keys.ts";
+import { OperationalError } from "../../core/errors.ts";
+import { looksLikeGrant } from "../../core/grants.ts";
+import type { Clock } from "../../core/ports/clock.ts";
+import { queryValue } from "./query.ts";
+import { type SignedPayload, sigV4Scheme, verifySigV4 } from "./sigv4.ts";
+
+export interface Caller {
+  readonly actor: Actor;
+  /** The body's SHA-256 as the signature says it, to be verified by who reads the body. */
+  readonly bodySha256?: Uint8Array;
+}
+
+export interface Gate {
+  readonly accessKeys: AccessKeys;
+  readonly clock: Clock;
+}
+
+/** `unauthenticated`, `expired`, `access_denied`; `invalid_request` for two credentials. */
+export async function authenticate(gate: Gate, request: FastifyRequest): Promise<Caller> {
+  const authorization = authorizationOf(request);
+  const grant = queryValue(request, "grant");
+  if (grant !== undefined) {
+    if (authorization !== undefined) {
+      throw new OperationalError(
+        "invalid_request",
+        "the request has two credentials: Authorization and the query parameter grant",
+      );
+    }
+    return { actor: await grantActor(gate, grant, request.method) };
+  }
+  if (authorization === undefined) return { actor: anonymous };
+  const [scheme = "", rest = ""] = splitAt(authorization.trim(), " ");
+  switch (scheme.toLowerCase()) {
+    case "basic":
+      return { actor: await basicActor(gate, rest.trim()) };
+    case "bearer":
+      return { actor: await bearerActor(gate, rest.trim(), request.method) };
+    case sigV4Scheme.toLowerCase():
+      return signedCaller(gate, request);
+    default:
+      throw new OperationalError(
+        "unauthenticated",
+        `Authorization must be Basic, Bearer or ${sigV4Scheme}`,
+      );
+  }
+}
+
+/** Node keeps only the first of several, which another hop may not. */
+function authorizationOf(request: FastifyRequest): string | undefined {
+  const { rawHeaders } = request.raw;
+  const values = rawHeaders.filter(
+    (_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "authorization",
+  );
+  if (values.length > 1) {
+    throw new OperationalError("invalid_request", "the request has two Authorization headers");
+  }
+  return values[0];
+}
+
+async function basicActor(gate: Gate, encoded: string): Promise<Actor> {
+  const bytes = Buffer.from(encoded, "base64");
+  const [id, secret] = splitAt(bytes.toString("utf8"), ":");
+  if (secret === undefined) {
+    throw new OperationalError(
+      "unauthenticated",
+      "Authorization: Basic is not base64 of id:secret",
+    );
+  }
+  return gate.accessKeys.authenticate(id, secret);
+}
+
+async function bearerActor(gate: Gate, token: string, method: string): Promise<Actor> {
+  if (looksLikeGrant(token)) return grantActor(gate, token, method);
+  const [id, secret] = splitAt(token, ".");
+  if (secret === undefined) {
+    throw new OperationalError(
+      "unauthenticated",
+      "Authorization: Bearer is neither ID.SECRET nor a grant",
+    );
+  }
+  return gate.accessKeys.authenticate(id, secret);
+}
+
+async function grantActor(gate: Gate, token: string, method: string): Promise<Actor> {
+  if (!looksLikeGrant(token)) {
+    throw new OperationalError(
+      "unauthenticated",
+      "the grant is not good: it is not a JSON web token",
+    );
+  }
+  const actor = await gate.accessKeys.authenticateGrant(token);
+  const methods = actor.kind === "grant" ? actor.scope.methods : undefined;
+  // A HEAD shows less than the GET that is permitted.
+  const asked = method === "HEAD" && methods?.includes("GET") === true ? "GET" : method;
+  if (methods !== undefined && !methods.includes(asked)) {
+    throw new OperationalError("access_denied", `the grant does not permit the method ${method}`);
+  }
+  return actor;
+}
+
+async function signedCaller(gate: Gate, request: FastifyRequest): Promise<Caller> {
+  const { accessKeys, clock } = gate;
+  const { keyId, payload } = await verifySigV4(
+    {
+      method: request.method,
+      target: request.raw.url ?? "",
+      rawHeaders: request.raw.rawHeaders,
+    },
+    { now: clock.now(), secretOf: async (id) => (await accessKeys.open(id))?.secret },
+  );
+  const opened = await accessKeys.open(keyId);
+  if (opened === undefined) throw new OperationalError("unauthenticated", "the key id is unknown");
+  const actor: Actor = { kind: "key", keyId, policy: opened.record.policy };
+  return { actor, ...signedBody(payload) };
+}
+
+function signedBody(payload: SignedPayload): { readonly bodySha256?: Uint8Array } {
+  return payload.kind === "sha256" ? { bodySha256: payload.digest } : {};
+}
+
+/** At the first separator; one item when it has none. */
+function splitAt(text: string, separator: string): readonly [string, string?] {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}

@@ -1,0 +1,39 @@
+/** Copying and moving objects: pointers only, no bytes. */
+import type { z } from "zod";
+import { parseBucketName, parseKey } from "../../core/object-key.ts";
+import type { CopyRequest } from "../../core/objects.ts";
+import { contentTypeField } from "./content-type-field.ts";
+import { receiveJson } from "./json-body.ts";
+import { present } from "./present.ts";
+import { copyRequest } from "./schemas.ts";
+import type { Exchange, Handler, RestServices } from "./services.ts";
+import { renderWritten } from "./written.ts";
+
+export const copyObject =
+  ({ objects }: RestServices): Handler =>
+  async (exchange) => {
+    const request = await receiveCopy(exchange);
+    return renderWritten(exchange, await objects.copy(exchange.caller.actor, request));
+  };
+
+export const moveObject =
+  ({ objects }: RestServices): Handler =>
+  async (exchange) => {
+    const request = await receiveCopy(exchange);
+    return renderWritten(exchange, await objects.move(exchange.caller.actor, request));
+  };
+
+async function receiveCopy(exchange: Exchange): Promise<CopyRequest> {
+  const given = await receiveJson(exchange, copyRequest);
+  return present({
+    from: present({ ...address(given.from), version: given.from.version }),
+    to: address(given.to),
+    contentType: contentTypeField(given.contentType),
+    userMetadata: given.metadata,
+    conditions: given.createOnly === true ? { ifAbsent: true } : undefined,
+  });
+}
+
+function address(given: z.output<typeof copyRequest>["to"]) {
+  return { bucket: parseBucketName(given.bucket), key: parseKey(given.key) };
+}

@@ -1,0 +1,73 @@
+/** Grants: signed by the caller's own key, and never more than that key may do. */
+import type { GrantJson } from "@roma/contract";
+import type { z } from "zod";
+import { authorize } from "../../core/access.ts";
+import { isContentTypeRange } from "../../core/content-type.ts";
+import { OperationalError } from "../../core/errors.ts";
+import { grantLifetimeMsMax, signGrant } from "../../core/grants.ts";
+import { parseBucketName, parseKey, parsePrefix } from "../../core/object-key.ts";
+import { objectPath } from "./address.ts";
+import { receiveJson } from "./json-body.ts";
+import { present } from "./present.ts";
+import { grantRequest } from "./schemas.ts";
+import type { Handler, RestServices } from "./services.ts";
+
+const lifetimeMsDefault = 15 * 60 * 1000;
+
+export const createGrant =
+  ({ accessKeys, clock }: RestServices): Handler =>
+  async (exchange): Promise<GrantJson> => {
+    const { actor } = exchange.caller;
+    const { expiresIn = lifetimeMsDefault, ...wanted } = await receiveJson(exchange, grantRequest);
+    // Checked whoever asks, so that nobody learns from the answer what he may not do.
+    assertScope(wanted, expiresIn);
+    const { bucket, key, prefix } = wanted;
+    const target = present({ bucket, key, prefix });
+    for (const action of wanted.actions) authorize(actor, action, target);
+    if (actor.kind !== "key") {
+      throw new OperationalError(
+        "access_denied",
+        "a grant is made with an access key, not a grant",
+      );
+    }
+    const signer = await accessKeys.open(actor.keyId);
+    if (signer === undefined) throw new OperationalError("unauthenticated", "the key is gone");
+    // Whole seconds, as the token says it.
+    const endMs = clock.now().getTime() + expiresIn;
+    const expiresAt = new Date(Math.floor(endMs / 1000) * 1000);
+    const grant = signGrant(
+      present({ ...wanted, methods: wanted.methods?.map((method) => method.toUpperCase()) }),
+      { keyId: actor.keyId, secret: signer.secret },
+      expiresAt,
+    );
+    exchange.reply.code(201);
+    const url = key === undefined ? null : `${objectPath(bucket, key)}?grant=${grant}`;
+    return { grant, url, expiresAt: expiresAt.toISOString() };
+  };
+
+function assertScope(
+  wanted: Omit<z.output<typeof grantRequest>, "expiresIn">,
+  lifetimeMs: number,
+): void {
+  parseBucketName(wanted.bucket);
+  if ((wanted.key === undefined) === (wanted.prefix === undefined)) {
+    throw wrongField("key", 'one of "key" and "prefix" is needed, and not both');
+  }
+  if (wanted.key !== undefined) parseKey(wanted.key);
+  if (wanted.prefix !== undefined) parsePrefix(wanted.prefix);
+  if ((wanted.minBytes ?? 0) > (wanted.maxBytes ?? Number.MAX_SAFE_INTEGER)) {
+    throw wrongField("minBytes", 'field "minBytes" is greater than "maxBytes"');
+  }
+  const wrong = wanted.contentTypes?.findIndex((range) => !isContentTypeRange(range)) ?? -1;
+  if (wrong !== -1) {
+    const field = `contentTypes.${wrong}`;
+    throw wrongField(field, `field "${field}" is not a type or a range like image/*`);
+  }
+  if (lifetimeMs < 1000 || lifetimeMs > grantLifetimeMsMax) {
+    throw wrongField("expiresIn", 'field "expiresIn" must be 1 s to 7 days');
+  }
+}
+
+function wrongField(field: string, detail: string): OperationalError {
+  return new OperationalError("invalid_request", detail, { context: { field } });
+}

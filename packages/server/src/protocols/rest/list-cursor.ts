@@ -1,0 +1,36 @@
+/**
+ * The cursor of a list: opaque to clients, bound to the query it came from, and checked, so that a
+ * changed or foreign one is refused instead of silently skipping keys. It protects no secret: a
+ * cursor only says where to go on in a list that its bearer may read.
+ */
+import { createHash } from "node:crypto";
+import { badParameter } from "./query.ts";
+
+export interface CursorQuery {
+  readonly bucket: string;
+  readonly prefix: string;
+  readonly delimiter: string;
+}
+
+const checkBytes = 8;
+
+export function formatCursor(query: CursorQuery, after: string): string {
+  const text = Buffer.from(after);
+  return Buffer.concat([checkOf(query, text), text]).toString("base64url");
+}
+
+/** `invalid_request` for anything but a cursor that `formatCursor` made for the same query. */
+export function parseCursor(query: CursorQuery, cursor: string): string {
+  const bytes = Buffer.from(cursor, "base64url");
+  const text = bytes.subarray(checkBytes);
+  const good =
+    bytes.toString("base64url") === cursor &&
+    bytes.subarray(0, checkBytes).equals(checkOf(query, text));
+  if (!good) throw badParameter("cursor", "is not a cursor of this list");
+  return text.toString();
+}
+
+function checkOf({ bucket, prefix, delimiter }: CursorQuery, after: Buffer): Buffer {
+  const hash = createHash("sha256").update(JSON.stringify([bucket, prefix, delimiter]));
+  return hash.update(after).digest().subarray(0, checkBytes);
+}

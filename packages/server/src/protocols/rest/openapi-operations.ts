@@ -1,0 +1,374 @@
+/** What the OpenAPI document says of each operation: a row each, in the words of the protocol. */
+import type { ErrorCode } from "@roma/contract";
+import { type JsonObject, ref } from "./openapi-schemas.ts";
+
+export interface OperationRow {
+  readonly id: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly description?: string;
+  /** Names in `components.parameters`, without those of the path. */
+  readonly parameters?: readonly string[];
+  readonly body?: JsonObject;
+  readonly answers: Readonly<Record<string, Answer>>;
+  readonly errors?: readonly ErrorCode[];
+  /** Answers without a credential, at least for public buckets. */
+  readonly anonymous?: boolean;
+}
+
+export interface Answer {
+  readonly description: string;
+  readonly content?: JsonObject;
+  /** Names in `components.headers`. */
+  readonly headers?: readonly string[];
+}
+
+const json = (name: string): JsonObject => ({ "application/json": { schema: ref(name) } });
+const jsonBody = (name: string): JsonObject => ({ required: true, content: json(name) });
+const bytes: JsonObject = { "*/*": { schema: { type: "string", format: "binary" } } };
+const gone: Readonly<Record<string, Answer>> = { "204": { description: "Done." } };
+const ok = (description: string, name: string): Readonly<Record<string, Answer>> => ({
+  "200": { description, content: json(name) },
+});
+
+const writtenHeaders = ["ETag", "Repr-Digest"];
+const objectHeaders = [
+  "ETag",
+  "Last-Modified",
+  "Accept-Ranges",
+  "Repr-Digest",
+  "Roma-Version",
+  "Roma-Meta-NAME",
+  "Cache-Control",
+  "Content-Disposition",
+  "Content-Security-Policy",
+  "Cross-Origin-Resource-Policy",
+];
+const written: Readonly<Record<string, Answer>> = {
+  "200": {
+    description: "It replaced an object.",
+    content: json("Object"),
+    headers: writtenHeaders,
+  },
+  "201": {
+    description: "It is new.",
+    content: json("Object"),
+    headers: ["Location", ...writtenHeaders],
+  },
+};
+const writeErrors: readonly ErrorCode[] = [
+  "invalid_key",
+  "bucket_not_found",
+  "too_large",
+  "too_small",
+  "content_type_refused",
+  "checksum_mismatch",
+  "incomplete_body",
+  "request_timeout",
+  "storage_full",
+  "unavailable",
+];
+const readErrors: readonly ErrorCode[] = [
+  "invalid_key",
+  "bucket_not_found",
+  "object_not_found",
+  "precondition_failed",
+  "data_damaged",
+];
+const conditionParameters = [
+  "If-Match",
+  "If-None-Match",
+  "If-Modified-Since",
+  "If-Unmodified-Since",
+];
+const readAnswers: Readonly<Record<string, Answer>> = {
+  "200": { description: "The whole object.", content: bytes, headers: objectHeaders },
+  "304": {
+    description: "It is what the client has.",
+    headers: ["ETag", "Last-Modified", "Cache-Control"],
+  },
+};
+
+const formBody: JsonObject = {
+  required: true,
+  content: {
+    "multipart/form-data": {
+      schema: {
+        type: "object",
+        description:
+          "Any number of files under any names. Fields before a file describe it: `key` or `prefix`, " +
+          "`Content-Type`, `Roma-Meta-NAME`, and the digests `md5`, `sha-256`, `crc64nvme` in hex or " +
+          "base64. In a `key`, the placeholder of S3 forms stands for the file's name. `prefix` and " +
+          "such a `key` hold for all files after them, the others for the next file.",
+        properties: {
+          key: { type: "string" },
+          prefix: { type: "string" },
+          "Content-Type": { type: "string" },
+          md5: { type: "string" },
+          "sha-256": { type: "string" },
+          crc64nvme: { type: "string" },
+          file: { type: "string", format: "binary" },
+        },
+      },
+    },
+    "application/json": { schema: ref("BatchDelete") },
+  },
+};
+
+/** By method and path, as in the route table; HEAD follows from GET. */
+export const operationRows: Readonly<Record<string, OperationRow>> = {
+  "GET /buckets": {
+    id: "listBuckets",
+    tag: "buckets",
+    summary: "List the buckets that the caller may read",
+    answers: ok("All of them.", "BucketList"),
+  },
+  "GET /buckets/{bucket}": {
+    id: "getBucket",
+    tag: "buckets",
+    summary: "Get a bucket's settings",
+    answers: ok("The bucket.", "Bucket"),
+    errors: ["bucket_not_found"],
+  },
+  "PUT /buckets/{bucket}": {
+    id: "createBucket",
+    tag: "buckets",
+    summary: "Create a bucket",
+    body: { required: false, content: json("BucketSettings") },
+    answers: {
+      "201": { description: "The bucket.", content: json("Bucket"), headers: ["Location"] },
+    },
+    errors: ["already_exists", "storage_not_found", "unsupported", "too_large"],
+  },
+  "PATCH /buckets/{bucket}": {
+    id: "changeBucket",
+    tag: "buckets",
+    summary: "Change a bucket's settings",
+    description: "What is left out keeps its value.",
+    body: jsonBody("BucketSettings"),
+    answers: ok("The bucket as changed.", "Bucket"),
+    errors: ["bucket_not_found", "storage_not_found", "unsupported", "too_large"],
+  },
+  "DELETE /buckets/{bucket}": {
+    id: "deleteBucket",
+    tag: "buckets",
+    summary: "Delete an empty bucket",
+    answers: gone,
+    errors: ["bucket_not_found", "not_empty"],
+  },
+  "GET /objects/{bucket}": {
+    id: "listObjects",
+    tag: "objects",
+    summary: "List objects",
+    description: "In order of the keys' UTF-8 bytes, a page at a time.",
+    parameters: ["prefix", "delimiter", "cursor", "limit"],
+    answers: ok("A page.", "ObjectList"),
+    errors: ["bucket_not_found", "invalid_key"],
+  },
+  "POST /objects/{bucket}": {
+    id: "postObjects",
+    tag: "objects",
+    summary: "Upload a form, or delete many objects",
+    description:
+      "A form (`multipart/form-data`): every file becomes an object of its own, committed as soon as " +
+      "it is complete. When a later one fails, the problem lists under `stored` the keys that stay. " +
+      "With the query `?delete`: a JSON list of at most 1,000 keys, each judged by itself.",
+    parameters: ["delete"],
+    body: formBody,
+    answers: {
+      "200": {
+        description: "With `?delete`: what became of each key.",
+        content: json("BatchDeleteResult"),
+      },
+      "201": {
+        description: "The files as objects, in the order of the form.",
+        content: json("FormResult"),
+      },
+    },
+    errors: [...writeErrors, "unsupported"],
+  },
+  "GET /objects/{bucket}/{key}": {
+    id: "getObject",
+    tag: "objects",
+    summary: "Read an object",
+    description:
+      "Bytes are verified as they are sent: a response never ends as if whole when what is stored is " +
+      "damaged. Several ranges come as `multipart/byteranges`.",
+    parameters: [...conditionParameters, "Range", "If-Range", "Want-Repr-Digest", "download"],
+    answers: {
+      ...readAnswers,
+      "206": {
+        description: "The ranges asked for.",
+        content: bytes,
+        headers: [...objectHeaders, "Content-Range"],
+      },
+    },
+    errors: [...readErrors, "range_unsatisfiable", "unavailable"],
+    anonymous: true,
+  },
+  "HEAD /objects/{bucket}/{key}": {
+    id: "headObject",
+    tag: "objects",
+    summary: "Read an object's headers",
+    parameters: [...conditionParameters, "Want-Repr-Digest", "download"],
+    answers: {
+      "200": { description: "The headers of a GET.", headers: objectHeaders },
+      "304": { description: "It is what the client has.", headers: ["ETag", "Last-Modified"] },
+    },
+    errors: readErrors,
+    anonymous: true,
+  },
+  "PUT /objects/{bucket}/{key}": {
+    id: "putObject",
+    tag: "objects",
+    summary: "Store an object",
+    description: "With or without `Content-Length`. The answer means: durable.",
+    parameters: [
+      "Content-Type",
+      "Content-MD5",
+      "Content-Digest",
+      "Repr-Digest",
+      "Want-Repr-Digest",
+      "If-Match",
+      "If-None-Match-Any",
+      "Roma-Meta-NAME",
+    ],
+    body: { required: true, content: bytes },
+    answers: written,
+    errors: [...writeErrors, "precondition_failed", "unsupported"],
+  },
+  "DELETE /objects/{bucket}/{key}": {
+    id: "deleteObject",
+    tag: "objects",
+    summary: "Delete an object",
+    description: "Whether or not it was there.",
+    parameters: ["If-Match"],
+    answers: gone,
+    errors: ["invalid_key", "bucket_not_found", "precondition_failed"],
+  },
+  "POST /copy": {
+    id: "copyObject",
+    tag: "objects",
+    summary: "Copy an object",
+    description: "Copies no bytes.",
+    body: jsonBody("Copy"),
+    answers: written,
+    errors: [
+      "object_not_found",
+      "bucket_not_found",
+      "precondition_failed",
+      "invalid_key",
+      "too_large",
+      "content_type_refused",
+    ],
+  },
+  "POST /move": {
+    id: "moveObject",
+    tag: "objects",
+    summary: "Move an object",
+    description: "In one transaction: every reader finds one of the two, never none or both.",
+    body: jsonBody("Copy"),
+    answers: written,
+    errors: [
+      "object_not_found",
+      "bucket_not_found",
+      "precondition_failed",
+      "invalid_key",
+      "too_large",
+      "content_type_refused",
+    ],
+  },
+  "GET /keys": {
+    id: "listKeys",
+    tag: "access",
+    summary: "List access keys",
+    answers: ok("All of them, without secrets.", "AccessKeyList"),
+  },
+  "POST /keys": {
+    id: "createKey",
+    tag: "access",
+    summary: "Make an access key",
+    body: jsonBody("NewKeyRequest"),
+    answers: {
+      "201": {
+        description: "The key with its secret.",
+        content: json("NewAccessKey"),
+        headers: ["Location"],
+      },
+    },
+  },
+  "GET /keys/{id}": {
+    id: "getKey",
+    tag: "access",
+    summary: "Get an access key",
+    answers: ok("The key, without its secret.", "AccessKey"),
+    errors: ["key_not_found"],
+  },
+  "PATCH /keys/{id}": {
+    id: "changeKey",
+    tag: "access",
+    summary: "Rename, re-policy, enable or disable an access key",
+    body: jsonBody("KeyChanges"),
+    answers: ok("The key as changed.", "AccessKey"),
+    errors: ["key_not_found"],
+  },
+  "DELETE /keys/{id}": {
+    id: "deleteKey",
+    tag: "access",
+    summary: "Delete an access key",
+    answers: gone,
+    errors: ["key_not_found"],
+  },
+  "POST /grants": {
+    id: "createGrant",
+    tag: "access",
+    summary: "Sign a grant with the caller's own key",
+    description: "A grant is never more than its signer may do, and lives 7 days at most.",
+    body: jsonBody("GrantRequest"),
+    answers: { "201": { description: "The grant.", content: json("Grant") } },
+    errors: ["invalid_key"],
+  },
+  "GET /uploads": {
+    id: "listUploads",
+    tag: "uploads",
+    summary: "List uploads that run",
+    parameters: ["bucket-filter"],
+    answers: ok("Those that the caller may see.", "UploadList"),
+  },
+  "GET /uploads/{id}": {
+    id: "getUpload",
+    tag: "uploads",
+    summary: "See how far an upload is",
+    answers: ok("The upload.", "Upload"),
+    errors: ["upload_not_found"],
+  },
+  "DELETE /uploads/{id}": {
+    id: "cancelUpload",
+    tag: "uploads",
+    summary: "Cancel an upload",
+    description: "Nothing of it is stored.",
+    answers: gone,
+    errors: ["upload_not_found", "locked"],
+  },
+  "GET /openapi.json": {
+    id: "getDescription",
+    tag: "description",
+    summary: "This document",
+    answers: {
+      "200": {
+        description: "OpenAPI 3.1.",
+        content: { "application/json": { schema: { type: "object" } } },
+      },
+    },
+    anonymous: true,
+  },
+  "GET /docs": {
+    id: "getDocs",
+    tag: "description",
+    summary: "This document as a page",
+    answers: {
+      "200": { description: "HTML.", content: { "text/html": { schema: { type: "string" } } } },
+    },
+    anonymous: true,
+  },
+};

@@ -1,0 +1,153 @@
+/** Schemas of the OpenAPI document. Requests come from the very schemas that parse them. */
+import { errorCodes } from "@roma/contract";
+import { z } from "zod";
+import {
+  batchDelete,
+  bucketSettings,
+  copyRequest,
+  grantRequest,
+  keyChanges,
+  newKey,
+} from "./schemas.ts";
+
+/** JSON as it stands in the document. */
+export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
+export interface JsonObject {
+  readonly [name: string]: Json;
+}
+
+const text = { type: "string" };
+const integer = { type: "integer", minimum: 0 };
+const instant = { type: "string", format: "date-time" };
+const orNull = (schema: JsonObject): JsonObject => ({ anyOf: [schema, { type: "null" }] });
+const listOf = (items: JsonObject): JsonObject => ({ type: "array", items });
+export const ref = (name: string): JsonObject => ({ $ref: `#/components/schemas/${name}` });
+
+function object(properties: JsonObject, optional: readonly string[] = []): JsonObject {
+  const required = Object.keys(properties).filter((name) => !optional.includes(name));
+  return { type: "object", properties, required };
+}
+
+const policy = listOf(
+  object(
+    {
+      buckets: {
+        ...listOf(text),
+        description: "Bucket names; `*` for any, a trailing `*` for a prefix.",
+      },
+      prefixes: { ...listOf(text), description: "Key prefixes; left out means every key." },
+      actions: listOf(text),
+    },
+    ["prefixes"],
+  ),
+);
+
+const accessKey = {
+  id: text,
+  name: text,
+  policy,
+  createdAt: instant,
+  enabled: { type: "boolean" },
+};
+
+const answers: JsonObject = {
+  Problem: {
+    description: "RFC 9457. Further members hold the values behind `detail`.",
+    ...object({
+      type: { type: "string", examples: ["urn:roma:error:too_large"] },
+      title: text,
+      status: integer,
+      detail: text,
+      code: { type: "string", enum: [...errorCodes] },
+      requestId: text,
+      retryable: { type: "boolean" },
+    }),
+  },
+  Bucket: object({
+    name: text,
+    visibility: { type: "string", enum: ["private", "public-read"] },
+    maxObjectBytes: orNull(integer),
+    contentTypes: orNull(listOf(text)),
+    uploadExpiry: { type: "string", examples: ["24 h"] },
+    quotaBytes: orNull(integer),
+    placement: { anyOf: [text, listOf({ type: "object" })] },
+    createdAt: instant,
+  }),
+  BucketList: object({ buckets: listOf(ref("Bucket")) }),
+  Object: object({
+    bucket: text,
+    key: text,
+    version: text,
+    size: integer,
+    etag: { type: "string", description: "With its quotes, as in `ETag`." },
+    contentType: text,
+    createdAt: instant,
+    metadata: { type: "object", additionalProperties: text },
+    checksums: {
+      description: "Lower-case hex.",
+      ...object(
+        { crc64nvme: text, md5: text, sha256: text, sha1: text, crc32: text, crc32c: text },
+        ["md5", "sha256", "sha1", "crc32", "crc32c"],
+      ),
+    },
+    storage: text,
+    url: { type: "string", description: "Relative to the server." },
+  }),
+  ObjectList: object({
+    objects: listOf(ref("Object")),
+    prefixes: listOf(text),
+    cursor: { ...orNull(text), description: "For the next page; `null` on the last." },
+  }),
+  FormResult: object({ objects: listOf(ref("Object")) }),
+  BatchDeleteResult: object({
+    deleted: listOf(text),
+    failed: listOf(object({ key: text, code: text, detail: text })),
+  }),
+  AccessKey: object(accessKey),
+  NewAccessKey: object({
+    ...accessKey,
+    secret: { type: "string", description: "Shown this once." },
+  }),
+  AccessKeyList: object({ keys: listOf(ref("AccessKey")) }),
+  Grant: object({ grant: text, url: orNull(text), expiresAt: instant }),
+  Upload: object({
+    id: text,
+    bucket: text,
+    key: text,
+    phase: { type: "string", enum: ["receiving", "completing", "complete", "cancelled"] },
+    offset: integer,
+    length: orNull(integer),
+    createdAt: instant,
+  }),
+  UploadList: object({ uploads: listOf(ref("Upload")) }),
+};
+
+const metadataSchema: JsonObject = { type: "object", additionalProperties: text };
+
+export function componentSchemas(): JsonObject {
+  const copy = fromZod(copyRequest);
+  const properties = { ...propertiesOf(copy), metadata: metadataSchema };
+  return {
+    ...answers,
+    BucketSettings: fromZod(bucketSettings),
+    BatchDelete: fromZod(batchDelete),
+    Copy: { ...copy, properties },
+    NewKeyRequest: fromZod(newKey),
+    KeyChanges: fromZod(keyChanges),
+    GrantRequest: fromZod(grantRequest),
+  };
+}
+
+function propertiesOf(schema: JsonObject): JsonObject {
+  const { properties } = schema;
+  return typeof properties === "object" && properties !== null && !Array.isArray(properties)
+    ? { ...(properties as JsonObject) }
+    : {};
+}
+
+/** A round trip through JSON, since that is what it will be. */
+function fromZod(schema: z.ZodType): JsonObject {
+  const made = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  const { $schema: _dialect, ...rest } = JSON.parse(JSON.stringify(made)) as JsonObject;
+  return rest as JsonObject;
+}

@@ -1,0 +1,81 @@
+/** Every route of the protocol, once: what is registered, guarded, described and tested. */
+import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import { copyObject, moveObject } from "./copy-move.ts";
+import { createGrant } from "./grants.ts";
+import { changeKey, createKey, deleteKey, getKey, listKeys } from "./keys.ts";
+import { deleteObject, deleteObjects } from "./objects-batch.ts";
+import { putForm } from "./objects-form.ts";
+import { getObject } from "./objects-get.ts";
+import { listObjects } from "./objects-list.ts";
+import { putObject } from "./objects-put.ts";
+import { hasQuery } from "./query.ts";
+import type { Handler, RestServices } from "./services.ts";
+import { cancelUpload, getUpload, listUploads } from "./uploads.ts";
+
+export type Method = "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
+
+export interface Route {
+  readonly method: Method;
+  /** Under the prefix, as in OpenAPI; `{+key}` takes the rest of the path. */
+  readonly path: string;
+  /** `credential`: nobody is refused before anything is read. `anyone`: core decides. */
+  readonly access: "credential" | "anyone";
+  readonly handler: Handler;
+}
+
+export function routeTable(services: RestServices): readonly Route[] {
+  const postObjects = form(putForm(services), deleteObjects(services));
+  return [
+    ...readable("/buckets", "credential", listBuckets(services)),
+    ...readable("/buckets/{bucket}", "credential", getBucket(services)),
+    route("PUT", "/buckets/{bucket}", createBucket(services)),
+    route("PATCH", "/buckets/{bucket}", changeBucket(services)),
+    route("DELETE", "/buckets/{bucket}", deleteBucket(services)),
+    ...readable("/objects/{bucket}", "credential", listObjects(services)),
+    route("POST", "/objects/{bucket}", postObjects),
+    ...readable("/objects/{bucket}/{+key}", "anyone", getObject(services)),
+    route("PUT", "/objects/{bucket}/{+key}", putObject(services)),
+    route("DELETE", "/objects/{bucket}/{+key}", deleteObject(services)),
+    route("POST", "/copy", copyObject(services)),
+    route("POST", "/move", moveObject(services)),
+    ...readable("/keys", "credential", listKeys(services)),
+    route("POST", "/keys", createKey(services)),
+    ...readable("/keys/{id}", "credential", getKey(services)),
+    route("PATCH", "/keys/{id}", changeKey(services)),
+    route("DELETE", "/keys/{id}", deleteKey(services)),
+    route("POST", "/grants", createGrant(services)),
+    ...readable("/uploads", "credential", listUploads(services)),
+    ...readable("/uploads/{id}", "credential", getUpload(services)),
+    route("DELETE", "/uploads/{id}", cancelUpload(services)),
+  ];
+}
+
+/** The methods at a raw path, sorted; none if there is no such path. */
+export function methodsAt(routes: readonly Pick<Route, "method" | "path">[], path: string) {
+  const found = routes.filter((route) => patternOf(route.path).test(path));
+  return found.length === 0
+    ? []
+    : [...new Set([...found.map(({ method }) => method), "OPTIONS"])].sort();
+}
+
+function patternOf(path: string): RegExp {
+  const source = path.replaceAll(/\{\+\w+\}/g, ".*").replaceAll(/\{\w+\}/g, "[^/]+");
+  return new RegExp(`^${source.replaceAll(".json", "\\.json")}$`);
+}
+
+function route(method: Method, path: string, handler: Handler): Route {
+  return { method, path, access: "credential", handler };
+}
+
+/** HEAD is there wherever GET is. */
+function readable(path: string, access: Route["access"], handler: Handler): readonly Route[] {
+  return [
+    { method: "GET", path, access, handler },
+    { method: "HEAD", path, access, handler },
+  ];
+}
+
+/** `POST /objects/{bucket}` takes a form, and with `?delete` a list of keys. */
+function form(put: Handler, deleteMany: Handler): Handler {
+  return (exchange) => (hasQuery(exchange.request, "delete") ? deleteMany : put)(exchange);
+}

@@ -1,0 +1,105 @@
+/**
+ * The plugin: registers the route table behind the one gate, and renders what handlers resolve to.
+ * Only the description of the protocol itself is outside of the gate.
+ */
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import { authorize } from "../../core/access.ts";
+import { errorHandler } from "../../http/index.ts";
+import { basePath } from "./address.ts";
+import { authenticate, type Caller } from "./authenticate.ts";
+import { renderDocsPage } from "./docs-page.ts";
+import { renderRestError } from "./errors.ts";
+import { openapiDocument } from "./openapi.ts";
+import { refuseRoute } from "./refuse.ts";
+import { methodsAt, type Route, routeTable } from "./route-table.ts";
+import type { RestServices } from "./services.ts";
+import { assertNoSignedBody } from "./signed-body.ts";
+
+const callerDecorator = "restCaller";
+
+/** To be registered with the prefix `/v1`, on an instance of `createHttp`. */
+export function restProtocol(services: RestServices): FastifyPluginAsync {
+  return async (app) => {
+    const routes = routeTable(services);
+    const described = [...routes, ...descriptionRoutes];
+    app.setErrorHandler(errorHandler(renderRestError));
+    app.decorateRequest(callerDecorator);
+    app.addHook("onRequest", async (request) => {
+      if (isDescription(request)) return;
+      const caller = await authenticate(services, request);
+      assertNoSignedBody(request, caller);
+      request.setDecorator<Caller>(callerDecorator, caller);
+    });
+    app.addHook("onSend", async (_request, reply) => {
+      if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store");
+      reply.header("x-content-type-options", "nosniff");
+    });
+    for (const route of routes) register(app, route);
+    registerDescription(app, services);
+    app.setNotFoundHandler((request, reply) => {
+      const path = (request.raw.url ?? "").split("?", 1)[0] ?? "";
+      const allowed = methodsAt(described, path.slice(basePath.length));
+      if (request.method !== "OPTIONS" || allowed.length === 0) {
+        refuseRoute(allowed, { request, reply });
+        return;
+      }
+      reply.code(204).header("allow", allowed.join(", ")).send();
+    });
+  };
+}
+
+function register(app: FastifyInstance, route: Route): void {
+  app.route({
+    method: route.method,
+    url: route.path.replace(/\{\+\w+\}/, "*").replaceAll(/\{(\w+)\}/g, ":$1"),
+    handler: async (request: FastifyRequest, reply: FastifyReply) => {
+      const caller = request.getDecorator<Caller>(callerDecorator);
+      if (route.access === "credential" && caller.actor.kind === "anonymous") {
+        authorize(caller.actor, "object:read", {});
+      }
+      const json = await route.handler({ request, reply, caller });
+      return reply.sent ? reply : reply.send(json);
+    },
+  });
+}
+
+const descriptionPaths = ["/openapi.json", "/docs"] as const;
+
+/** What needs no credential, because it says nothing about anybody's data. */
+export const descriptionRoutes: readonly Pick<Route, "method" | "path">[] =
+  descriptionPaths.flatMap((path) => [
+    { method: "GET" as const, path },
+    { method: "HEAD" as const, path },
+  ]);
+
+function isDescription(request: FastifyRequest): boolean {
+  return descriptionPaths.some((path) => request.routeOptions.url === `${basePath}${path}`);
+}
+
+function registerDescription(app: FastifyInstance, services: RestServices): void {
+  const document = openapiDocument(
+    services.publicUrl === undefined ? {} : { publicUrl: services.publicUrl },
+  );
+  const json = JSON.stringify(document);
+  const page = renderDocsPage(document);
+  const cacheControl = "public, max-age=300";
+  app.route({
+    method: ["GET", "HEAD"],
+    url: "/openapi.json",
+    handler: (_request, reply) =>
+      reply
+        .header("cache-control", cacheControl)
+        .type("application/json; charset=utf-8")
+        .send(json),
+  });
+  app.route({
+    method: ["GET", "HEAD"],
+    url: "/docs",
+    handler: (_request, reply) =>
+      reply
+        .header("cache-control", cacheControl)
+        .header("content-security-policy", page.contentSecurityPolicy)
+        .type("text/html; charset=utf-8")
+        .send(page.html),
+  });
+}

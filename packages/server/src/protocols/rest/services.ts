@@ -1,0 +1,30 @@
+/** What the protocol needs of the server, and what each of its handlers is given. */
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { AccessKeys } from "../../core/access-keys.ts";
+import type { Buckets } from "../../core/buckets.ts";
+import type { Objects } from "../../core/objects.ts";
+import type { Clock } from "../../core/ports/clock.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type { Uploads } from "../../core/uploads.ts";
+import type { Caller } from "./authenticate.ts";
+
+export interface RestServices {
+  readonly uploads: Uploads;
+  readonly objects: Objects;
+  readonly buckets: Buckets;
+  readonly accessKeys: AccessKeys;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Where clients reach the server; named in the OpenAPI document. */
+  readonly publicUrl?: string;
+}
+
+/** One request on its way through a handler. */
+export interface Exchange {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly caller: Caller;
+}
+
+/** Parses, makes one call to core, renders. What it resolves to is the response's JSON. */
+export type Handler = (exchange: Exchange) => Promise<unknown>;

@@ -1,0 +1,174 @@
+/** A server of real parts and a plain client, for the tests of this folder. Nothing else imports it. */
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { typeDetector } from "../../content-types/detect.ts";
+import { AccessKeys } from "../../core/access-keys.ts";
+import { Buckets } from "../../core/buckets.ts";
+import { fixedStorages } from "../../core/fixed-storages.ts";
+import { Objects } from "../../core/objects.ts";
+import { type Clock, systemClock } from "../../core/ports/clock.ts";
+import { silentLog } from "../../core/ports/log.ts";
+import { silentMeter } from "../../core/ports/meter.ts";
+import { createSealer } from "../../core/sealing.ts";
+import { Uploads } from "../../core/uploads.ts";
+import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
+import { openSqliteStore } from "../../metadata/index.ts";
+import { type MemoryContent, memoryContent, openMemoryStorage, withLayers } from "../../storage/index.ts";
+import { renderRestError } from "./errors.ts";
+import { restProtocol } from "./routes.ts";
+
+export interface RestServer {
+  readonly port: number;
+  readonly url: string;
+  readonly key: { readonly id: string; readonly secret: string };
+  /** What the storage really holds. */
+  readonly content: MemoryContent;
+  /** Moves the time by which grants and signatures are judged. */
+  readonly advance: (ms: number) => void;
+  readonly registered: readonly string[];
+  readonly call: Call;
+}
+
+export interface CallOptions {
+  /** `undefined` for the root key. */
+  readonly as?: "nobody" | { readonly id: string; readonly secret: string };
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: Buffer | string | object;
+}
+
+export interface Answered {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+  readonly text: string;
+  /** Of a JSON answer. */
+  readonly json: Record<string, unknown>;
+}
+
+/** The target goes out exactly as given. */
+export type Call = (method: string, target: string, options?: CallOptions) => Promise<Answered>;
+
+export async function startRest(
+  t: TestContext,
+  options: { readonly http?: object } = {},
+): Promise<RestServer> {
+  const opened = new AsyncDisposableStack();
+  t.after(() => opened.disposeAsync());
+  const folder = await mkdtemp(join(tmpdir(), "roma-rest-"));
+  opened.defer(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, "roma.sqlite");
+  const metadata = opened.use(await openSqliteStore({ path, log: silentLog }));
+  let aheadMs = 0;
+  const clock: Clock = {
+    now: () => new Date(systemClock.now().getTime() + aheadMs),
+    monotonicMs: () => systemClock.monotonicMs() + aheadMs,
+  };
+  const content = memoryContent();
+  const storage = opened.use(withLayers(openMemoryStorage({ id: "memory", content })));
+  const storages = fixedStorages([storage]);
+  const buckets = new Buckets({ metadata, storages, clock });
+  const shared = { metadata, storages, buckets, clock, log: silentLog, blobGraceMs: 60_000 };
+  const accessKeys = new AccessKeys({ metadata, sealer: createSealer(Buffer.alloc(32, 7)), clock });
+  const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
+  await accessKeys.ensureRoot(key);
+  const app = createHttp({
+    log: silentLog,
+    config: httpConfig.parse(options.http ?? {}),
+    renderError: renderRestError,
+    tickMs: 20,
+  });
+  const registered: string[] = [];
+  app.addHook("onRoute", ({ method, url }) => {
+    registered.push(...[method].flat().map((name) => `${name} ${url}`));
+  });
+  await app.register(
+    restProtocol({
+      buckets,
+      accessKeys,
+      objects: new Objects(shared),
+      uploads: new Uploads({ ...shared, detector: typeDetector, meter: silentMeter }),
+      clock,
+      log: silentLog,
+    }),
+    { prefix: "/v1" },
+  );
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  opened.defer(() => closeHttp(app, { drainMs: 0 }));
+  const { port } = app.server.address() as AddressInfo;
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    key,
+    content,
+    registered,
+    advance: (ms) => {
+      aheadMs += ms;
+    },
+    call: (method, target, given) => send(port, key, method, target, given),
+  };
+}
+
+async function send(
+  port: number,
+  root: { readonly id: string; readonly secret: string },
+  method: string,
+  target: string,
+  options: CallOptions = {},
+): Promise<Answered> {
+  const { as = root, body } = options;
+  const isJson = typeof body === "object" && !Buffer.isBuffer(body);
+  const bytes = isJson ? JSON.stringify(body) : body;
+  const headers: Record<string, string | readonly string[]> = { ...options.headers };
+  if (as !== "nobody") headers["authorization"] ??= basic(as);
+  if (isJson) headers["content-type"] ??= "application/json";
+  if (bytes !== undefined && headers["transfer-encoding"] === undefined) {
+    headers["content-length"] ??= String(Buffer.byteLength(bytes));
+  }
+  const sent = httpRequest({ port, host: "127.0.0.1", method, path: target, headers });
+  sent.end(bytes);
+  const [response] = (await once(sent, "response")) as [import("node:http").IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  const received = Buffer.concat(chunks);
+  const text = received.toString();
+  const type = response.headers["content-type"] ?? "";
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    body: received,
+    text,
+    json: /json/.test(type) && text !== "" ? JSON.parse(text) : {},
+  };
+}
+
+export function basic({ id, secret }: { readonly id: string; readonly secret: string }): string {
+  return `Basic ${Buffer.from(`${id}:${secret}`).toString("base64")}`;
+}
+
+/** Writes bytes to a new connection and reads until the server closes it. */
+export async function exchangeRaw(port: number, bytes: Buffer | string): Promise<string> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  socket.write(bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("latin1");
+}
+
+/** The bytes of a form as FormData sends it, and its Content-Type. */
+export async function formOf(entries: readonly (readonly [string, string | File])[]) {
+  const form = new FormData();
+  for (const [name, value] of entries) {
+    if (typeof value === "string") form.append(name, value);
+    else form.append(name, value);
+  }
+  const response = new Response(form);
+  return {
+    body: Buffer.from(await response.arrayBuffer()),
+    headers: { "content-type": response.headers.get("content-type") ?? "" },
+  };
+}
