@@ -22,6 +22,7 @@ export {
   writePreconditions,
 } from "./conditions.ts";
 export { type HttpConfig, httpConfig } from "./config.ts";
+export { allowCors, type CorsOptions } from "./cors.ts";
 export { requestSignal } from "./deadline.ts";
 export {
   formatDigestHeader,
@@ -30,7 +31,6 @@ export {
   parseWantDigest,
   requestDigests,
 } from "./digest-headers.ts";
-export { allowCors, type CorsOptions } from "./cors.ts";
 export { contentDisposition, safeFilename } from "./disposition.ts";
 export {
   errorHandler,

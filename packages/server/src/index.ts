@@ -1,0 +1,20 @@
+/**
+ * Public entry points: run a server as the command line does, or embed one.
+ *
+ * ```ts
+ * const server = await startServer(parseServerConfig({ data: "./data", port: 0 }), { log });
+ * console.log(server.url);
+ * await server.close();
+ * ```
+ */
+export { ConfigError, Secret } from "./config/index.ts";
+export { OperationalError } from "./core/errors.ts";
+export { type Log, silentLog } from "./core/ports/log.ts";
+export { checkConfig, loadServerConfig, runServe } from "./serve.ts";
+export { type RunningServer, type ServerParts, startServer } from "./server.ts";
+export {
+  parseServerConfig,
+  type ServerConfig,
+  type ServerConfigInput,
+  serverConfig,
+} from "./server-config.ts";

@@ -1,0 +1,37 @@
+/** Options of operations: logging and sweeping. */
+import { z } from "zod";
+import { duration } from "../config/index.ts";
+
+export const logConfig = z.strictObject({
+  level: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("least severe lines that are written; debug has a line for each request"),
+  format: z
+    .enum(["text", "json"])
+    .default("text")
+    .describe(
+      "text: a greeting on stdout, JSON log lines on stderr; json: JSON lines on stdout only",
+    ),
+});
+
+export const sweeperConfig = z.strictObject({
+  interval: duration({ min: "100 ms", max: "1 day" })
+    .default("30 s")
+    .describe("time between two sweeps"),
+  age: duration({ min: "0 ms", max: "30 days" })
+    .default("1 h")
+    .describe("temporary files and unknown blobs younger than this are left alone"),
+  orphanShareMax: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe("a sweep that would remove a greater share of the blobs it saw stops and reports"),
+  orphansFree: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(100)
+    .describe("as many unknown blobs may be removed whatever their share"),
+});

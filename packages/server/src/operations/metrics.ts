@@ -1,0 +1,116 @@
+/**
+ * Metrics: the `Meter` of core and the layers, kept by prom-client. Each metric is declared here once,
+ * with its help text and labels. A name that is not declared is a defect, but counting must never
+ * hurt what it counts: it only shows as `metrics_undeclared_total`.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Labels, Meter } from "../core/ports/meter.ts";
+
+interface Definition {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels?: readonly string[];
+  readonly buckets?: readonly number[];
+}
+
+const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+export type MetricDefinitions = Readonly<Record<string, Definition>>;
+
+export const metricDefinitions: MetricDefinitions = {
+  uploads_running: { kind: "gauge", help: "Uploads being received now" },
+  upload_completed_total: { kind: "counter", help: "Uploads that became an object" },
+  storage_calls_running: {
+    kind: "gauge",
+    help: "Calls of storages under way, open bodies included",
+    labels: ["storage", "operation"],
+  },
+  storage_calls_total: {
+    kind: "counter",
+    help: "Calls of storages by outcome: ok, aborted, or an error code",
+    labels: ["storage", "operation", "outcome"],
+  },
+  storage_call_seconds: {
+    kind: "histogram",
+    help: "Time of calls of storages; of reads, until the body has ended",
+    labels: ["storage", "operation"],
+  },
+  storage_first_byte_seconds: {
+    kind: "histogram",
+    help: "Time until the first byte of a body that is read",
+    labels: ["storage", "operation"],
+  },
+  storage_written_bytes_total: {
+    kind: "counter",
+    help: "Bytes given to storages, acknowledged or not",
+    labels: ["storage"],
+  },
+  storage_read_bytes_total: {
+    kind: "counter",
+    help: "Bytes read from storages",
+    labels: ["storage", "operation"],
+  },
+  metadata_group_calls: {
+    kind: "histogram",
+    help: "Calls that shared one commit of the metadata store",
+    labels: ["role"],
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+  },
+  metadata_group_seconds: {
+    kind: "histogram",
+    help: "Time of one group of calls in the metadata store, its commit included",
+    labels: ["role"],
+  },
+  metadata_refused_total: {
+    kind: "counter",
+    help: "Calls refused because too many waited for the metadata store",
+    labels: ["role"],
+  },
+  sweeper_removed_total: {
+    kind: "counter",
+    help: "Blobs and temporary files removed by the sweeper, by kind",
+    labels: ["kind"],
+  },
+  sweeper_stopped_total: {
+    kind: "counter",
+    help: "Sweeps that stopped because too many blobs were unknown",
+    labels: ["storage"],
+  },
+};
+
+/** A meter and the registry behind it, which `/metrics` prints. */
+export function createMetrics(definitions: MetricDefinitions = metricDefinitions): {
+  readonly meter: Meter;
+  readonly registry: Registry;
+} {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const counters = new Map<string, Counter>();
+  const gauges = new Map<string, Gauge>();
+  const histograms = new Map<string, Histogram>();
+  for (const [name, { kind, help, labels, buckets }] of Object.entries(definitions)) {
+    const common = { name, help, labelNames: [...(labels ?? [])], registers: [registry] };
+    if (kind === "counter") counters.set(name, new Counter(common));
+    else if (kind === "gauge") gauges.set(name, new Gauge(common));
+    else histograms.set(name, new Histogram({ ...common, buckets: [...(buckets ?? seconds)] }));
+  }
+  const undeclared = new Counter({
+    name: "metrics_undeclared_total",
+    help: "Uses of metrics that are not declared: a defect",
+    labelNames: ["name"],
+    registers: [registry],
+  });
+  const use = <Metric>(metrics: ReadonlyMap<string, Metric>, name: string): Metric | undefined => {
+    const metric = metrics.get(name);
+    if (metric === undefined) undeclared.inc({ name });
+    return metric;
+  };
+  const meter: Meter = {
+    count: (name, amount = 1, labels: Labels = {}) => {
+      if (amount > 0) use(counters, name)?.inc(labels, amount);
+    },
+    gauge: (name, change, labels: Labels = {}) => use(gauges, name)?.inc(labels, change),
+    observe: (name, value, labels: Labels = {}) => use(histograms, name)?.observe(labels, value),
+  };
+  return { meter, registry };
+}

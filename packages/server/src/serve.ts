@@ -1,0 +1,133 @@
+/**
+ * `roma serve`: reads the configuration, starts the server, greets, and stops in order when told to.
+ * The one place that touches the process: signals, exit codes, standard streams.
+ */
+import { existsSync } from "node:fs";
+import { destination, pino } from "pino";
+import { ConfigError, loadConfig, referenceText } from "./config/index.ts";
+import { isOperationalError } from "./core/errors.ts";
+import type { Log } from "./core/ports/log.ts";
+import { type RunningServer, startServer } from "./server.ts";
+import { type ServerConfig, serverConfig } from "./server-config.ts";
+
+/** Variables that begin like ours and belong to the command line or the tests. */
+const variablesIgnored = ["ROMA_ENDPOINT", "ROMA_KEY", "ROMA_TEST_REQUIRE", "ROMA_TEST_SEED"];
+
+/** Resolves when the server has stopped; the exit code is set. `argv` is what follows `serve`. */
+export async function runServe(argv: readonly string[]): Promise<void> {
+  surviveBrokenStreams();
+  if (argv.includes("--help") || argv.includes("-h")) {
+    process.stdout.write(`roma serve [options]\n\n${referenceText(serverConfig)}\n`);
+    return;
+  }
+  let config: ServerConfig;
+  try {
+    config = loadServerConfig(argv);
+  } catch (error) {
+    return fail(error);
+  }
+  const log = createLog(config);
+  let server: RunningServer;
+  try {
+    server = await startServer(config, { log });
+  } catch (error) {
+    log.error({ err: error }, "start failed");
+    return fail(error);
+  }
+  greet(server, config, log);
+  await stopped(log);
+  await server.close();
+  log.info({}, "stopped");
+}
+
+/** All problems of a configuration, or none. For `roma config check`. */
+export function checkConfig(
+  path: string,
+): readonly { readonly path: string; readonly message: string }[] {
+  try {
+    loadConfig(serverConfig, { argv: ["--config", path], env: {}, variablesIgnored });
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
+export function loadServerConfig(argv: readonly string[]): ServerConfig {
+  return loadConfig(serverConfig, { argv, variablesIgnored });
+}
+
+function createLog(config: ServerConfig): Log {
+  const { level, format } = config.log;
+  const stream = destination({ dest: format === "json" ? 1 : 2, sync: true });
+  // Losing a line is better than losing the service: a full disk or a closed pipe stops nothing.
+  stream.on("error", () => {});
+  return pino(
+    { level, redact: ["secret", "authorization", "*.secret", "*.authorization"] },
+    stream,
+  );
+}
+
+function greet(server: RunningServer, config: ServerConfig, log: Log): void {
+  const listening = `roma listening on ${server.url}`;
+  const { hostname, port } = new URL(server.url);
+  const fields = { host: hostname, port: Number(port), url: server.url, opsUrl: server.opsUrl };
+  if (config.log.format === "json") {
+    log.info(fields, listening);
+    return;
+  }
+  const { rootKey } = server;
+  const lines = [`Roma keeps its data in ${config.data}; operations on ${server.opsUrl}`];
+  if (rootKey.newSecret !== undefined) {
+    lines.push(
+      "",
+      `access key  ${rootKey.id}`,
+      `secret      ${rootKey.newSecret}`,
+      `(shown this once; kept in ${rootKey.file ?? "the configuration"}, which only you can read)`,
+      "",
+      "Try it:",
+      `  ${curlLine(server, rootKey.id, rootKey.newSecret)}`,
+      "",
+    );
+  } else if (rootKey.file !== undefined) {
+    lines.push(`The root key ${rootKey.id} is in ${rootKey.file}`);
+  }
+  process.stdout.write(`${lines.join("\n")}\n${listening}\n`);
+}
+
+/** A line that works when pasted: with a file that is there, or else with text from a pipe. */
+function curlLine(server: RunningServer, id: string, secret: string): string {
+  const bucket = `${server.url}/v1/objects/${server.newBucket ?? "demo"}`;
+  const file = ["README.md", "package.json"].find((name) => existsSync(name));
+  if (file !== undefined) return `curl -u ${id}:${secret} -T ${file} ${bucket}/${file}`;
+  return `echo Hello, Roma | curl -u ${id}:${secret} -T - ${bucket}/hello.txt`;
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one does not wait for the drain. */
+async function stopped(log: Log): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  const onSignal = (signal: NodeJS.Signals) => resolve(signal);
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  const signal = await promise;
+  log.info({ signal }, "stopping");
+  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
+}
+
+function fail(error: unknown): void {
+  const known = error instanceof ConfigError || isOperationalError(error) || isSystemError(error);
+  const text = known
+    ? (error as Error).message
+    : String(error instanceof Error ? error.stack : error);
+  process.stderr.write(`roma serve: ${text}\n`);
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
+}
+
+/** `EADDRINUSE`, `EACCES` and their kin: the message says what and where. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error;
+}
+
+/** A closed terminal or a full disk under a redirected stream must not end the process. */
+function surviveBrokenStreams(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+}

@@ -1,0 +1,58 @@
+/** The sum of the modules' options: what a Roma server can be told. */
+import { z } from "zod";
+import { bytes, duration, secret } from "./config/index.ts";
+import { httpConfig } from "./http/config.ts";
+import { logConfig, sweeperConfig } from "./operations/config.ts";
+
+export const serverConfig = z.strictObject({
+  data: z
+    .string()
+    .min(1)
+    .default("./roma-data")
+    .describe("folder of the embedded metadata store, the local storage, and the keys"),
+  host: z.string().min(1).default("127.0.0.1").describe("address to listen on"),
+  port: z.int().min(0).max(65_535).default(8420).describe("port to listen on; 0 picks a free one"),
+  opsPort: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(8421)
+    .describe("port of the operations listener (/livez, /readyz, /metrics); 0 picks a free one"),
+  opsHost: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("address of the operations listener; left out: host"),
+  publicUrl: z
+    .url()
+    .optional()
+    .describe("how clients reach this server, for signed URLs; left out: as the request came"),
+  rootKey: secret().optional().describe("ID:SECRET of the key that may do everything"),
+  sealingKey: secret()
+    .optional()
+    .describe(
+      "64 hex digits; encrypts secrets at rest. Left out: the file seal.key in the data folder",
+    ),
+  maxObjectBytes: bytes({ max: "5 TiB" })
+    .default("5 TiB")
+    .describe("size of one object at most, under every bucket's own limit"),
+  blobGrace: duration({ min: "0 ms", max: "7 days" })
+    .default("1 min")
+    .describe(
+      "how long the bytes of a deleted or replaced object stay for readers that began before",
+    ),
+  drain: duration({ min: "0 ms", max: "1 h" })
+    .default("10 s")
+    .describe("how long a stop waits for requests that are under way"),
+  http: httpConfig.prefault({}),
+  log: logConfig.prefault({}),
+  sweeper: sweeperConfig.prefault({}),
+});
+
+export type ServerConfig = z.output<typeof serverConfig>;
+export type ServerConfigInput = z.input<typeof serverConfig>;
+
+/** Defaults filled in, units read. Throws zod's error, which names each wrong option. */
+export function parseServerConfig(input: ServerConfigInput): ServerConfig {
+  return serverConfig.parse(input);
+}

@@ -1,0 +1,195 @@
+/**
+ * The one file that knows every module: configuration in, running server out. Opens from the inside
+ * out (store, storages, core, sweeper, listeners) and closes in the opposite order, so that nothing is
+ * ever used before it is there or after it is gone.
+ */
+import type { FastifyInstance } from "fastify";
+import { typeDetector } from "./content-types/detect.ts";
+import { AccessKeys } from "./core/access-keys.ts";
+import { Buckets } from "./core/buckets.ts";
+import { isOperationalError } from "./core/errors.ts";
+import { fixedStorages } from "./core/fixed-storages.ts";
+import { Objects } from "./core/objects.ts";
+import { type Clock, systemClock } from "./core/ports/clock.ts";
+import type { Log } from "./core/ports/log.ts";
+import type { MetadataStore } from "./core/ports/metadata-store.ts";
+import type { Meter } from "./core/ports/meter.ts";
+import type { StorageDriver } from "./core/ports/storage-driver.ts";
+import type { Storages } from "./core/ports/storages.ts";
+import { Uploads } from "./core/uploads.ts";
+import { closeHttp, createHttp } from "./http/index.ts";
+import { openSqliteStore } from "./metadata/index.ts";
+import { openDataFolder, openSealer } from "./operations/data-folder.ts";
+import { createMetrics } from "./operations/metrics.ts";
+import { createOperationsServer } from "./operations/operations-server.ts";
+import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
+import { Sweeper } from "./operations/sweeper.ts";
+import { renderRestError } from "./protocols/rest/errors.ts";
+import { restProtocol } from "./protocols/rest/index.ts";
+import type { ServerConfig } from "./server-config.ts";
+import { openPosixStorage, withLayers } from "./storage/index.ts";
+
+/** The id of the local storage; it stands on every row and never changes. */
+const localStorageId = "local";
+
+/** The bucket to try, made at the first start. */
+const demoBucket = "demo";
+
+export interface RunningServer extends AsyncDisposable {
+  /** `http://HOST:PORT`, with the port that was given by the system if it was 0. */
+  readonly url: string;
+  readonly opsUrl: string;
+  readonly rootKey: RootKey;
+  /** Made at this start, to be tried. */
+  readonly newBucket?: string;
+  /** Stops accepting, lets requests end within `drain`, then closes all. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface ServerParts {
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** Rejects, with everything closed again, when a part cannot be opened. */
+export async function startServer(
+  config: ServerConfig,
+  parts: ServerParts,
+): Promise<RunningServer> {
+  const { log } = parts;
+  const clock = parts.clock ?? systemClock;
+  const { meter, registry } = createMetrics();
+  await using opened = new AsyncDisposableStack();
+
+  const folder = await openDataFolder(config.data);
+  const metadata = opened.use(await openSqliteStore({ path: folder.metadataPath, log, meter }));
+  const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
+  const driver = await openLocalStorage(folder.objectsPath, metadata);
+  const storages = fixedStorages([opened.use(withLayers(driver, { clock, log, meter }))]);
+
+  const accessKeys = new AccessKeys({ metadata, sealer, clock });
+  const rootKey = await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
+  const core = createCore(config, { metadata, storages, clock, log, meter });
+  const { uploads } = core;
+
+  const sweeper = opened.use(
+    new Sweeper({
+      metadata,
+      storages,
+      isWriting: (blobKey) => uploads.isWriting(blobKey),
+      oldestRunningAt: () => uploads.oldestRunningAt(),
+      clock,
+      log,
+      meter,
+      intervalMs: config.sweeper.interval,
+      ageMsMin: config.sweeper.age,
+      orphanShareMax: config.sweeper.orphanShareMax,
+      orphansFree: config.sweeper.orphansFree,
+    }),
+  );
+  await sweeper.sweep({ afterCrash: true });
+  sweeper.start();
+  const newBucket = await ensureDemoBucket(metadata, core.buckets, rootKey);
+
+  const http = createHttp({ log, config: config.http, renderError: renderRestError, clock });
+  opened.defer(() => closeHttp(http, { drainMs: config.drain }));
+  const services = { ...core, accessKeys, clock, log };
+  await http.register(
+    restProtocol(
+      config.publicUrl === undefined ? services : { ...services, publicUrl: config.publicUrl },
+    ),
+    { prefix: "/v1" },
+  );
+  const operations = createOperationsServer({ registry, checks: readiness(metadata, storages) });
+  opened.defer(() => operations.close());
+
+  const opsHost = config.opsHost ?? config.host;
+  const opsUrl = await listen(operations, { host: opsHost, port: config.opsPort });
+  const url = await listen(http, config);
+  await rootKey.remember(url);
+
+  const all = opened.move();
+  let closed: Promise<void> | undefined;
+  const close = () => (closed ??= all.disposeAsync());
+  return {
+    url,
+    opsUrl,
+    rootKey,
+    ...(newBucket === undefined ? {} : { newBucket }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function createCore(
+  config: ServerConfig,
+  ports: {
+    readonly metadata: MetadataStore;
+    readonly storages: Storages;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly meter: Meter;
+  },
+) {
+  const buckets = new Buckets(ports);
+  const shared = { ...ports, buckets, blobGraceMs: config.blobGrace };
+  return {
+    buckets,
+    objects: new Objects(shared),
+    uploads: new Uploads({
+      ...shared,
+      detector: typeDetector,
+      maxObjectBytes: config.maxObjectBytes,
+    }),
+  };
+}
+
+/**
+ * The folder is made at the first start only. After that it must be the one whose marker was written
+ * down then: a folder that is gone or not mounted stops the start.
+ */
+async function openLocalStorage(root: string, metadata: MetadataStore): Promise<StorageDriver> {
+  const settingName = `storage.${localStorageId}.uuid`;
+  const uuid = await metadata.getSetting(settingName);
+  if (uuid !== undefined) return openPosixStorage({ id: localStorageId, root, uuid });
+  const driver = await openPosixStorage({ id: localStorageId, root, createMarker: true });
+  await metadata.putSetting(settingName, driver.uuid);
+  return driver;
+}
+
+/** At the first start only: who deletes it does not get it back. */
+async function ensureDemoBucket(
+  metadata: MetadataStore,
+  buckets: Buckets,
+  rootKey: RootKey,
+): Promise<string | undefined> {
+  const settingName = "demo-bucket";
+  if ((await metadata.getSetting(settingName)) !== undefined) return undefined;
+  try {
+    await buckets.create(rootKey.actor, demoBucket, {});
+  } catch (error) {
+    if (!isOperationalError(error, "already_exists")) throw error;
+  }
+  await metadata.putSetting(settingName, "made");
+  return demoBucket;
+}
+
+function readiness(metadata: MetadataStore, storages: Storages) {
+  return [
+    { name: "metadata", check: () => metadata.probe() },
+    ...storages.ids().map((id) => ({
+      name: `storage ${id}`,
+      check: () => storages.get(id).probe({ signal: AbortSignal.timeout(2_000) }),
+    })),
+  ];
+}
+
+async function listen(
+  app: FastifyInstance,
+  at: { readonly host: string; readonly port: number },
+): Promise<string> {
+  await app.listen({ host: at.host, port: at.port });
+  const address = app.server.address();
+  const port = typeof address === "object" && address !== null ? address.port : at.port;
+  return `http://${at.host.includes(":") ? `[${at.host}]` : at.host}:${port}`;
+}
