@@ -1,0 +1,189 @@
+/** `roma upload`: files, folders, patterns or stdin into a bucket, several at a time. */
+import { createReadStream } from "node:fs";
+import { isRomaError, type PutOptions, type PutResult } from "@roma/sdk";
+import { fileBody, type NodeClient, streamBody } from "@roma/sdk/node";
+import { type Command, Option } from "commander";
+import { isPrefix, type ParsedAddress, parseAddress } from "../address.ts";
+import { contentTypeOf } from "../content-types.ts";
+import type { Context } from "../context.ts";
+import { isFatal } from "../failure.ts";
+import { collectMetadata, wholeNumber } from "../options.ts";
+import { forEachParallel } from "../parallel.ts";
+import { Progress } from "../progress.ts";
+import { formatBytes, printable } from "../text.ts";
+import { planUpload, type UploadPlan, type UploadSource } from "../upload-sources.ts";
+import { UsageError } from "../usage-error.ts";
+
+interface Flags {
+  readonly parallel: number;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly ifAbsent?: boolean;
+  readonly contentType?: string;
+  readonly meta?: Readonly<Record<string, string>>;
+}
+
+export function addUpload(program: Command, context: Context): void {
+  program
+    .command("upload")
+    .summary("send files, folders, patterns or stdin (-) to a bucket")
+    .usage("[options] SOURCE... DEST")
+    // Commander wants the variadic argument last, so the target is taken off its end.
+    .argument(
+      "<paths...>",
+      "SOURCE: files, folders, quoted patterns, - for stdin; DEST: BUCKET, BUCKET/PREFIX/ or, for one source, BUCKET/KEY",
+    )
+    .addOption(new Option("-r, --recursive", "accepted; folders are always sent whole").hideHelp())
+    .option("--parallel <n>", "uploads at a time", wholeNumber(1, 256), 4)
+    .option("--if-absent", "refuse to replace objects")
+    .option("--content-type <type>", "for all sources; else known by extension or by content")
+    .option("--meta <name=value>", "user metadata; repeatable", collectMetadata)
+    .option("--json", "one JSON object per line on stdout")
+    .option("-q, --quiet", "print failures only")
+    .action(async (paths: string[], flags: Flags, command: Command) => {
+      const dest = paths.at(-1);
+      const sources = paths.slice(0, -1);
+      if (dest === undefined || sources.length === 0) {
+        throw new UsageError("upload needs at least one SOURCE and, last, the DEST");
+      }
+      await upload(context, await context.client(command), { sources, dest, flags });
+    });
+}
+
+interface Wish {
+  readonly sources: readonly string[];
+  readonly dest: string;
+  readonly flags: Flags;
+}
+
+async function upload(context: Context, client: NodeClient, wish: Wish): Promise<void> {
+  const { flags } = wish;
+  const target = parseAddress(wish.dest);
+  const plan = await planUpload(wish.sources, context.terminal.cwd);
+  if (!plan.single && !isPrefix(target)) {
+    throw new UsageError(
+      `${wish.dest}: several sources need BUCKET or BUCKET/PREFIX/ (with the /)`,
+    );
+  }
+  if (wish.sources.includes("-") && (!plan.single || isPrefix(target))) {
+    throw new UsageError("stdin has no name: upload it alone, to BUCKET/KEY");
+  }
+  const { stderr } = context.terminal;
+  const shown = flags.json !== true && flags.quiet !== true;
+  const progress = new Progress(stderr, { shown });
+  const counted = progress.visible ? count(plan, progress) : Promise.resolve();
+  const onSkipped = (path: string, error: Error) => {
+    progress.clear();
+    context.fail(error, printable(path));
+  };
+  let ended = false;
+  try {
+    await forEachParallel(plan.sources(onSkipped), flags.parallel, async (source) => {
+      const address = addressOf(source, target);
+      const transfer = progress.transfer();
+      try {
+        const result = await putOne({ context, client, source, address, flags }, transfer.update);
+        transfer.finish();
+        progress.clear();
+        await reportStored(context, flags, source, result);
+      } catch (error) {
+        transfer.update(0);
+        if (isRomaError(error, "aborted")) throw error;
+        // What ends the run is said once, not by each upload that was under way.
+        if (ended && isFatal(error)) return;
+        ended ||= isFatal(error);
+        progress.clear();
+        await reportFailed(context, flags, { source, address, error });
+        if (ended) throw new AlreadyReported();
+      }
+    });
+  } catch (error) {
+    if (!(error instanceof AlreadyReported)) throw error;
+  } finally {
+    progress.end();
+  }
+  await counted;
+  await reportSummary(context, flags, progress);
+}
+
+/** Ends the run after a failure that all others would share; it has been printed. */
+class AlreadyReported extends Error {}
+
+async function count(plan: UploadPlan, progress: Progress): Promise<void> {
+  for await (const { size } of plan.sources(() => {})) progress.expect(size ?? 0);
+  progress.expectNoMore();
+}
+
+function addressOf(source: UploadSource, target: ParsedAddress): ParsedAddress {
+  return isPrefix(target) ? { ...target, key: target.key + source.name } : target;
+}
+
+interface Put {
+  readonly context: Context;
+  readonly client: NodeClient;
+  readonly source: UploadSource;
+  readonly address: ParsedAddress;
+  readonly flags: Flags;
+}
+
+function putOne(put: Put, onBytes: (bytes: number) => void): Promise<PutResult> {
+  const { context, client, source, address, flags } = put;
+  const contentType = flags.contentType ?? contentTypeOf(address.key, source.path);
+  const options: PutOptions = {
+    signal: context.signal,
+    onProgress: ({ bytes }) => onBytes(bytes),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(flags.meta === undefined ? {} : { metadata: flags.meta }),
+    ...(flags.ifAbsent === true ? { ifNoneMatch: "*" } : {}),
+  };
+  return client.put(address.bucket, address.key, bodyOf(context, source), options);
+}
+
+function bodyOf({ terminal }: Context, { path, size }: UploadSource) {
+  if (path === "-") return streamBody(terminal.stdin);
+  if (size === undefined) return streamBody(createReadStream(path));
+  return fileBody(path, { length: size });
+}
+
+async function reportStored(
+  context: Context,
+  flags: Flags,
+  source: UploadSource,
+  { object, created }: PutResult,
+): Promise<void> {
+  const { bucket, key, size, etag, version, contentType, checksums } = object;
+  if (flags.json === true) {
+    const event = "uploaded";
+    const facts = { bucket, key, size, etag, version, contentType, checksums, created };
+    await context.printJson({ event, source: source.path, ...facts });
+  } else if (flags.quiet !== true) {
+    await context.print(printable(`${bucket}/${key}`));
+  }
+}
+
+async function reportFailed(
+  context: Context,
+  flags: Flags,
+  { source, address, error }: { source: UploadSource; address: ParsedAddress; error: unknown },
+): Promise<void> {
+  context.fail(error, printable(source.path));
+  if (flags.json !== true) return;
+  const code = isRomaError(error) ? error.code : "failed";
+  const message = error instanceof Error ? error.message : String(error);
+  await context.printJson({ event: "failed", source: source.path, ...address, code, message });
+}
+
+async function reportSummary(context: Context, flags: Flags, progress: Progress): Promise<void> {
+  const { bytes, count: uploaded, seconds } = progress;
+  const failed = context.failures.count;
+  if (flags.json === true) {
+    await context.printJson({ event: "summary", uploaded, failed, bytes, seconds });
+    return;
+  }
+  if (flags.quiet === true) return;
+  const files = `${uploaded} ${uploaded === 1 ? "object" : "objects"}`;
+  const rate = `${formatBytes(bytes / Math.max(seconds, 0.001))}/s`;
+  const failures = failed === 0 ? "" : `, ${failed} failed`;
+  const time = `${seconds.toFixed(1)} s`;
+  context.note(`${files}, ${formatBytes(bytes)} in ${time} (${rate})${failures}`);
+}

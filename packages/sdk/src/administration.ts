@@ -1,0 +1,183 @@
+/** Buckets, access keys, grants and unfinished uploads. */
+import type {
+  AccessKeyJson,
+  BucketJson,
+  BucketSettingsJson,
+  GrantJson,
+  GrantRequestJson,
+  NewAccessKeyJson,
+  PolicyStatementJson,
+  UploadJson,
+} from "@roma/contract";
+import { namedPath, query } from "./address.ts";
+import type { Caller } from "./caller.ts";
+import {
+  parseAccessKey,
+  parseAccessKeyList,
+  parseBucket,
+  parseBucketList,
+  parseGrant,
+  parseNewAccessKey,
+  parseUpload,
+  parseUploadList,
+} from "./parse.ts";
+
+export interface CallSignal {
+  readonly signal?: AbortSignal;
+}
+
+export class Buckets {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /** Every bucket that the credential may see. */
+  async list({ signal }: CallSignal = {}): Promise<readonly BucketJson[]> {
+    const request = { method: "GET", path: "/v1/buckets", parse: parseBucketList, signal };
+    return (await this.#caller.json(request)).buckets;
+  }
+
+  /** Creates the bucket; refused when there is one of that name. */
+  create(
+    name: string,
+    settings: BucketSettingsJson = {},
+    { signal }: CallSignal = {},
+  ): Promise<BucketJson> {
+    return this.#caller.json({
+      method: "PUT",
+      path: namedPath("/v1/buckets", name),
+      headers: { "if-none-match": "*" },
+      value: settings,
+      parse: parseBucket,
+      signal,
+      // Repeated after a lost answer, it would be refused because of its own success.
+      idempotent: false,
+    });
+  }
+
+  get(name: string, { signal }: CallSignal = {}): Promise<BucketJson> {
+    const path = namedPath("/v1/buckets", name);
+    return this.#caller.json({ method: "GET", path, parse: parseBucket, signal });
+  }
+
+  /** Changes what `settings` names, and leaves the rest. */
+  change(
+    name: string,
+    settings: BucketSettingsJson,
+    { signal }: CallSignal = {},
+  ): Promise<BucketJson> {
+    const path = namedPath("/v1/buckets", name);
+    const request = { method: "PATCH", path, value: settings, parse: parseBucket, signal };
+    return this.#caller.json(request);
+  }
+
+  /** Deletes an empty bucket; `not_empty` otherwise. */
+  delete(name: string, { signal }: CallSignal = {}): Promise<void> {
+    return this.#caller.none({ method: "DELETE", path: namedPath("/v1/buckets", name), signal });
+  }
+}
+
+export class Keys {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  list({ signal }: CallSignal = {}): Promise<readonly AccessKeyJson[]> {
+    return this.#caller.json({
+      method: "GET",
+      path: "/v1/keys",
+      parse: parseAccessKeyList,
+      signal,
+    });
+  }
+
+  /** Makes a key. Its secret is in this answer and nowhere else. */
+  create(
+    key: { readonly name: string; readonly policy: readonly PolicyStatementJson[] },
+    { signal }: CallSignal = {},
+  ): Promise<NewAccessKeyJson> {
+    return this.#caller.json({
+      method: "POST",
+      path: "/v1/keys",
+      value: key,
+      parse: parseNewAccessKey,
+      signal,
+      idempotent: false,
+    });
+  }
+
+  get(id: string, { signal }: CallSignal = {}): Promise<AccessKeyJson> {
+    const path = namedPath("/v1/keys", id);
+    return this.#caller.json({ method: "GET", path, parse: parseAccessKey, signal });
+  }
+
+  /** Changes what is named: a disabled key is refused everywhere until it is enabled again. */
+  change(
+    id: string,
+    changes: {
+      readonly name?: string;
+      readonly enabled?: boolean;
+      readonly policy?: readonly PolicyStatementJson[];
+    },
+    { signal }: CallSignal = {},
+  ): Promise<AccessKeyJson> {
+    const path = namedPath("/v1/keys", id);
+    const request = { method: "PATCH", path, value: changes, parse: parseAccessKey, signal };
+    return this.#caller.json(request);
+  }
+
+  delete(id: string, { signal }: CallSignal = {}): Promise<void> {
+    return this.#caller.none({ method: "DELETE", path: namedPath("/v1/keys", id), signal });
+  }
+}
+
+export class Grants {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /** Makes a signed, scoped, expiring permission. Its `url` is relative to the server. */
+  create(request: GrantRequestJson, { signal }: CallSignal = {}): Promise<GrantJson> {
+    return this.#caller.json({
+      method: "POST",
+      path: "/v1/grants",
+      value: request,
+      parse: parseGrant,
+      signal,
+    });
+  }
+}
+
+export class Uploads {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /** Uploads that are not complete. */
+  async list({
+    bucket,
+    signal,
+  }: CallSignal & { readonly bucket?: string } = {}): Promise<readonly UploadJson[]> {
+    const path = `/v1/uploads${query({ bucket })}`;
+    return (await this.#caller.json({ method: "GET", path, parse: parseUploadList, signal }))
+      .uploads;
+  }
+
+  get(id: string, { signal }: CallSignal = {}): Promise<UploadJson> {
+    const path = namedPath("/v1/uploads", id);
+    return this.#caller.json({ method: "GET", path, parse: parseUpload, signal });
+  }
+
+  /** Cancels an upload and frees what it held. */
+  cancel(id: string, { signal }: CallSignal = {}): Promise<void> {
+    return this.#caller.none({ method: "DELETE", path: namedPath("/v1/uploads", id), signal });
+  }
+}

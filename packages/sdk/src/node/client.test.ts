@@ -1,0 +1,434 @@
+/** The client over real sockets, against a small server in memory that can be made to misbehave. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { isRomaError, type RomaErrorCode } from "../errors.ts";
+import { type ClientOptions, createClient, type NodeClient } from "./client.ts";
+import { answerProblem, type MemoryServer, startMemoryServer } from "./memory-server.ts";
+import { fileBody } from "./sources.ts";
+
+const quick = { attemptsMax: 3, delayMsMin: 1, delayMsMax: 5 };
+
+async function start(
+  t: TestContext,
+  options: Partial<ClientOptions> = {},
+): Promise<{ readonly server: MemoryServer; readonly client: NodeClient }> {
+  const server = await startMemoryServer();
+  const client = createClient({
+    endpoint: server.url,
+    credential: server.credential,
+    retry: quick,
+    ...options,
+  });
+  t.after(async () => {
+    client.close();
+    await server.close();
+  });
+  return { server, client };
+}
+
+async function folder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "roma-sdk-"));
+  t.after(() => rm(path, { recursive: true }));
+  return path;
+}
+
+async function read(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function code(expected: RomaErrorCode) {
+  return (error: unknown) => {
+    assert.ok(isRomaError(error), String(error));
+    assert.equal(error.code, expected, error.message);
+    return true;
+  };
+}
+
+const sampleBytes = Buffer.from(
+  Uint8Array.from({ length: 3_000_000 }, (_, index) => (index * 31) & 255),
+);
+
+test("bytes, a file, a stream with and without length all arrive as they were", async (t) => {
+  const { client } = await start(t);
+  const path = join(await folder(t), "sample.bin");
+  await writeFile(path, sampleBytes);
+  const sources = {
+    bytes: () => client.put("test", "bytes", sampleBytes),
+    file: () => client.put("test", "file", pathToFileURL(path)),
+    "file of known length": () =>
+      client.put("test", "file of known length", fileBody(path, { length: sampleBytes.length })),
+    stream: () => client.put("test", "stream", Readable.from([sampleBytes, Buffer.from("x")])),
+    "stream of known length": () =>
+      client.put("test", "stream of known length", Readable.from([sampleBytes]), {
+        length: sampleBytes.length,
+      }),
+    empty: () => client.put("test", "empty", new Uint8Array()),
+  };
+  for (const [key, put] of Object.entries(sources)) {
+    const { object, created } = await put();
+    assert.equal(created, true);
+    const expected =
+      key === "empty"
+        ? Buffer.alloc(0)
+        : key === "stream"
+          ? Buffer.concat([sampleBytes, Buffer.from("x")])
+          : sampleBytes;
+    const download = await client.get("test", key);
+    assert.equal(download.verified, true);
+    assert.ok((await read(download.body)).equals(expected), key);
+    assert.equal(object.size, expected.length);
+  }
+});
+
+test("keys, types and metadata of any Unicode come back as they went", async (t) => {
+  const { client } = await start(t);
+  const key = "a b/ü/文件%2F?&#+/e\u0301.txt";
+  const metadata = { plain: "as is, = 50%", other: "Grüße 文件 🙂", spaces: " x " };
+  await client.put("test", key, Buffer.from("x"), { contentType: "text/plain", metadata });
+  const head = await client.head("test", key);
+  assert.deepEqual(head.metadata, metadata);
+  assert.equal(head.contentType, "text/plain");
+  assert.equal(head.size, 1);
+  for await (const page of client.list("test")) assert.equal(page.objects[0]?.key, key);
+  await client.delete("test", key);
+  await assert.rejects(client.head("test", key), code("object_not_found"));
+});
+
+test("a list of many pages gives each key once and in order", async (t) => {
+  const { client } = await start(t);
+  for (let index = 0; index < 25; index++) {
+    await client.put("test", `k/${String(index).padStart(2, "0")}`, Buffer.from("x"));
+  }
+  const keys: string[] = [];
+  for await (const page of client.list("test", { prefix: "k/", limit: 4 })) {
+    keys.push(...page.objects.map((object) => object.key));
+  }
+  assert.equal(keys.length, 25);
+  assert.deepEqual(keys, [...keys].sort());
+});
+
+test("a server that stored other bytes is reported, and nothing is deleted", async (t) => {
+  const { server, client } = await start(t);
+  server.intercept = (request, response) => {
+    if (request.method !== "PUT") return false;
+    request.resume().on("end", () => {
+      const checksums = { crc64nvme: "0000000000000001" };
+      const object = { bucket: "test", key: "a", version: "1", size: 3, etag: '"1"', storage: "s" };
+      const rest = {
+        contentType: "a/b",
+        createdAt: "2026-01-01T00:00:00Z",
+        metadata: {},
+        url: "/",
+      };
+      response.writeHead(201).end(JSON.stringify({ ...object, ...rest, checksums }));
+    });
+    return true;
+  };
+  await assert.rejects(
+    client.put("test", "a", Readable.from([Buffer.from("abc")])),
+    code("checksum_mismatch"),
+  );
+  assert.ok(!server.requests.some((request) => request.startsWith("DELETE")));
+});
+
+test("damage on the way down ends the body with checksum_mismatch", async (t) => {
+  const { server, client } = await start(t, { retry: { ...quick, attemptsMax: 1 } });
+  await client.put("test", "a", Buffer.from("abc"));
+  const stored = server.objects.get("test/a");
+  assert.ok(stored);
+  server.objects.set("test/a", { ...stored, bytes: Buffer.from("abd") });
+  const { body } = await client.get("test", "a");
+  await assert.rejects(read(body), code("checksum_mismatch"));
+});
+
+test("a download whose connection breaks twice resumes where it broke and is whole", async (t) => {
+  const { server, client } = await start(t);
+  await client.put("test", "a", sampleBytes);
+  let breaks = 0;
+  server.intercept = (request, response) => {
+    if (request.method !== "GET" || breaks === 2) return false;
+    breaks += 1;
+    const first = Number(request.headers.range?.match(/bytes=(\d+)/)?.[1] ?? 0);
+    const stored = server.objects.get("test/a");
+    response.writeHead(first === 0 ? 200 : 206, {
+      "content-length": sampleBytes.length - first,
+      "content-range": `bytes ${first}-${sampleBytes.length - 1}/${sampleBytes.length}`,
+      etag: stored?.json.etag ?? "",
+    });
+    response.write(sampleBytes.subarray(first, first + 500_000), () => {
+      setTimeout(() => response.destroy(), 20);
+    });
+    return true;
+  };
+  const { body } = await client.get("test", "a");
+  assert.ok((await read(body)).equals(sampleBytes));
+  assert.equal(breaks, 2);
+});
+
+test("an object replaced during a broken download is refused, not mixed", async (t) => {
+  const { server, client } = await start(t);
+  await client.put("test", "a", sampleBytes);
+  const etag = server.objects.get("test/a")?.json.etag ?? "";
+  let first = true;
+  server.intercept = (request, response) => {
+    if (request.method !== "GET" || !first) return false;
+    first = false;
+    response.writeHead(200, { "content-length": sampleBytes.length, etag });
+    response.write(sampleBytes.subarray(0, 1000), () => setTimeout(() => response.destroy(), 20));
+    return true;
+  };
+  const { body } = await client.get("test", "a");
+  await client.put("test", "a", Buffer.alloc(sampleBytes.length));
+  await assert.rejects(read(body), code("precondition_failed"));
+});
+
+for (const how of ["lingers", "closes at once", "refuses before 100-continue"] as const) {
+  test(`a 413 while the body is still being sent is read and reported (${how})`, async (t) => {
+    const { server, client } = await start(t, { limits: { answerMsMax: 5_000 } });
+    server.intercept = (request, response) => {
+      if (how !== "refuses before 100-continue") {
+        response.writeContinue();
+        request.once("data", () => {
+          answerProblem(response, 413, "too_large", "more than 1 MiB");
+          if (how === "closes at once") response.once("finish", () => request.socket.end());
+        });
+      } else {
+        answerProblem(response, 413, "too_large", "more than 1 MiB");
+      }
+      return true;
+    };
+    const endless = async function* () {
+      for (;;) yield Buffer.alloc(256 * 1024);
+    };
+    await assert.rejects(client.put("test", "a", endless()), (error: unknown) => {
+      assert.ok(isRomaError(error, "too_large"), String(error));
+      assert.equal(error.status, 413);
+      assert.equal(error.requestId, "request-1");
+      assert.match(error.message, /more than 1 MiB/);
+      return true;
+    });
+  });
+}
+
+test("503 is retried for a file and not for a stream that was begun", async (t) => {
+  const { server, client } = await start(t);
+  const path = join(await folder(t), "a");
+  await writeFile(path, "content");
+  let refusals = 0;
+  server.intercept = (request, response) => {
+    if (refusals === 0 || request.method !== "PUT") return false;
+    refusals -= 1;
+    response.writeContinue();
+    request.resume().on("end", () => answerProblem(response, 503, "overloaded", "busy"));
+    return true;
+  };
+  refusals = 2;
+  const { object } = await client.put("test", "file", fileBody(path));
+  assert.equal(object.size, 7);
+  assert.equal(refusals, 0);
+  refusals = 1;
+  const stream = Readable.from([Buffer.from("content")]);
+  await assert.rejects(client.put("test", "stream", stream), code("overloaded"));
+  assert.equal(server.objects.has("test/stream"), false);
+});
+
+test("a stream that no byte was taken from is retried", async (t) => {
+  const { server, client } = await start(t);
+  let refusals = 1;
+  server.intercept = (request, response) => {
+    if (request.method !== "PUT" || refusals === 0) return false;
+    refusals -= 1;
+    answerProblem(response, 503, "overloaded", "busy");
+    return true;
+  };
+  const { object } = await client.put("test", "a", Readable.from([Buffer.from("content")]));
+  assert.equal(object.size, 7);
+});
+
+test("Retry-After is waited for, unless it is longer than the limit", async (t) => {
+  const { server, client } = await start(t, { retry: { ...quick, retryAfterMsMax: 1_500 } });
+  let seconds = 1;
+  let refusals = 1;
+  server.intercept = (_request, response) => {
+    if (refusals === 0) return false;
+    refusals -= 1;
+    response.setHeader("retry-after", String(seconds));
+    answerProblem(response, 503, "overloaded", "busy");
+    return true;
+  };
+  const startedAt = performance.now();
+  await client.buckets.list();
+  assert.ok(performance.now() - startedAt >= 990);
+  seconds = 3600;
+  refusals = 1;
+  await assert.rejects(client.buckets.list(), (error: unknown) => {
+    assert.ok(isRomaError(error, "overloaded"));
+    assert.equal(error.retryAfterMs, 3_600_000);
+    return true;
+  });
+});
+
+test("making a key is not repeated when its answer is lost, deleting an object is", async (t) => {
+  const { server, client } = await start(t);
+  await client.put("test", "a", Buffer.from("x"));
+  server.requests.length = 0;
+  server.intercept = (request) => {
+    if (request.method === "POST") {
+      request.socket.destroy();
+      return true;
+    }
+    if (request.method === "DELETE" && server.objects.delete("test/a")) {
+      request.socket.destroy();
+      return true;
+    }
+    return false;
+  };
+  await assert.rejects(client.keys.create({ name: "k", policy: [] }), (error: unknown) => {
+    assert.ok(isRomaError(error, "connection_failed"));
+    assert.equal(error.mayHaveHappened, true);
+    return true;
+  });
+  await client.delete("test", "a");
+  assert.deepEqual(server.requests, [
+    "POST /v1/keys",
+    "DELETE /v1/objects/test/a",
+    "DELETE /v1/objects/test/a",
+  ]);
+});
+
+test("no server: connection_failed, and the message names the address", async (t) => {
+  const { server, client } = await start(t);
+  await server.close();
+  await assert.rejects(client.buckets.list(), (error: unknown) => {
+    assert.ok(isRomaError(error, "connection_failed"));
+    assert.match(error.message, /ECONNREFUSED 127\.0\.0\.1/);
+    return true;
+  });
+});
+
+test("a server that never answers ends in timeout, one that stalls in the body too", async (t) => {
+  const limits = { answerMsMax: 150, idleMsMax: 150 };
+  const { server, client } = await start(t, { limits, retry: { attemptsMax: 1 } });
+  server.intercept = () => true;
+  await assert.rejects(client.buckets.list(), code("timeout"));
+  server.intercept = (_request, response) => {
+    response.writeHead(200, { "content-length": 10 }).write("abc");
+    return true;
+  };
+  const { body } = await client.get("test", "a");
+  await assert.rejects(read(body), code("timeout"));
+});
+
+test("a reader that pauses longer than the idle limit still gets everything", async (t) => {
+  const { client } = await start(t, { limits: { idleMsMax: 100 } });
+  await client.put("test", "a", sampleBytes);
+  const { body } = await client.get("test", "a");
+  let bytes = 0;
+  let paused = false;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (!paused) await new Promise((resolve) => setTimeout(resolve, 300));
+    paused = true;
+  }
+  assert.equal(bytes, sampleBytes.length);
+});
+
+test("a signal ends an upload and a download at once, and their connections", async (t) => {
+  const { server, client } = await start(t);
+  await client.put("test", "big", sampleBytes);
+  const upload = new AbortController();
+  const endless = async function* () {
+    for (;;) {
+      yield Buffer.alloc(64 * 1024);
+      if (server.requests.length > 1) upload.abort();
+    }
+  };
+  await assert.rejects(
+    client.put("test", "a", endless(), { signal: upload.signal }),
+    code("aborted"),
+  );
+  const download = new AbortController();
+  const { body } = await client.get("test", "big", { signal: download.signal });
+  await assert.rejects(async () => {
+    for await (const _ of body) download.abort();
+  }, code("aborted"));
+  await assert.rejects(client.buckets.list({ signal: download.signal }), code("aborted"));
+  assert.equal(server.objects.has("test/a"), false);
+});
+
+test("refusals and unread bodies leave no connection behind", async (t) => {
+  const { server, client } = await start(t);
+  await client.put("test", "big", sampleBytes);
+  for (let index = 0; index < 50; index++) {
+    await assert.rejects(client.get("test", "missing"), code("object_not_found"));
+    (await client.get("test", "big")).cancel();
+    for await (const _ of (await client.get("test", "big")).body) break;
+  }
+  // The cut ones close a moment after the client let go of them.
+  for (let tries = 0; tries < 100 && (await server.connectionCount()) > 2; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.ok((await server.connectionCount()) <= 2, String(await server.connectionCount()));
+});
+
+test("a file that shrinks or has another length than announced stores nothing", async (t) => {
+  const { server, client } = await start(t);
+  const path = join(await folder(t), "a");
+  await writeFile(path, sampleBytes);
+  const body = fileBody(path, { length: sampleBytes.length });
+  await truncate(path, 1_000_000);
+  await assert.rejects(client.put("test", "a", body), code("source_failed"));
+  const short = Readable.from([Buffer.from("abc")]);
+  await assert.rejects(client.put("test", "a", short, { length: 5 }), code("source_failed"));
+  await assert.rejects(
+    client.put("test", "a", fileBody(join(path, "missing"))),
+    code("source_failed"),
+  );
+  assert.equal(server.objects.has("test/a"), false);
+});
+
+test("a page of a proxy is bad_answer or its status' meaning, never a syntax error", async (t) => {
+  const { server, client } = await start(t, { retry: { attemptsMax: 1 } });
+  let status = 200;
+  server.intercept = (_request, response) => {
+    response.writeHead(status, { "content-type": "text/html" }).end("<html>");
+    return true;
+  };
+  await assert.rejects(client.buckets.list(), code("bad_answer"));
+  status = 502;
+  await assert.rejects(client.buckets.list(), code("unavailable"));
+  status = 403;
+  await assert.rejects(client.buckets.list(), code("access_denied"));
+});
+
+test("the credential function is asked for each attempt", async (t) => {
+  const credentials = ["old.secret", "root:secret"];
+  const { client } = await start(t, { credential: async () => credentials.shift() ?? "" });
+  await assert.rejects(client.buckets.list(), code("unauthenticated"));
+  assert.equal((await client.buckets.list()).length, 1);
+});
+
+test("buckets, keys and grants: create, change, list, delete", async (t) => {
+  const { client } = await start(t);
+  await client.buckets.create("photos", { visibility: "public-read" });
+  await assert.rejects(client.buckets.create("photos"), code("already_exists"));
+  assert.equal((await client.buckets.get("photos")).visibility, "public-read");
+  await client.buckets.change("photos", { visibility: "private" });
+  assert.equal((await client.buckets.list()).length, 2);
+  await client.buckets.delete("photos");
+  const policy = [{ buckets: ["*"], actions: ["object:read"] }] as const;
+  const key = await client.keys.create({ name: "reader", policy });
+  assert.equal(key.secret, "s3cret");
+  assert.equal((await client.keys.change(key.id, { enabled: false })).enabled, false);
+  assert.equal((await client.keys.list()).length, 1);
+  await client.keys.delete(key.id);
+  const grant = await client.grants.create({ bucket: "test", key: "a", actions: ["object:read"] });
+  assert.match(grant.url ?? "", /grant=/);
+});

@@ -1,0 +1,247 @@
+/** Answers of the server, checked field by field: what is not as the contract says is `bad_answer`. */
+import type {
+  AccessKeyJson,
+  ActionJson,
+  BatchDeleteResultJson,
+  BucketJson,
+  BucketListJson,
+  ChecksumsJson,
+  GrantJson,
+  NewAccessKeyJson,
+  ObjectJson,
+  ObjectListJson,
+  PlacementJson,
+  PlacementRuleJson,
+  PolicyStatementJson,
+  UploadJson,
+  UploadListJson,
+} from "@roma/contract";
+import { RomaError } from "./errors.ts";
+
+/** Reads one JSON value of an answer. */
+export type Parser<T> = (value: unknown) => T;
+
+function bad(what: string): RomaError {
+  return new RomaError("bad_answer", `the server's answer has no usable ${what}`);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function fieldsOf(value: unknown, what: string): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad(what);
+  return { ...value };
+}
+
+function string(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== "string") throw bad(name);
+  return value;
+}
+
+function number(fields: Fields, name: string): number {
+  const value = fields[name];
+  if (typeof value !== "number" || !Number.isFinite(value)) throw bad(name);
+  return value;
+}
+
+function nullable<T>(fields: Fields, name: string, read: (fields: Fields, name: string) => T) {
+  return fields[name] === null || fields[name] === undefined ? null : read(fields, name);
+}
+
+function optional<K extends string, T>(
+  fields: Fields,
+  name: K,
+  read: (fields: Fields, name: string) => T,
+): { readonly [P in K]?: T } {
+  if (fields[name] === undefined || fields[name] === null) return {};
+  const result: { [P in K]?: T } = {};
+  result[name] = read(fields, name);
+  return result;
+}
+
+function list<T>(fields: Fields, name: string, read: (value: unknown) => T): readonly T[] {
+  const value = fields[name];
+  if (!Array.isArray(value)) throw bad(name);
+  return value.map(read);
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string") throw bad("text");
+  return value;
+}
+
+function strings(fields: Fields, name: string): readonly string[] {
+  return list(fields, name, text);
+}
+
+function oneOf<const T extends string>(fields: Fields, name: string, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === fields[name]);
+  if (found === undefined) throw bad(name);
+  return found;
+}
+
+const digestNames = ["md5", "sha256", "sha1", "crc32", "crc32c"] as const;
+
+function parseChecksums(value: unknown): ChecksumsJson {
+  const fields = fieldsOf(value, "checksums");
+  const others = digestNames.map((name) => optional(fields, name, string));
+  return Object.assign({ crc64nvme: string(fields, "crc64nvme") }, ...others);
+}
+
+/** User metadata: names to values. */
+export function parseMetadata(value: unknown): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(fieldsOf(value, "metadata")).map(([name, item]) => [name, text(item)]),
+  );
+}
+
+export function parseObject(value: unknown): ObjectJson {
+  const fields = fieldsOf(value, "object");
+  return {
+    bucket: string(fields, "bucket"),
+    key: string(fields, "key"),
+    version: string(fields, "version"),
+    size: number(fields, "size"),
+    etag: string(fields, "etag"),
+    contentType: string(fields, "contentType"),
+    createdAt: string(fields, "createdAt"),
+    metadata: parseMetadata(fields.metadata ?? {}),
+    checksums: parseChecksums(fields.checksums),
+    storage: string(fields, "storage"),
+    url: string(fields, "url"),
+  };
+}
+
+export function parseObjectList(value: unknown): ObjectListJson {
+  const fields = fieldsOf(value, "list");
+  return {
+    objects: list(fields, "objects", parseObject),
+    prefixes: strings(fields, "prefixes"),
+    cursor: nullable(fields, "cursor", string),
+  };
+}
+
+function parsePlacementRule(value: unknown): PlacementRuleJson {
+  const fields = fieldsOf(value, "placement");
+  return {
+    ...optional(fields, "prefix", string),
+    ...optional(fields, "contentType", string),
+    ...optional(fields, "minBytes", number),
+    ...optional(fields, "maxBytes", number),
+    storage: string(fields, "storage"),
+    ...optional(fields, "fallback", string),
+    ...optional(fields, "mirrors", strings),
+  };
+}
+
+function parsePlacement(fields: Fields, name: string): PlacementJson {
+  const value = fields[name];
+  return typeof value === "string" ? value : list(fields, name, parsePlacementRule);
+}
+
+export function parseBucket(value: unknown): BucketJson {
+  const fields = fieldsOf(value, "bucket");
+  return {
+    name: string(fields, "name"),
+    visibility: oneOf(fields, "visibility", ["private", "public-read"]),
+    maxObjectBytes: nullable(fields, "maxObjectBytes", number),
+    contentTypes: nullable(fields, "contentTypes", strings),
+    uploadExpiry: string(fields, "uploadExpiry"),
+    quotaBytes: nullable(fields, "quotaBytes", number),
+    placement: parsePlacement(fields, "placement"),
+    createdAt: string(fields, "createdAt"),
+  };
+}
+
+export function parseBucketList(value: unknown): BucketListJson {
+  return { buckets: list(fieldsOf(value, "list"), "buckets", parseBucket) };
+}
+
+export function parseBatchDeleteResult(value: unknown): BatchDeleteResultJson {
+  const fields = fieldsOf(value, "result");
+  return {
+    deleted: strings(fields, "deleted"),
+    failed: list(fields, "failed", (item) => {
+      const failure = fieldsOf(item, "failure");
+      return {
+        key: string(failure, "key"),
+        code: string(failure, "code"),
+        detail: string(failure, "detail"),
+      };
+    }),
+  };
+}
+
+/** Every action a policy can name. */
+export const actions = [
+  "object:read",
+  "object:write",
+  "object:delete",
+  "object:list",
+  "bucket:read",
+  "bucket:write",
+  "bucket:delete",
+  "upload:read",
+  "upload:cancel",
+  "key:read",
+  "key:write",
+  "storage:read",
+  "storage:write",
+  "*",
+] as const satisfies readonly ActionJson[];
+
+/** One statement of a policy, also as people write it by hand. */
+export function parsePolicyStatement(value: unknown): PolicyStatementJson {
+  const fields = fieldsOf(value, "policy");
+  return {
+    buckets: strings(fields, "buckets"),
+    ...optional(fields, "prefixes", strings),
+    actions: list(fields, "actions", (action) => oneOf({ action }, "action", actions)),
+  };
+}
+
+export function parseAccessKey(value: unknown): AccessKeyJson {
+  const fields = fieldsOf(value, "key");
+  if (typeof fields.enabled !== "boolean") throw bad("enabled");
+  return {
+    id: string(fields, "id"),
+    name: string(fields, "name"),
+    policy: list(fields, "policy", parsePolicyStatement),
+    createdAt: string(fields, "createdAt"),
+    enabled: fields.enabled,
+  };
+}
+
+export function parseNewAccessKey(value: unknown): NewAccessKeyJson {
+  return { ...parseAccessKey(value), secret: string(fieldsOf(value, "key"), "secret") };
+}
+
+export function parseAccessKeyList(value: unknown): readonly AccessKeyJson[] {
+  return list(fieldsOf(value, "list"), "keys", parseAccessKey);
+}
+
+export function parseGrant(value: unknown): GrantJson {
+  const fields = fieldsOf(value, "grant");
+  return {
+    grant: string(fields, "grant"),
+    url: nullable(fields, "url", string),
+    expiresAt: string(fields, "expiresAt"),
+  };
+}
+
+export function parseUpload(value: unknown): UploadJson {
+  const fields = fieldsOf(value, "upload");
+  return {
+    id: string(fields, "id"),
+    bucket: string(fields, "bucket"),
+    key: string(fields, "key"),
+    phase: oneOf(fields, "phase", ["receiving", "completing", "complete", "cancelled"]),
+    offset: number(fields, "offset"),
+    length: nullable(fields, "length", number),
+    createdAt: string(fields, "createdAt"),
+  };
+}
+
+export function parseUploadList(value: unknown): UploadListJson {
+  return { uploads: list(fieldsOf(value, "list"), "uploads", parseUpload) };
+}
