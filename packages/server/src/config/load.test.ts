@@ -75,7 +75,7 @@ test("the result is frozen, however deep", () => {
 test("all problems are reported together, each with its path and the nearest known name", (t) => {
   const file = configFile(
     t,
-    JSON.stringify({ prot: 1, http: { idel: "1 s", bodyBytesMax: "2 GiB" }, ["__proto__x"]: 1 }),
+    JSON.stringify({ prot: 1, http: { idel: "1 s", bodyBytesMax: "2 GiB" }, __proto__x: 1 }),
   );
   const problems = problemsOf(() =>
     loadConfig(schema, {

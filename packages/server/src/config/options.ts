@@ -44,7 +44,7 @@ function unwrap(schema: z.core.$ZodType): Unwrapped {
   let required = true;
   for (;;) {
     const meta = z.globalRegistry.get(inner);
-    unit ??= meta?.["unit"];
+    unit ??= meta?.unit;
     if (description === "") description = meta?.description ?? "";
     const { def } = inner._zod;
     if (def.type === "default" || def.type === "prefault") {

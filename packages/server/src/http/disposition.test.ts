@@ -40,7 +40,7 @@ test("whatever the name, the header is short, ASCII, and one line that Node acce
       );
       // Read back by a parser, it is the safe name and nothing else.
       const parsed = parse(header);
-      assert.equal(parsed.parameters["filename"], safeFilename(name));
+      assert.equal(parsed.parameters.filename, safeFilename(name));
       const names = Object.keys(parsed.parameters);
       assert.ok(
         names.every((each) => each === "filename" || each === "filename*"),

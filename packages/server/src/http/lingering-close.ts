@@ -19,7 +19,7 @@ export type Rest = "none" | "close" | "drain" | "drain-and-close";
 
 export function unreadRest(request: FastifyRequest, scope: RequestScope): Rest {
   const { raw } = request;
-  if (raw.complete || !hasBody(raw)) return "none";
+  if (raw.complete || raw.readableEnded || !hasBody(raw)) return "none";
   if (!scope.bodyComes || scope.inputEnded) return "close";
   const length = declaredLength(raw);
   return length !== undefined && length <= keepAliveRestBytesMax ? "drain" : "drain-and-close";
@@ -69,7 +69,8 @@ async function* linger(
 export function drain(request: FastifyRequest): Promise<boolean> {
   const scope = requestScope(request);
   const { raw } = request;
-  if (raw.complete || raw.destroyed) return Promise.resolve(raw.complete);
+  if (raw.complete || raw.readableEnded) return Promise.resolve(true);
+  if (raw.destroyed) return Promise.resolve(false);
   scope.beginTransfer();
   return new Promise<boolean>((resolve) => {
     new Drain(raw, scope, (ended) => {

@@ -73,7 +73,7 @@ export function errorHandler(render: RenderError) {
     const rendered = render(error, request);
     reply.code(rendered.status);
     for (const [name, value] of Object.entries(rendered.headers ?? {})) reply.header(name, value);
-    const wait = error.context["retryAfterSeconds"] ?? retryAfterSeconds[rendered.status];
+    const wait = error.context.retryAfterSeconds ?? retryAfterSeconds[rendered.status];
     if (error.retryable && wait !== undefined && !reply.hasHeader("retry-after")) {
       reply.header("retry-after", String(wait));
     }

@@ -208,6 +208,15 @@ test("odd content types are no business of the framework", async (t) => {
   }
 });
 
+test("injected requests take the same path and leave nothing behind", async (t) => {
+  const { app } = await simpleServer(t);
+  const inject = (url: string) => app.inject({ method: "PUT", url, payload: "hello" });
+  assert.equal((await inject("/")).body, "got 5;");
+  assert.equal((await inject("/nowhere")).statusCode, 404);
+  assert.equal((await inject("/%ZZ")).statusCode, 400);
+  await eventually(() => app.httpRuntime.scopes.size === 0, "all ended");
+});
+
 test("slow headers end with 408", async (t) => {
   const { port } = await simpleServer(t, { headersMsMax: "200 ms" });
   const client = new RawClient(t, port);
