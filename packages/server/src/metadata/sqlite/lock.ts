@@ -2,6 +2,9 @@
  * One process at a time has a store open. The lock is an exclusive transaction on a small database
  * file beside the store's, held as long as the store is open. The kernel drops it with the process,
  * however that ends, so no lock outlives its holder and none needs to be broken.
+ *
+ * It is a POSIX record lock underneath: a process that opens and closes the lock file by other means
+ * than SQLite drops its own lock. Nothing else here touches that file.
  */
 
 import { dirname } from "node:path";

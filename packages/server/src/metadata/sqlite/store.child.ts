@@ -45,9 +45,9 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
         await store.listObjects({ bucket: "b", prefix: "", delimiter: "", limit: 1000 });
       }
     };
-    await rounds(20);
+    await rounds(40);
     const before = process.memoryUsage.rss();
-    await rounds(60);
+    await rounds(40);
     console.log(`grew ${(process.memoryUsage.rss() - before) >> 20}`);
     await store[Symbol.asyncDispose]();
   },

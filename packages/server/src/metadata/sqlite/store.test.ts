@@ -11,7 +11,7 @@ import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isOperationalError } from "../../core/errors.ts";
 import { silentLog } from "../../core/ports/log.ts";
-import type { MetadataStore } from "../../core/ports/metadata-store.ts";
+import type { ListPage, MetadataStore } from "../../core/ports/metadata-store.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
 import { describeMetadataStore } from "../conformance.ts";
 import {
@@ -62,16 +62,25 @@ test("calls that wait together share commits, and a refused one harms no other",
   assert.equal(listed.objects.length, 101);
 });
 
+test("many large pages at once do not fill a thread's memory", async (t) => {
+  await using store = await openWithBucket(open, t);
+  const userMetadata = { note: "照".repeat(680) };
+  const keys = Array.from({ length: 1000 }, (_, index) => `${index}`.padEnd(1000, "k"));
+  await Promise.all(keys.map((key) => put(store, key, { userMetadata })));
+  const all = { bucket: "b", prefix: "", delimiter: "", limit: 1000 };
+  const pages = Array.from({ length: 100 }, () => store.listObjects(all).then(lengthOf));
+  assert.deepEqual(new Set(await Promise.all(pages)), new Set([1000]));
+});
+
 test("a read does not wait for a long write before it", async (t) => {
   await using store = await openWithBucket(open, t);
   await put(store, "k");
   const keys = Array.from({ length: 5000 }, (_, index) => `k${index}`);
   await putAll(store, keys);
   const ended: string[] = [];
-  const writing = Array.from({ length: 40 }, () =>
-    store.deleteObjects("b", keys, { garbageDueAt }),
-  );
-  const written = Promise.all(writing).then(() => ended.push("write"));
+  const many = Array.from({ length: 12 }, () => keys).flat();
+  const writing = store.deleteObjects("b", many, { garbageDueAt });
+  const written = writing.then(() => ended.push("write"));
   await store.headObject("b", "k");
   ended.push("read");
   await written;
@@ -153,6 +162,10 @@ test("memory does not grow with what was committed and listed", async (t) => {
   const grew = Number((await child.line())?.split(" ")[1]);
   assert.ok(grew < 64, `resident memory grew by ${grew} MiB`);
 });
+
+function lengthOf(page: ListPage): number {
+  return page.objects.length;
+}
 
 /** A process with a store; killed after the test at the latest. */
 function startChild(t: TestContext, mode: string, path: string) {

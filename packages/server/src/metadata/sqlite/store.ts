@@ -54,6 +54,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     opening.use(takeLock(path));
+    // The secrets in it are sealed, and still nobody else's business; SQLite's other files copy
+    // the mode of this one.
+    await (await open(path, "a", 0o600)).close();
     // Disposed in the opposite order: the reader closes before the writer empties the log.
     const start = (role: "writer" | "reader"): WorkerLink => {
       const worker = startWorker({ role, path });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Log, silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
-import { bucket, withCode } from "../conformance-samples.ts";
+import { bucket, garbageDueAt, withCode } from "../conformance-samples.ts";
 import { startWorker, WorkerLink } from "./worker-link.ts";
 
 function writerOf(
@@ -67,6 +67,25 @@ test("calls over the bound are refused with overloaded, the others and later one
     withCode("overloaded")(result.status === "rejected" && result.reason);
   }
   await link.call("putSetting", ["later", ""]);
+  await link[Symbol.asyncDispose]();
+});
+
+test("calls that name too many keys together are refused, a single one of any size is not", async (t) => {
+  const { link } = writerOf(t);
+  await link.open();
+  await link.call("createBucket", [bucket("b")]);
+  const keys = Array.from({ length: 40_000 }, (_, index) => `k${index}`);
+  const deleting = () => link.call("deleteObjects", ["b", keys, { garbageDueAt }]);
+  const results = await Promise.allSettled([deleting(), deleting(), deleting()]);
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ["fulfilled", "rejected", "rejected"],
+  );
+  for (const result of results.slice(1)) {
+    withCode("overloaded")(result.status === "rejected" && result.reason);
+  }
+  const huge = [...keys, ...keys];
+  assert.deepEqual(await link.call("deleteObjects", ["b", huge, { garbageDueAt }]), []);
   await link[Symbol.asyncDispose]();
 });
 

@@ -9,6 +9,12 @@ import type { Log } from "../../core/ports/log.ts";
 import type { Meter } from "../../core/ports/meter.ts";
 import type { Call, ErrorMessage, FromWorker, Role, ToWorker, WorkerData } from "./protocol.ts";
 
+/**
+ * Keys and addresses in the calls under way, for a call may name thousands: 64 MiB where each has
+ * 1,024 bytes. A single call may be larger.
+ */
+const itemsMax = 65_536;
+
 /** A worker's heap: answers of large lists fit; a leak ends the thread and not the process. */
 const workerHeap = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 8 } as const;
 
@@ -23,6 +29,7 @@ export interface WorkerLinkOptions {
 }
 
 interface PendingCall {
+  readonly items: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
@@ -49,6 +56,8 @@ export class WorkerLink implements AsyncDisposable {
   readonly #exited = Promise.withResolvers<void>();
   #outgoing: Call[] = [];
   #nextId = 0;
+  /** The sum over `#pending`. */
+  #items = 0;
   #state: "open" | "closing" | "dead" = "open";
   #onIdle: (() => void) | undefined;
 
@@ -77,17 +86,15 @@ export class WorkerLink implements AsyncDisposable {
   /** The answer is whatever the operation of that name answers. */
   call(method: string, args: readonly unknown[]): Promise<unknown> {
     if (this.#state !== "open") return Promise.reject(unavailable(this.#role));
-    if (this.#pending.size >= this.#callsMax) {
-      this.#meter.count("metadata_refused_total", 1, { role: this.#role });
-      return Promise.reject(
-        new OperationalError("overloaded", `${this.#callsMax} calls wait for the metadata store`, {
-          context: { callsMax: this.#callsMax },
-        }),
-      );
+    const items = itemsOf(args);
+    const tooMany = this.#pending.size >= this.#callsMax;
+    if (tooMany || (this.#pending.size > 0 && this.#items + items > itemsMax)) {
+      return Promise.reject(this.#refuse());
     }
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#pending.set(id, { resolve, reject });
+    this.#pending.set(id, { items, resolve, reject });
+    this.#items += items;
     // One message for all calls of this turn of the event loop: a message costs as much as a call.
     if (this.#outgoing.push([id, method, args]) === 1) setImmediate(() => this.#send());
     return promise;
@@ -157,9 +164,18 @@ export class WorkerLink implements AsyncDisposable {
     this.#noticeIdle();
   }
 
+  #refuse(): OperationalError {
+    this.#meter.count("metadata_refused_total", 1, { role: this.#role });
+    const waiting = this.#pending.size;
+    return new OperationalError("overloaded", `${waiting} calls wait for the metadata store`, {
+      context: { waiting, waitingMax: this.#callsMax },
+    });
+  }
+
   #take(id: number): PendingCall | undefined {
     const call = this.#pending.get(id);
     this.#pending.delete(id);
+    this.#items -= call?.items ?? 0;
     return call;
   }
 
@@ -177,8 +193,15 @@ export class WorkerLink implements AsyncDisposable {
     this.#opened.reject(unavailable(this.#role, error));
     for (const call of this.#pending.values()) call.reject(unavailable(this.#role, error));
     this.#pending.clear();
+    this.#items = 0;
     this.#noticeIdle();
   }
+}
+
+function itemsOf(args: readonly unknown[]): number {
+  let items = 0;
+  for (const argument of args) if (Array.isArray(argument)) items += argument.length;
+  return items;
 }
 
 function unavailable(role: Role, cause?: unknown): OperationalError {

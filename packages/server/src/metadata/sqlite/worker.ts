@@ -25,7 +25,13 @@ import type {
 } from "./protocol.ts";
 
 /** Calls of one transaction at most: bounds how long the first of them waits for the last. */
-const groupMax = { writer: 256, reader: 64 } as const;
+const groupCallsMax = { writer: 256, reader: 64 } as const;
+
+/**
+ * Records that the calls of one transaction may name or answer, so that a group of large ones fits
+ * in memory: at 4 KiB for a record, the largest that is legal, 16 MiB. One call may be larger.
+ */
+const groupRecordsMax = 4096;
 
 type Operation = (db: Database, ...args: unknown[]) => Promise<unknown>;
 
@@ -71,7 +77,7 @@ async function run(): Promise<void> {
   if (isRunning) return;
   isRunning = true;
   while (connection !== undefined && queue.length > 0) {
-    const group = queue.splice(0, groupMax[role]);
+    const group = queue.splice(0, groupLength());
     const startedAt = performance.now();
     const answers = await runGroup(connection, group);
     post({ kind: "answers", answers, seconds: (performance.now() - startedAt) / 1000 });
@@ -84,6 +90,25 @@ async function run(): Promise<void> {
   }
   isRunning = false;
   if (isClosing) close();
+}
+
+/** How many of the waiting calls run together: at least one. */
+function groupLength(): number {
+  let records = 0;
+  let length = 0;
+  for (const [, , args] of queue) {
+    for (const argument of args) records += recordsOf(argument);
+    if (length === groupCallsMax[role] || (length > 0 && records > groupRecordsMax)) break;
+    length += 1;
+  }
+  return length;
+}
+
+/** The records that an argument names, or asks for with a limit. */
+function recordsOf(argument: unknown): number {
+  if (Array.isArray(argument)) return argument.length;
+  const hasLimit = typeof argument === "object" && argument !== null && "limit" in argument;
+  return hasLimit && typeof argument.limit === "number" ? argument.limit : 0;
 }
 
 async function runGroup(
