@@ -47,10 +47,16 @@ const cases: readonly [what: string, bytes: Buffer, declared: string | undefined
     ["nothing", Buffer.alloc(0), "image/png", "image/png"],
     ["nothing, undeclared", Buffer.alloc(0), undefined, "application/octet-stream"],
     [
-      "a text cut inside a character",
-      Buffer.from("aé").subarray(0, 2),
+      "a text cut inside a character by the look ahead",
+      Buffer.from(`${"a".repeat(4099)}é`).subarray(0, 4100),
       undefined,
       "text/plain; charset=utf-8",
+    ],
+    [
+      "a short text that ends inside a character",
+      Buffer.from("aé").subarray(0, 2),
+      undefined,
+      "application/octet-stream",
     ],
   ];
 

@@ -3,6 +3,7 @@
  * by a look of our own. What the bytes show wins over what the client declared; the declaration
  * only refines it (a `.docx` is a zip) or stands where bytes show nothing (CSV is text).
  */
+import { isUtf8 } from "node:buffer";
 import { fileTypeFromBuffer } from "file-type";
 import { essenceOf } from "../core/content-type.ts";
 import type { TypeDetector } from "../core/ports/type-detector.ts";
@@ -61,12 +62,18 @@ function markupOf(bytes: Uint8Array): string | undefined {
 
 /** UTF-8 without the control characters that no text has. A character cut at the end is no fault. */
 function isText(bytes: Uint8Array): boolean {
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true });
-  } catch {
-    return false;
+  for (const byte of bytes) if (byte < 0x20 && !textControls.has(byte)) return false;
+  return isUtf8(bytes.subarray(0, wholeCharactersEnd(bytes)));
+}
+
+/** Tab, line feed, form feed, carriage return. */
+const textControls: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0c, 0x0d]);
+
+/** Where the last character begins if the end may have cut it, else the end. */
+function wholeCharactersEnd(bytes: Uint8Array): number {
+  if (bytes.length < bytesWanted) return bytes.length;
+  for (let back = 1; back <= 3; back += 1) {
+    if (((bytes[bytes.length - back] ?? 0) & 0xc0) === 0xc0) return bytes.length - back;
   }
-  return !bytes.some(
-    (byte) => byte < 0x20 && byte !== 9 && byte !== 10 && byte !== 12 && byte !== 13,
-  );
+  return bytes.length;
 }

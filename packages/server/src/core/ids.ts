@@ -1,13 +1,13 @@
 /** Names that we make: unguessable, and in order of time so that a scan can begin at a moment. */
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 
 /** A UUID version 7 (RFC 9562 §5.7) as 32 hex digits: 48 bits of milliseconds, 74 random bits. */
 export function newVersion(now: Date): string {
-  const bytes = randomBytes(16);
-  bytes.writeUIntBE(now.getTime(), 0, 6);
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return bytes.toString("hex");
+  // Of a random UUID (version 4) all but the first 48 bits and the version: Node keeps random bytes
+  // for these ahead, which is cheaper than asking for 16 bytes each time.
+  const random = randomUUID();
+  const ms = now.getTime().toString(16).padStart(12, "0");
+  return `${ms}7${random.slice(15, 18)}${random.slice(19, 23)}${random.slice(24)}`;
 }
 
 /**

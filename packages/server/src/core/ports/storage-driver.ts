@@ -6,7 +6,10 @@
  * `checksum_mismatch`, a storage that does not answer `unavailable`. It never retries by itself.
  */
 
-/** Pulled once; a pull is backpressure. A failing source throws here. */
+/**
+ * Pulled once; a pull is backpressure. A failing source throws here. A chunk may still be written
+ * after the next one was pulled, so its memory is not used again for others.
+ */
 export type Body = AsyncIterable<Uint8Array>;
 
 /**
