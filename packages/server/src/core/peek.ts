@@ -20,9 +20,7 @@ export async function peekBytes(source: Body, bytesWanted: number): Promise<Peek
   while (length < bytesWanted) {
     const next = await iterator.next();
     if (next.done === true) break;
-    // A chunk is the producer's until the next pull, so it is copied if there will be another.
-    const enough = length + next.value.length >= bytesWanted;
-    chunks.push(enough ? next.value : Uint8Array.from(next.value));
+    chunks.push(next.value);
     length += next.value.length;
   }
   const first = chunks.length === 1 ? chunks[0] : undefined;

@@ -6,7 +6,7 @@ export const logConfig = z.strictObject({
   level: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
-    .describe("least severe lines that are written; debug has a line for each request"),
+    .describe("least severe lines that are written; debug has one for each refusal, with its reason"),
   format: z
     .enum(["text", "json"])
     .default("text")
