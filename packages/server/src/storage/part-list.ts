@@ -13,11 +13,15 @@ export interface RecordedParts {
  * The length of all parts together. In any order, but each once, from 1 on without a gap, each as it
  * was written last; else `invalid_part`.
  */
-export function lengthOfParts(parts: readonly Part[], { partBytes, recorded }: RecordedParts): number {
+export function lengthOfParts(
+  parts: readonly Part[],
+  { partBytes, recorded }: RecordedParts,
+): number {
   const sorted = parts.toSorted((a, b) => a.partNumber - b.partNumber);
   let length = 0;
   for (const [index, part] of sorted.entries()) {
-    if (part.partNumber !== index + 1) throw invalidPart(`part ${index + 1} is not in the list once`);
+    if (part.partNumber !== index + 1)
+      throw invalidPart(`part ${index + 1} is not in the list once`);
     const written = recorded(part.partNumber);
     if (written === undefined) throw invalidPart(`part ${part.partNumber} was not written`);
     if (written.etag !== part.etag || written.length !== part.length) {

@@ -40,7 +40,8 @@ export function receive(body: AsyncIterable<Uint8Array>, options: ReceiveOptions
       }
       if (stopped) return received;
     }
-    if (received < length && length !== Number.POSITIVE_INFINITY) throw wrongLength("fewer", length);
+    if (received < length && length !== Number.POSITIVE_INFINITY)
+      throw wrongLength("fewer", length);
     return received;
   };
 

@@ -24,7 +24,11 @@ import {
 
 const KiB = 1024;
 
-export function bodyCases({ open, digests = false, constantMemory = false }: StorageUnderTest): void {
+export function bodyCases({
+  open,
+  digests = false,
+  constantMemory = false,
+}: StorageUnderTest): void {
   test("a body of any length and in any chunks comes back as it went in", async (t) => {
     const { driver } = await open(t);
     const lengths = [0, 1, 16 * KiB, 64 * KiB - 1, 64 * KiB, 64 * KiB + 1, 300 * KiB, 1_234_567];
@@ -32,10 +36,17 @@ export function bodyCases({ open, digests = false, constantMemory = false }: Sto
       const bytes = bytesOf(length, length + 1);
       const chunkSizes = length > 70_000 ? [16_000, 65_536, 400_000] : [1, 4_000, 65_536];
       for (const chunkBytes of length === 0 ? [1] : chunkSizes) {
-        const head = await driver.put("a/blob", chunked(bytes, chunkBytes), { signal: calm, length });
+        const head = await driver.put("a/blob", chunked(bytes, chunkBytes), {
+          signal: calm,
+          length,
+        });
         assert.equal(head.length, length);
         assert.equal(head.key, "a/blob");
-        assertSame(await read(driver, "a/blob"), bytes, `${length} bytes in chunks of ${chunkBytes}`);
+        assertSame(
+          await read(driver, "a/blob"),
+          bytes,
+          `${length} bytes in chunks of ${chunkBytes}`,
+        );
         const again = await driver.head("a/blob", { signal: calm });
         assert.deepEqual([again.length, again.etag], [head.length, head.etag]);
         assert.equal(again.modifiedAt.getTime(), head.modifiedAt.getTime());
@@ -106,7 +117,10 @@ export function bodyCases({ open, digests = false, constantMemory = false }: Sto
     } else {
       for (const [name, sum] of Object.entries({ md5, sha256, crc64nvme })) {
         const wrong = Uint8Array.from(sum, (byte, index) => (index === 0 ? byte ^ 1 : byte));
-        await rejectsWith("checksum_mismatch", put(driver, "c", bytes, { digests: { [name]: wrong } }));
+        await rejectsWith(
+          "checksum_mismatch",
+          put(driver, "c", bytes, { digests: { [name]: wrong } }),
+        );
       }
     }
     assertSame(await read(driver, "c"), old);
@@ -173,7 +187,10 @@ export function bodyCases({ open, digests = false, constantMemory = false }: Sto
     const readers = Array.from({ length: 4 }, async () => {
       while (writing) {
         const bytes = await read(driver, "f");
-        assert.ok(versions.some((version) => bytes.equals(version)), "a mixture was read");
+        assert.ok(
+          versions.some((version) => bytes.equals(version)),
+          "a mixture was read",
+        );
       }
     });
     for (let turn = 1; turn <= 30; turn += 1) await put(driver, "f", versions[turn % 3]!);
@@ -215,9 +232,17 @@ export function bodyCases({ open, digests = false, constantMemory = false }: Sto
     ];
     for (const [firstByte, lastByte] of ranges) {
       const part = await read(driver, "h", { firstByte, lastByte });
-      assertSame(part, bytes.subarray(firstByte, lastByte + 1), `bytes ${firstByte} to ${lastByte}`);
+      assertSame(
+        part,
+        bytes.subarray(firstByte, lastByte + 1),
+        `bytes ${firstByte} to ${lastByte}`,
+      );
     }
-    assertSame(await read(driver, "h", { firstByte: 699_000 }), bytes.subarray(699_000), "open end");
+    assertSame(
+      await read(driver, "h", { firstByte: 699_000 }),
+      bytes.subarray(699_000),
+      "open end",
+    );
     const outside: typeof ranges = [
       [0, last + 1],
       [last + 1, last + 1],

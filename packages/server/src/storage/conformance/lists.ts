@@ -7,9 +7,27 @@ import { bytesOf, calm, hanging, keysOf, put, type StorageUnderTest } from "./su
 export function listCases({ open }: StorageUnderTest): void {
   test("a list is in the byte order of whole keys", async (t) => {
     const { driver } = await open(t);
-    const keys = ["a", "a b", "a!c", "a-b", "a.b", "a/b", "a/b/c", "a/b-c", "a0", "ab", "b", "é", "z", "Z"];
+    const keys = [
+      "a",
+      "a b",
+      "a!c",
+      "a-b",
+      "a.b",
+      "a/b",
+      "a/b/c",
+      "a/b-c",
+      "a0",
+      "ab",
+      "b",
+      "é",
+      "z",
+      "Z",
+    ];
     for (const key of keys) await put(driver, key, key);
-    const sorted = keys.map((key) => Buffer.from(key)).sort(Buffer.compare).map(String);
+    const sorted = keys
+      .map((key) => Buffer.from(key))
+      .sort(Buffer.compare)
+      .map(String);
     assert.deepEqual(await keysOf(driver), sorted);
     assert.deepEqual(await keysOf(driver, "a/"), ["a/b", "a/b-c", "a/b/c"]);
     assert.deepEqual(await keysOf(driver, "a/b"), ["a/b", "a/b-c", "a/b/c"]);

@@ -2,7 +2,12 @@
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import type { Part, PartWrites, StorageDriver, UploadAddress } from "../../core/ports/storage-driver.ts";
+import type {
+  Part,
+  PartWrites,
+  StorageDriver,
+  UploadAddress,
+} from "../../core/ports/storage-driver.ts";
 import {
   assertSame,
   bytesOf,
@@ -41,11 +46,16 @@ export function partCases({ open }: StorageUnderTest): void {
     const { upload, bytes, partBytes } = await begin(parts, "p/any", 5);
     const numbers = [3, 1, 5, 2, 4];
     const written = await Promise.all(
-      numbers.map((number) => parts.writePart(upload, number, slice(bytes, number, partBytes), withDigests)),
+      numbers.map((number) =>
+        parts.writePart(upload, number, slice(bytes, number, partBytes), withDigests),
+      ),
     );
     assert.deepEqual(await keysOf(driver), []);
     const listed = await Array.fromAsync(parts.listParts(upload, call));
-    assert.deepEqual(listed.map(({ partNumber }) => partNumber), [1, 2, 3, 4, 5]);
+    assert.deepEqual(
+      listed.map(({ partNumber }) => partNumber),
+      [1, 2, 3, 4, 5],
+    );
     const head = await parts.complete(upload, written, { signal: calm, length: bytes.length });
     assert.equal(head.length, bytes.length);
     assertSame(await read(driver, "p/any"), bytes);
@@ -112,7 +122,10 @@ export function partCases({ open }: StorageUnderTest): void {
     heads.push(await parts.complete(upload, written, options));
     assert.equal(new Set(heads.map(({ etag }) => etag)).size, 1);
     assertSame(await read(driver, "p/twice"), bytes);
-    await rejectsWith("upload_not_found", parts.writePart(upload, 1, bytes.subarray(0, 5), withDigests));
+    await rejectsWith(
+      "upload_not_found",
+      parts.writePart(upload, 1, bytes.subarray(0, 5), withDigests),
+    );
     assert.deepEqual(await Array.fromAsync(parts.listPending("", call)), []);
   });
 
@@ -159,7 +172,10 @@ export function partCases({ open }: StorageUnderTest): void {
     const { upload, partBytes } = await begin(parts, "p/wrong", 1);
     const bytes = bytesOf(partBytes + 1);
     for (const number of [0, -1, 1.5, parts.partsMax + 1]) {
-      await rejectsWith("invalid_part", parts.writePart(upload, number, bytes.subarray(1), withDigests));
+      await rejectsWith(
+        "invalid_part",
+        parts.writePart(upload, number, bytes.subarray(1), withDigests),
+      );
     }
     await rejectsWith("invalid_part", parts.writePart(upload, 1, bytes, withDigests));
     const digests = { crc64nvme: new Uint8Array(8) };
@@ -167,7 +183,10 @@ export function partCases({ open }: StorageUnderTest): void {
     await rejectsWith("checksum_mismatch", mismatch);
     for (const token of ["", "../../etc/passwd", "00000000-0000-0000-0000-000000000000"]) {
       const unknown = { key: "p/wrong", token };
-      await rejectsWith("upload_not_found", parts.writePart(unknown, 1, bytes.subarray(1), withDigests));
+      await rejectsWith(
+        "upload_not_found",
+        parts.writePart(unknown, 1, bytes.subarray(1), withDigests),
+      );
       await rejectsWith("upload_not_found", parts.complete(unknown, [], call));
       await parts.cancel(unknown, call);
     }
@@ -192,6 +211,10 @@ export function partCases({ open }: StorageUnderTest): void {
     }
     await assert.rejects(parts.append(upload, 200_000, broken(), call), /gone/);
     assert.equal(await append(parts, 150_000, 260_000), 260_000);
+    // Going back and failing there: what was cut is not there any more.
+    await assert.rejects(parts.append(upload, 100_000, broken(), call), /gone/);
+    await rejectsWith("offset_mismatch", append(parts, 260_000, 300_000));
+    assert.equal(await append(parts, 100_000, 260_000), 260_000);
     await driver[Symbol.asyncDispose]();
     const second = await reopen();
     assert.equal(await append(second.parts, 260_000, 500_000), 500_000);
@@ -219,7 +242,9 @@ async function writeAll(
 ): Promise<Part[]> {
   const written: Part[] = [];
   for (let number = 1; (number - 1) * partBytes < bytes.length; number += 1) {
-    written.push(await parts.writePart(upload, number, slice(bytes, number, partBytes), withDigests));
+    written.push(
+      await parts.writePart(upload, number, slice(bytes, number, partBytes), withDigests),
+    );
   }
   return written;
 }

@@ -5,9 +5,15 @@ import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import type { TestContext } from "node:test";
-import { isOperationalError } from "../../core/errors.ts";
 import type { ErrorCode } from "../../core/errors.ts";
-import type { BlobHead, Body, GetOptions, PutOptions, StorageDriver } from "../../core/ports/storage-driver.ts";
+import { isOperationalError } from "../../core/errors.ts";
+import type {
+  BlobHead,
+  Body,
+  GetOptions,
+  PutOptions,
+  StorageDriver,
+} from "../../core/ports/storage-driver.ts";
 
 export interface OpenedStorage {
   readonly driver: StorageDriver;

@@ -2,7 +2,12 @@
 // publish it, and again with what the storage reports; what is read back is compared with what was
 // acknowledged, before the last byte that was asked for is given out.
 
-import { combineCrc64Nvme, crc64Nvme, crc64NvmeFromBytes, crc64NvmeToBytes } from "../../core/digests/crc64-nvme.ts";
+import {
+  combineCrc64Nvme,
+  crc64Nvme,
+  crc64NvmeFromBytes,
+  crc64NvmeToBytes,
+} from "../../core/digests/crc64-nvme.ts";
 import { OperationalError } from "../../core/errors.ts";
 import type {
   BlobHead,
@@ -14,8 +19,8 @@ import type {
   StorageDriver,
   StorageLayer,
 } from "../../core/ports/storage-driver.ts";
-import { forward, forwardParts } from "./forward.ts";
 import { DigestSet, digestNames, firstDifference } from "./digest-set.ts";
+import { forward, forwardParts } from "./forward.ts";
 import { verifiedGet } from "./verified-get.ts";
 
 const deleteMsMax = 30_000;
@@ -41,7 +46,11 @@ async function put(
 ): Promise<BlobHead> {
   const { digests: expected = {}, digestsWanted = [], ...rest } = options;
   const names = digestNames.filter((name) => expected[name] !== undefined);
-  const set = new DigestSet([...names, ...digestsWanted, ...(inner.capabilities.etagIsMd5 ? ["md5" as const] : [])]);
+  const set = new DigestSet([
+    ...names,
+    ...digestsWanted,
+    ...(inner.capabilities.etagIsMd5 ? ["md5" as const] : []),
+  ]);
   let result: ReturnType<DigestSet["finish"]> | undefined;
   const passing = digested(body, set, {
     length: options.length,

@@ -83,10 +83,7 @@ export function crc32c(bytes: Uint8Array, previous = 0): number {
 }
 
 /** The first of the expected digests that the computed ones do not equal. */
-export function firstDifference(
-  expected: Digests,
-  computed: Digests,
-): DigestName | undefined {
+export function firstDifference(expected: Digests, computed: Digests): DigestName | undefined {
   for (const name of digestNames) {
     const [left, right] = [expected[name], computed[name]];
     if (left === undefined || right === undefined) continue;

@@ -1,8 +1,8 @@
 // Failures for tests, at chosen calls and the same for the same seed: a storage that refuses, hangs,
 // dawdles, flips a byte, cuts a body short, or does the work and loses the answer.
 
-import { OperationalError } from "../../core/errors.ts";
 import type { ErrorCode } from "../../core/errors.ts";
+import { OperationalError } from "../../core/errors.ts";
 import type { Body, ObjectBody, StorageLayer } from "../../core/ports/storage-driver.ts";
 import { forward } from "./forward.ts";
 import { layeredBody } from "./layered-body.ts";
@@ -72,10 +72,7 @@ export const faults =
     });
   };
 
-async function around<T>(
-  fault: Fault | undefined,
-  run: (fault?: Fault) => Promise<T>,
-): Promise<T> {
+async function around<T>(fault: Fault | undefined, run: (fault?: Fault) => Promise<T>): Promise<T> {
   if (fault?.kind === "fail") throw new OperationalError(fault.code, "a fault was asked for");
   if (fault?.kind === "hang") return await new Promise<T>(() => undefined);
   if (fault?.kind === "delay") await new Promise((resolve) => setTimeout(resolve, fault.ms));

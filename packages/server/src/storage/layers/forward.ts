@@ -3,10 +3,15 @@
 
 import type { PartWrites, StorageDriver } from "../../core/ports/storage-driver.ts";
 
-type Operations = Omit<StorageDriver, "id" | "capabilities" | "space" | "leftOvers" | "parts" | "copy">;
+type Operations = Omit<
+  StorageDriver,
+  "id" | "capabilities" | "space" | "leftOvers" | "parts" | "copy"
+>;
 
 export interface LayerChanges extends Partial<Operations> {
-  readonly space?: (inner: NonNullable<StorageDriver["space"]>) => NonNullable<StorageDriver["space"]>;
+  readonly space?: (
+    inner: NonNullable<StorageDriver["space"]>,
+  ) => NonNullable<StorageDriver["space"]>;
   readonly copy?: (inner: NonNullable<StorageDriver["copy"]>) => NonNullable<StorageDriver["copy"]>;
   readonly leftOvers?: (
     inner: NonNullable<StorageDriver["leftOvers"]>,

@@ -6,12 +6,7 @@
 // that hang use up their bound, and no more than that.
 
 import { OperationalError } from "../../core/errors.ts";
-import type {
-  BlobHead,
-  Call,
-  ObjectBody,
-  StorageLayer,
-} from "../../core/ports/storage-driver.ts";
+import type { BlobHead, Call, ObjectBody, StorageLayer } from "../../core/ports/storage-driver.ts";
 import { forward, forwardParts } from "./forward.ts";
 import { layeredBody } from "./layered-body.ts";
 

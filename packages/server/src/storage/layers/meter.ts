@@ -39,8 +39,7 @@ export const metered =
       copy: (copy) => (from, to, given) => run("copy", given, () => copy(from, to, given)),
       leftOvers: (leftOvers) => ({
         list: (call) => gauges.list("list_left_overs", call.signal, leftOvers.list(call)),
-        remove: (token, call) =>
-          run("remove_left_over", call, () => leftOvers.remove(token, call)),
+        remove: (token, call) => run("remove_left_over", call, () => leftOvers.remove(token, call)),
       }),
       parts: (parts) => {
         const { append } = parts;
@@ -183,7 +182,11 @@ class Gauges {
       const outcome = failed === undefined ? "ok" : outcomeOf(failed.error, signal);
       this.#meter.gauge("storage_calls_running", -1, labels);
       this.#meter.count("storage_calls_total", 1, { ...labels, outcome });
-      this.#meter.observe("storage_call_seconds", (this.#clock.monotonicMs() - started) / 1000, labels);
+      this.#meter.observe(
+        "storage_call_seconds",
+        (this.#clock.monotonicMs() - started) / 1000,
+        labels,
+      );
     };
   }
 }

@@ -3,8 +3,8 @@
 // the limit, so that callers who failed together do not come back together.
 
 import { setTimeout as wait } from "node:timers/promises";
-import { OperationalError } from "../../core/errors.ts";
 import type { ErrorCode } from "../../core/errors.ts";
+import { OperationalError } from "../../core/errors.ts";
 import type { Call, StorageLayer } from "../../core/ports/storage-driver.ts";
 import { forward, forwardParts } from "./forward.ts";
 
@@ -28,7 +28,8 @@ export const retry =
   (options: RetryOptions = {}): StorageLayer =>
   (inner) => {
     const policy = new RetryPolicy(options);
-    const again = <T>(call: Call, run: () => Promise<T>): Promise<T> => policy.run(call.signal, run);
+    const again = <T>(call: Call, run: () => Promise<T>): Promise<T> =>
+      policy.run(call.signal, run);
     return forward(inner, {
       get: (key, given) => again(given, () => inner.get(key, given)),
       head: (key, call) => again(call, () => inner.head(key, call)),
@@ -43,7 +44,8 @@ export const retry =
       parts: (parts) =>
         forwardParts(parts, {
           cancel: (upload, call) => again(call, () => parts.cancel(upload, call)),
-          listParts: (upload, call) => policy.list(call.signal, () => parts.listParts(upload, call)),
+          listParts: (upload, call) =>
+            policy.list(call.signal, () => parts.listParts(upload, call)),
           listPending: (prefix, call) =>
             policy.list(call.signal, () => parts.listPending(prefix, call)),
         }),

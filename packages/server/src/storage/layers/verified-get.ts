@@ -60,7 +60,10 @@ async function open(
 
 function aligned(asked: Range, { length, blocks }: Expected): Range {
   if (blocks === undefined) return asked;
-  return blockAlignedRange(asked.firstByte, asked.lastByte, { length, blockBytes: blocks.blockBytes });
+  return blockAlignedRange(asked.firstByte, asked.lastByte, {
+    length,
+    blockBytes: blocks.blockBytes,
+  });
 }
 
 function judgeOf(expected: Expected, read: Range, whole: boolean): Judge | undefined {

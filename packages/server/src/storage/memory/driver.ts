@@ -214,4 +214,3 @@ async function* chunksOf(bytes: Uint8Array, signal: AbortSignal): AsyncGenerator
     yield bytes.subarray(start, start + chunkBytes);
   }
 }
-

@@ -1,5 +1,5 @@
 // Writes the chunks of a body to a file at explicit offsets: while one write runs, the next chunks
-// are gathered, and at most `outstandingMax` bytes wait. Small chunks are copied together into a
+// are gathered, and a bounded count of bytes waits. Small chunks are copied together into a
 // pooled buffer, so that a slow client's small reads do not keep large ones alive.
 
 import { bufferBytes, isReused, returnBuffer, takeBuffer } from "./buffers.ts";
@@ -10,7 +10,10 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 /** Chunks below this are copied. */
 const smallBytes = 16 * KiB;
+/** What may wait of one body, where few are being written; many share `outstandingAllMax`. */
 const outstandingMax = 256 * KiB;
+const outstandingMin = 64 * KiB;
+const outstandingAllMax = 16 * MiB;
 /** A long body is synced as it comes, so that the last sync, which the client waits for, is short. */
 const syncEveryBytes = 32 * MiB;
 
@@ -20,6 +23,12 @@ interface Piece {
   readonly buffer: Uint8Array | undefined;
 }
 
+let writerCount = 0;
+
+function outstandingShare(): number {
+  return Math.min(outstandingMax, Math.max(outstandingMin, outstandingAllMax / writerCount));
+}
+
 export class BodyWriter {
   readonly #fd: number;
   readonly #files: Files;
@@ -27,6 +36,7 @@ export class BodyWriter {
   #gathered = 0;
   #queue: Piece[] = [];
   #outstanding = 0;
+  #left = false;
   #position: number;
   #syncedTo: number;
   #syncing: Promise<void> | undefined;
@@ -39,6 +49,7 @@ export class BodyWriter {
     this.#files = files;
     this.#position = position;
     this.#syncedTo = position;
+    writerCount += 1;
   }
 
   /** Takes a chunk. A promise: wait for it before the next; it rejects if a write failed. */
@@ -49,7 +60,7 @@ export class BodyWriter {
       this.#seal();
       this.#push({ bytes: chunk, buffer: undefined });
     }
-    return this.#outstanding >= outstandingMax ? this.#room() : undefined;
+    return this.#outstanding >= outstandingShare() ? this.#room() : undefined;
   }
 
   /** Everything that was added is written and synced. A failed sync is final: it is not repeated. */
@@ -58,17 +69,24 @@ export class BodyWriter {
     await this.#idle();
     await this.#syncing;
     this.#throwFailure();
+    this.#leave();
     await during("sync", this.#files.syncData(this.#fd));
   }
 
   /** No call on the descriptor runs any more; what was gathered is dropped. Never rejects. */
   async stop(): Promise<void> {
+    this.#leave();
     this.#failure ??= { error: new Error("the body writer was stopped") };
     this.#dropQueue();
     if (this.#gathering !== undefined) returnBuffer(this.#gathering);
     this.#gathering = undefined;
     await this.#writing;
     await this.#syncing;
+  }
+
+  #leave(): void {
+    if (!this.#left) writerCount -= 1;
+    this.#left = true;
   }
 
   #copy(chunk: Uint8Array): void {
@@ -145,7 +163,7 @@ export class BodyWriter {
   }
 
   async #room(): Promise<void> {
-    if (this.#failure === undefined && this.#outstanding >= outstandingMax) {
+    if (this.#failure === undefined && this.#outstanding >= outstandingShare()) {
       await new Promise<void>((resolve) => {
         this.#roomWaiter = resolve;
       });
@@ -190,4 +208,3 @@ function skip(pieces: readonly Uint8Array[], count: number): readonly Uint8Array
   }
   return rest;
 }
-

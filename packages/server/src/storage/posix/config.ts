@@ -7,6 +7,8 @@ export const posixConfig = z.strictObject({
   syncAfterRename: z
     .union([z.literal("auto"), z.boolean()])
     .default("auto")
-    .describe("sync a file again after its rename; auto: on network file systems, where it matters"),
+    .describe(
+      "sync a file again after its rename; auto: on network file systems, where it matters",
+    ),
 });
 export type PosixConfig = z.infer<typeof posixConfig>;

@@ -29,7 +29,7 @@ import { BodyWriter } from "./body-writer.ts";
 import { classify, during, errnoOf, ignore } from "./errors.ts";
 import { type Files, systemFiles } from "./files.ts";
 import { Folders } from "./folders.ts";
-import { makeMarker, MountGuard, ownFolder, readMarker } from "./guard.ts";
+import { MountGuard, makeMarker, ownFolder, readMarker } from "./guard.ts";
 import { headOf } from "./head.ts";
 import { bytesOfPrefix, keyOfBytes, pathOfKey } from "./keys.ts";
 import { listNames } from "./list.ts";

@@ -6,15 +6,7 @@ import { OperationalError } from "../../core/errors.ts";
 const full = "the storage is full";
 
 /** What the driver was doing, for the message and the log. */
-export type Step =
-  | "open"
-  | "write"
-  | "sync"
-  | "publish"
-  | "read"
-  | "list"
-  | "delete"
-  | "check";
+export type Step = "open" | "write" | "sync" | "publish" | "read" | "list" | "delete" | "check";
 
 const table: Readonly<Record<string, (step: Step, cause: unknown) => OperationalError>> = {
   ENOSPC: (step, cause) => fail("storage_full", full, step, cause),
@@ -34,7 +26,14 @@ const table: Readonly<Record<string, (step: Step, cause: unknown) => Operational
 };
 
 function fail(
-  code: "storage_full" | "too_large" | "unavailable" | "object_not_found" | "already_exists" | "invalid_key" | "overloaded",
+  code:
+    | "storage_full"
+    | "too_large"
+    | "unavailable"
+    | "object_not_found"
+    | "already_exists"
+    | "invalid_key"
+    | "overloaded",
   message: string,
   step: Step,
   cause: unknown,

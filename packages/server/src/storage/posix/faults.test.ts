@@ -1,7 +1,16 @@
 // What the posix driver does when the system fails it: each case through the seam of its files.
 
 import { strict as assert } from "node:assert";
-import { mkdir, mkdtemp, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -185,7 +194,10 @@ test("an unmounted root is never written, and every call says unavailable", asyn
   assert.deepEqual(await readdir(root), []);
   const { uuid } = driver;
   await rejectsWith("unavailable", openPosixStorage({ id: "disk", root }));
-  await rejectsWith("unavailable", openPosixStorage({ id: "disk", root, createMarker: true, uuid }));
+  await rejectsWith(
+    "unavailable",
+    openPosixStorage({ id: "disk", root, createMarker: true, uuid }),
+  );
   assert.deepEqual(await readdir(root), []);
   await rm(root, { recursive: true });
   await rename(away, root);
@@ -213,7 +225,10 @@ test("another storage's folder, and one with foreign files, are refused at openi
   await rejectsWith("unavailable", openPosixStorage({ id: "disk", root, uuid }));
   const foreign = await temporaryRoot(t);
   await writeFile(join(foreign, "data.csv"), "x");
-  await rejectsWith("unavailable", openPosixStorage({ id: "disk", root: foreign, createMarker: true }));
+  await rejectsWith(
+    "unavailable",
+    openPosixStorage({ id: "disk", root: foreign, createMarker: true }),
+  );
   assert.deepEqual(await readdir(foreign), ["data.csv"]);
 });
 
@@ -245,7 +260,9 @@ test("1,000 aborted puts leave no descriptor, no temporary and no blob", async (
   const chunk = bytesOf(20_000);
   const abortOne = async (index: number): Promise<void> => {
     const controller = new AbortController();
-    const putting = driver.put(`x/${index}`, hanging(chunk, index % 4), { signal: controller.signal });
+    const putting = driver.put(`x/${index}`, hanging(chunk, index % 4), {
+      signal: controller.signal,
+    });
     setTimeout(() => controller.abort(), index % 5);
     await assert.rejects(putting, { name: "AbortError" });
   };
@@ -275,8 +292,15 @@ test("what a crash left is listed and removed, and running writes are not", asyn
   const upload = await driver.parts!.create("pending", { signal: calm, partBytes: 100 });
   const done = await driver.parts!.create("done", { signal: calm, partBytes: 100 });
   await driver.parts!.complete(done, [], { signal: calm });
-  assert.deepEqual((await leftOversOf(driver)).toSorted(), [token, `${done.token}.journal`].toSorted());
-  for (const name of [...(await readdir(join(root, ".roma", "tmp"))), `${upload.token}.data`, "../../x"]) {
+  assert.deepEqual(
+    (await leftOversOf(driver)).toSorted(),
+    [token, `${done.token}.journal`].toSorted(),
+  );
+  for (const name of [
+    ...(await readdir(join(root, ".roma", "tmp"))),
+    `${upload.token}.data`,
+    "../../x",
+  ]) {
     await driver.leftOvers?.remove(name, { signal: calm });
   }
   await driver.leftOvers?.remove(`${done.token}.journal`, { signal: calm });
@@ -308,7 +332,10 @@ test("a torn last line of a journal is cut, and the part before it holds", async
   await writeFile(journal, '0badc0de {"type":"part","partNumber":2,"len', { flag: "a" });
   const again = await openPosixStorage({ id: "disk", root });
   const listed = await Array.fromAsync(again.parts!.listParts(upload, { signal: calm }));
-  assert.deepEqual(listed.map(({ partNumber }) => partNumber), [1]);
+  assert.deepEqual(
+    listed.map(({ partNumber }) => partNumber),
+    [1],
+  );
   const second = await again.parts!.writePart(upload, 2, bytesOf(3, 2), options);
   await again.parts!.complete(upload, [...listed, second], { signal: calm });
   assertSame(await read(again, "torn"), Buffer.concat([bytesOf(10), bytesOf(3, 2)]));

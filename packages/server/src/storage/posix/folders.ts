@@ -42,19 +42,18 @@ export class Folders {
     });
   }
 
-  /** Makes the folder and those above it, but never the root: that would hide a lost mount. */
+  /**
+   * Makes the folder and those above it, but never the root: that would hide a lost mount. A
+   * concurrent delete may remove them meanwhile; then it rejects with ENOENT.
+   */
   async make(folder: string): Promise<void> {
     if (folder === this.#root) return;
+    const parent = dirname(folder);
+    if (!(await this.exists(parent))) await this.make(parent);
     try {
       await this.#files.makeFolder(folder, folderMode);
     } catch (error) {
-      if (errnoOf(error) === "EEXIST") return;
-      if (errnoOf(error) !== "ENOENT" || dirname(folder) === this.#root) throw error;
-      await this.make(dirname(folder));
-      // A delete may have removed the parent again; the put that asked tries once more.
-      await this.#files.makeFolder(folder, folderMode).catch((again: unknown) => {
-        if (errnoOf(again) !== "EEXIST" && errnoOf(again) !== "ENOENT") throw again;
-      });
+      if (errnoOf(error) !== "EEXIST") throw error;
     }
   }
 

@@ -41,7 +41,9 @@ export interface UploadState {
   readonly createdAt: Date;
   readonly parts: Map<number, RecordedPart>;
   offset: number;
-  completing: { readonly length: number; readonly etag: string; readonly modifiedMs: number } | undefined;
+  completing:
+    | { readonly length: number; readonly etag: string; readonly modifiedMs: number }
+    | undefined;
   /** Bytes of whole lines: where the next goes. */
   journalBytes: number;
 }

@@ -3,9 +3,9 @@
 // of a folder of any size at most twice `batchMax` names are in memory.
 
 import type { Dirent } from "node:fs";
-import { type ByteString, type Entry, entryOfName, folderOfBytes } from "./keys.ts";
 import { during, errnoOf } from "./errors.ts";
 import type { Files } from "./files.ts";
+import { type ByteString, type Entry, entryOfName, folderOfBytes } from "./keys.ts";
 
 const batchMax = 10_000;
 

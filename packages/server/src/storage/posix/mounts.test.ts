@@ -6,8 +6,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import {
+  bytesOf,
+  calm,
+  keysOf,
+  leftOversOf,
+  put,
+  read,
+  rejectsWith,
+} from "../conformance/subject.ts";
 import { describeStorageDriver } from "../conformance.ts";
-import { bytesOf, calm, keysOf, leftOversOf, put, read, rejectsWith } from "../conformance/subject.ts";
 import { openPosixStorage } from "./driver.ts";
 
 async function mounted(t: TestContext, options: string): Promise<string> {
@@ -32,7 +40,8 @@ function canMount(): boolean {
 
 const leftOut = canMount() ? false : "left out: mounting a tmpfs needs root";
 
-const openOn = async (root: string) => await openPosixStorage({ id: "small", root, createMarker: true });
+const openOn = async (root: string) =>
+  await openPosixStorage({ id: "small", root, createMarker: true });
 
 if (leftOut === false) {
   describeStorageDriver(
@@ -46,7 +55,9 @@ if (leftOut === false) {
   );
 }
 
-test("without free inodes a put is storage_full, and works again after a delete", { skip: leftOut }, async (t) => {
+test("without free inodes a put is storage_full, and works again after a delete", {
+  skip: leftOut,
+}, async (t) => {
   const driver = await openOn(await mounted(t, "size=4m,nr_inodes=24"));
   const stored: string[] = [];
   await rejectsWith(
@@ -68,7 +79,9 @@ test("without free inodes a put is storage_full, and works again after a delete"
   await put(driver, stored[0]!, "again");
 });
 
-test("a storage whose mount is gone writes nothing into the folder below", { skip: leftOut }, async (t) => {
+test("a storage whose mount is gone writes nothing into the folder below", {
+  skip: leftOut,
+}, async (t) => {
   const root = await mounted(t, "size=16m");
   const driver = await openOn(root);
   await put(driver, "a", bytesOf(1000));

@@ -4,13 +4,12 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { join } from "node:path";
-import type { LeftOver } from "../../core/ports/storage-driver.ts";
 import { OperationalError } from "../../core/errors.ts";
+import type { LeftOver } from "../../core/ports/storage-driver.ts";
 import { during, errnoOf } from "./errors.ts";
 import type { Files } from "./files.ts";
 
-const createFlags =
-  constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+const createFlags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const fileMode = 0o640;
 const token = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 

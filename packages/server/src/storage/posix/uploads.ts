@@ -26,6 +26,7 @@ import type {
 import type { Calls } from "../calls.ts";
 import { lengthOfParts } from "../part-list.ts";
 import { receive } from "../receive.ts";
+import { refuseDigests } from "../refusals.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { during, errnoOf, ignore } from "./errors.ts";
 import type { Files } from "./files.ts";
@@ -33,7 +34,6 @@ import { headOf } from "./head.ts";
 import { appendFact, createJournal, readJournal, type UploadState } from "./journal.ts";
 import { pathOfKey } from "./keys.ts";
 import { type Publisher, publish, settle } from "./publish.ts";
-import { refuseDigests } from "../refusals.ts";
 
 const MiB = 1024 * 1024;
 const dataFlags = constants.O_RDWR | constants.O_NOFOLLOW;
@@ -437,4 +437,3 @@ function invalidPart(message: string): OperationalError {
 function notFound(): OperationalError {
   return new OperationalError("upload_not_found", "no such upload");
 }
-
