@@ -113,7 +113,11 @@ async function signedCaller(gate: Gate, request: FastifyRequest): Promise<Caller
       target: request.raw.url ?? "",
       rawHeaders: request.raw.rawHeaders,
     },
-    { now: clock.now(), secretOf: async (id) => (await accessKeys.open(id))?.secret },
+    {
+      now: clock.now(),
+      secretOf: async (id) => (await accessKeys.open(id))?.secret,
+      payloadHashOptional: true,
+    },
   );
   const opened = await accessKeys.open(keyId);
   if (opened === undefined) throw new OperationalError("unauthenticated", "the key id is unknown");

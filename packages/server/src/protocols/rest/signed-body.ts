@@ -3,8 +3,7 @@ import type { FastifyRequest } from "fastify";
 import { OperationalError } from "../../core/errors.ts";
 import type { Digests } from "../../core/ports/storage-driver.ts";
 import type { Caller } from "./authenticate.ts";
-
-const emptySha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+import { emptySha256 } from "./sigv4.ts";
 
 /** For methods whose body nobody reads: `checksum_mismatch` unless an empty one was signed. */
 export function assertNoSignedBody(request: FastifyRequest, caller: Caller): void {

@@ -7,6 +7,9 @@ import { OperationalError } from "../../core/errors.ts";
 
 export const sigV4Scheme = "AWS4-HMAC-SHA256";
 
+/** SHA-256 of no bytes. */
+export const emptySha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /** How far the signer's clock may be off. */
 export const sigV4SkewMsMax = 15 * 60 * 1000;
 
@@ -32,6 +35,11 @@ export interface SigV4Options {
   /** The secret of a key that may be used; `undefined` otherwise. */
   readonly secretOf: (keyId: string) => Promise<string | undefined>;
   readonly now: Date;
+  /**
+   * Also takes requests without `x-amz-content-sha256` that were signed as if they had no body, as
+   * curl before 8 signs every GET and `-T`. Their body counts as unsigned.
+   */
+  readonly payloadHashOptional?: boolean;
 }
 
 /**
@@ -48,8 +56,9 @@ export async function verifySigV4(
   assertAllSigned(headers, parts.signedHeaders);
   const date = signedDate(headers);
   assertFresh(date, parts.day, options.now);
-  const payloadHash = only(headers, "x-amz-content-sha256");
-  const payload = parsePayload(payloadHash);
+  const unhashed = options.payloadHashOptional === true && !headers.has("x-amz-content-sha256");
+  const payloadHash = unhashed ? emptySha256 : only(headers, "x-amz-content-sha256");
+  const payload: SignedPayload = unhashed ? { kind: "unsigned" } : parsePayload(payloadHash);
   const canonical = canonicalRequest(request, { headers, parts, payloadHash });
   const scope = `${parts.day}/${parts.region}/s3/aws4_request`;
   const text = [sigV4Scheme, amzDate(date), scope, sha256Hex(canonical)].join("\n");
@@ -58,10 +67,9 @@ export async function verifySigV4(
   const expected = hmac(signingKey(secret ?? "", parts), text);
   const matches = timingSafeEqual(expected, Buffer.from(parts.signature, "hex"));
   if (secret === undefined || !matches) {
-    throw new OperationalError(
-      "unauthenticated",
-      "the key id is unknown or the signature is wrong",
-    );
+    const hint = unhashed ? "; without x-amz-content-sha256 no body can be signed" : "";
+    const what = `the key id is unknown or the signature is wrong${hint}`;
+    throw new OperationalError("unauthenticated", what);
   }
   return { keyId: parts.keyId, payload };
 }

@@ -1,7 +1,7 @@
 /** A server of real parts and a plain client, for the tests of this folder. Nothing else imports it. */
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,12 @@ import { createSealer } from "../../core/sealing.ts";
 import { Uploads } from "../../core/uploads.ts";
 import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
-import { type MemoryContent, memoryContent, openMemoryStorage, withLayers } from "../../storage/index.ts";
+import {
+  type MemoryContent,
+  memoryContent,
+  openMemoryStorage,
+  withLayers,
+} from "../../storage/index.ts";
 import { renderRestError } from "./errors.ts";
 import { restProtocol } from "./routes.ts";
 
@@ -37,7 +42,7 @@ export interface RestServer {
 export interface CallOptions {
   /** `undefined` for the root key. */
   readonly as?: "nobody" | { readonly id: string; readonly secret: string };
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: Buffer | string | object;
 }
 
@@ -123,15 +128,15 @@ async function send(
   const { as = root, body } = options;
   const isJson = typeof body === "object" && !Buffer.isBuffer(body);
   const bytes = isJson ? JSON.stringify(body) : body;
-  const headers: Record<string, string | readonly string[]> = { ...options.headers };
-  if (as !== "nobody") headers["authorization"] ??= basic(as);
+  const headers: Record<string, string | string[]> = { ...options.headers };
+  if (as !== "nobody") headers.authorization ??= basic(as);
   if (isJson) headers["content-type"] ??= "application/json";
   if (bytes !== undefined && headers["transfer-encoding"] === undefined) {
     headers["content-length"] ??= String(Buffer.byteLength(bytes));
   }
   const sent = httpRequest({ port, host: "127.0.0.1", method, path: target, headers });
   sent.end(bytes);
-  const [response] = (await once(sent, "response")) as [import("node:http").IncomingMessage];
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);
   const received = Buffer.concat(chunks);
