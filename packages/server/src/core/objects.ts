@@ -134,7 +134,6 @@ export class Objects {
       });
     }
     if (actor.kind === "anonymous") authorize(actor, "object:delete", { bucket });
-    await this.#options.buckets.require(bucket);
     const good: ObjectKey[] = [];
     const failed: { key: string; error: OperationalError }[] = [];
     for (const raw of keys) {
@@ -147,7 +146,9 @@ export class Objects {
         failed.push({ key: raw.toWellFormed(), error });
       }
     }
+    // Only who may delete something in it is told whether the bucket exists.
     if (good.length > 0) {
+      await this.#options.buckets.require(bucket);
       const garbageDueAt = this.#garbageDueAt();
       await this.#options.metadata.deleteObjects(bucket, good, { garbageDueAt });
     }

@@ -8,6 +8,7 @@
  * Until the commit nothing is visible; a failure on the way leaves no blob, or one that the sweeper
  * knows to be nobody's.
  */
+import { abortableBody } from "./abortable-body.ts";
 import { type Actor, authorize, isAllowed } from "./access.ts";
 import type { Buckets } from "./buckets.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
@@ -113,7 +114,8 @@ export class Uploads {
     const signal = AbortSignal.any([request.signal, entry.signal]);
     let release: (() => Promise<void>) | undefined;
     try {
-      const peeked = await peekBytes(request.body, this.#options.detector.bytesWanted);
+      const source = abortableBody(request.body, signal);
+      const peeked = await peekBytes(source, this.#options.detector.bytesWanted);
       release = peeked.release;
       const contentType = await this.#options.detector.detect(
         peeked.firstBytes,
