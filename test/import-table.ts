@@ -315,8 +315,9 @@ export const rows: readonly Row[] = [
   },
   {
     from: `${server}/server.ts`,
-    forbidden: ["./index.ts", "@roma/sdk", "@roma/console"],
+    forbidden: ["./index.ts", "@roma/sdk", "roma"],
     allowed: [
+      "@roma/console",
       "./server-config.ts",
       "./core/objects.ts",
       "./storage/index.ts",

@@ -3,6 +3,7 @@
  * out (store, storages, core, sweeper, listeners) and closes in the opposite order, so that nothing is
  * ever used before it is there or after it is gone.
  */
+import { consoleFolder } from "@roma/console";
 import type { FastifyInstance } from "fastify";
 import { typeDetector } from "./content-types/detect.ts";
 import { AccessKeys } from "./core/access-keys.ts";
@@ -24,8 +25,8 @@ import { createMetrics } from "./operations/metrics.ts";
 import { createOperationsServer } from "./operations/operations-server.ts";
 import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
-import { renderRestError } from "./protocols/rest/errors.ts";
-import { restProtocol } from "./protocols/rest/index.ts";
+import { consoleProtocol } from "./protocols/console/index.ts";
+import { refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
 import type { ServerConfig } from "./server-config.ts";
 import { openPosixStorage, withLayers } from "./storage/index.ts";
 
@@ -91,15 +92,20 @@ export async function startServer(
   sweeper.start();
   const newBucket = await ensureDemoBucket(metadata, core.buckets, rootKey);
 
-  const http = createHttp({ log, config: config.http, renderError: renderRestError, clock });
+  const http = createHttp({
+    log,
+    config: config.http,
+    renderError: renderRestError,
+    notFound: (request, reply) => refuseRoute([], { request, reply }),
+    clock,
+  });
   opened.defer(() => closeHttp(http, { drainMs: config.drain }));
   const services = { ...core, accessKeys, clock, log };
-  await http.register(
-    restProtocol(
-      config.publicUrl === undefined ? services : { ...services, publicUrl: config.publicUrl },
-    ),
-    { prefix: "/v1" },
-  );
+  const { publicUrl } = config;
+  const rest = restProtocol(publicUrl === undefined ? services : { ...services, publicUrl });
+  await http.register(rest, { prefix: "/v1" });
+  await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
+  http.get("/", (_request, reply) => reply.redirect("/console/"));
   const operations = createOperationsServer({ registry, checks: readiness(metadata, storages) });
   opened.defer(() => operations.close());
 

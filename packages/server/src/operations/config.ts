@@ -6,7 +6,9 @@ export const logConfig = z.strictObject({
   level: z
     .enum(["debug", "info", "warn", "error", "silent"])
     .default("info")
-    .describe("least severe lines that are written; debug has one for each refusal, with its reason"),
+    .describe(
+      "least severe lines that are written; debug has one for each refusal, with its reason",
+    ),
   format: z
     .enum(["text", "json"])
     .default("text")
