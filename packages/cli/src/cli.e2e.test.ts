@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseServerConfig, Secret, silentLog, startServer } from "@roma/server";
-import { describeCommandLine } from "./command-line-suite.ts";
+import { describeCommandLine } from "./testing.ts";
 
 describeCommandLine("the command line, real server", async () => {
   const data = await mkdtemp(join(tmpdir(), "roma-cli-server-"));

@@ -1,5 +1,5 @@
 /** The command line's promises against the SDK's server in memory. */
-import { startMemoryServer } from "../../sdk/src/node/memory-server.ts";
-import { describeCommandLine } from "./command-line-suite.ts";
+import { startMemoryServer } from "../../sdk/src/node/testing.ts";
+import { describeCommandLine } from "./testing.ts";
 
 describeCommandLine("the command line, server in memory", startMemoryServer);

@@ -96,7 +96,8 @@ export class Progress {
       totalCount: this.#totalCount,
       rate: Math.max(0, rate),
     });
-    const columns = this.#stream?.columns ?? 80;
+    // A terminal that does not know its width says 0.
+    const columns = this.#stream?.columns || 80;
     this.#stream?.write(`\r\x1b[K${line.slice(0, columns - 1)}`);
     this.#drawn = true;
   }

@@ -15,6 +15,11 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${units[index]}`;
 }
 
+/** `1 object`, `2 objects`. */
+export function countObjects(count: number): string {
+  return `${count} ${count === 1 ? "object" : "objects"}`;
+}
+
 /** `1:02` or `3:01:02`. */
 export function formatSeconds(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

@@ -96,7 +96,7 @@ export interface Refusal {
 export function refusalError({ method, path, status, headers, text }: Refusal): RomaError {
   const problem = parseProblem(text);
   const retryAfterMs = parseRetryAfter(headers["retry-after"]);
-  const requestId = problem?.requestId || headers["x-request-id"] || headers["request-id"];
+  const requestId = problem?.requestId || headers["roma-request-id"];
   const message =
     problem?.detail || problem?.title || `${method} ${path.split("?")[0]} was answered ${status}`;
   return new RomaError(problem?.code ?? codesByStatus[status] ?? "bad_answer", message, {

@@ -11,7 +11,7 @@ import { isFatal } from "../failure.ts";
 import { wholeNumber } from "../options.ts";
 import { forEachParallel } from "../parallel.ts";
 import { Progress } from "../progress.ts";
-import { formatBytes, printable } from "../text.ts";
+import { countObjects, formatBytes, printable } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
 
 interface Flags {
@@ -158,7 +158,7 @@ async function downloadAll(context: Context, client: NodeClient, wish: Wish): Pr
   } else if (flags.quiet !== true) {
     const failures = failed === 0 ? "" : `, ${failed} failed`;
     const folderText = printable(join(folder, "."));
-    context.note(`${count} objects, ${formatBytes(bytes)} in ${folderText}${failures}`);
+    context.note(`${countObjects(count)}, ${formatBytes(bytes)} in ${folderText}${failures}`);
   }
 }
 

@@ -5,7 +5,7 @@ import { type ParsedAddress, parseAddress, parseObjectAddress } from "../address
 import { confirm } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { isFatal } from "../failure.ts";
-import { formatBytes, printable } from "../text.ts";
+import { countObjects, formatBytes, printable } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
 
 interface Flags {
@@ -75,7 +75,7 @@ async function removeBelow(
       count += page.objects.length;
       for (const { size } of page.objects) bytes += size;
     }
-    const what = `${count} objects (${formatBytes(bytes)}) below ${printable(bucket)}/${printable(prefix)}`;
+    const what = `${countObjects(count)} (${formatBytes(bytes)}) below ${printable(bucket)}/${printable(prefix)}`;
     if (count > 0 && !(await confirm(context, `Delete ${what}?`, bucket))) {
       throw new UsageError(`${what} were not deleted: say --yes to delete them without a question`);
     }
@@ -93,7 +93,7 @@ async function removeBelow(
       context.fail(new Error(`${detail} (${code})`), printable(`${bucket}/${key}`));
     }
   }
-  if (flags.json !== true) context.note(`${deleted} objects deleted`);
+  if (flags.json !== true) context.note(`${countObjects(deleted)} deleted`);
 }
 
 async function reportDeleted(

@@ -10,7 +10,7 @@ import { isFatal } from "../failure.ts";
 import { collectMetadata, wholeNumber } from "../options.ts";
 import { forEachParallel } from "../parallel.ts";
 import { Progress } from "../progress.ts";
-import { formatBytes, printable } from "../text.ts";
+import { countObjects, formatBytes, printable } from "../text.ts";
 import { planUpload, type UploadPlan, type UploadSource } from "../upload-sources.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -181,9 +181,8 @@ async function reportSummary(context: Context, flags: Flags, progress: Progress)
     return;
   }
   if (flags.quiet === true) return;
-  const files = `${uploaded} ${uploaded === 1 ? "object" : "objects"}`;
   const rate = `${formatBytes(bytes / Math.max(seconds, 0.001))}/s`;
   const failures = failed === 0 ? "" : `, ${failed} failed`;
   const time = `${seconds.toFixed(1)} s`;
-  context.note(`${files}, ${formatBytes(bytes)} in ${time} (${rate})${failures}`);
+  context.note(`${countObjects(uploaded)}, ${formatBytes(bytes)} in ${time} (${rate})${failures}`);
 }

@@ -1,5 +1,6 @@
 /** The client over real sockets, against a small server in memory that can be made to misbehave. */
 import assert from "node:assert/strict";
+import { appendFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +9,8 @@ import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { isRomaError, type RomaErrorCode } from "../errors.ts";
 import { type ClientOptions, createClient, type NodeClient } from "./client.ts";
-import { answerProblem, type MemoryServer, startMemoryServer } from "./memory-server.ts";
 import { fileBody } from "./sources.ts";
+import { answerProblem, type MemoryServer, startMemoryServer } from "./testing.ts";
 
 const quick = { attemptsMax: 3, delayMsMin: 1, delayMsMax: 5 };
 
@@ -327,7 +328,7 @@ test("a server that never answers ends in timeout, one that stalls in the body t
 });
 
 test("a reader that pauses longer than the idle limit still gets everything", async (t) => {
-  const { client } = await start(t, { limits: { idleMsMax: 100 } });
+  const { server, client } = await start(t, { limits: { idleMsMax: 100 } });
   await client.put("test", "a", sampleBytes);
   const { body } = await client.get("test", "a");
   let bytes = 0;
@@ -338,6 +339,11 @@ test("a reader that pauses longer than the idle limit still gets everything", as
     paused = true;
   }
   assert.equal(bytes, sampleBytes.length);
+  // In one request: the pause was not taken for a stall and resumed after.
+  assert.deepEqual(
+    server.requests.filter((request) => request.startsWith("GET")),
+    ["GET /v1/objects/test/a"],
+  );
 });
 
 test("a signal ends an upload and a download at once, and their connections", async (t) => {
@@ -378,6 +384,30 @@ test("refusals and unread bodies leave no connection behind", async (t) => {
   assert.ok((await server.connectionCount()) <= 2, String(await server.connectionCount()));
 });
 
+test("an answer at the last byte, before the source has ended, is a success", async (t) => {
+  const { server, client } = await start(t);
+  let arrived = 0;
+  let endSource: (() => void) | undefined;
+  server.intercept = (request) => {
+    request.on("data", (chunk: Buffer) => {
+      arrived += chunk.length;
+    });
+    return false;
+  };
+  const answered = new Promise<void>((resolve) => {
+    endSource = resolve;
+  });
+  const source = async function* () {
+    yield Buffer.from("content");
+    await answered;
+  };
+  const { object } = await client.put("test", "a", source(), { length: 7 });
+  endSource?.();
+  assert.equal(object.size, 7);
+  assert.equal(arrived, 7);
+  assert.equal((await client.buckets.list()).length, 1);
+});
+
 test("a file that shrinks or has another length than announced stores nothing", async (t) => {
   const { server, client } = await start(t);
   const path = join(await folder(t), "a");
@@ -392,6 +422,26 @@ test("a file that shrinks or has another length than announced stores nothing", 
     code("source_failed"),
   );
   assert.equal(server.objects.has("test/a"), false);
+});
+
+test("a file that grows, or is rewritten in place, while it is read stores nothing", async (t) => {
+  const { server, client } = await start(t);
+  const path = join(await folder(t), "a");
+  const changes = {
+    grows: () => appendFileSync(path, "more"),
+    rewritten: () => writeFileSync(path, Buffer.alloc(sampleBytes.length)),
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    await writeFile(path, sampleBytes);
+    let changed = false;
+    const onProgress = () => {
+      if (!changed) change();
+      changed = true;
+    };
+    const put = client.put("test", name, fileBody(path), { onProgress });
+    await assert.rejects(put, code("source_failed"), name);
+    assert.equal(server.objects.has(`test/${name}`), false);
+  }
 });
 
 test("a page of a proxy is bad_answer or its status' meaning, never a syntax error", async (t) => {

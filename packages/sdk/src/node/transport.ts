@@ -60,6 +60,7 @@ export class NodeTransport implements Transport {
       limits: this.#limits,
       secure: this.#secure,
       watch: new Watch(),
+      state: { written: 0, answered: false },
     };
     const abort = () => outgoing.destroy(abortedError(signal));
     signal?.addEventListener("abort", abort, { once: true });
@@ -107,6 +108,7 @@ interface Exchange {
   readonly limits: TransportLimits;
   readonly secure: boolean;
   readonly watch: Watch;
+  readonly state: { written: number; answered: boolean };
 }
 
 /** Sends, and settles at the answer's header or the first failure. */
@@ -136,6 +138,10 @@ function exchangeOnce(exchange: Exchange): Promise<TransportResponse> {
     });
     outgoing.once("response", (incoming) => {
       watch.stop();
+      exchange.state.answered = true;
+      // With a known length the server can answer at the last byte, before the source has said that
+      // there are no more.
+      if (exchange.state.written === request.body?.length) outgoing.end();
       const complete = outgoing.writableEnded;
       if (!complete) source.abort();
       if (!complete && (incoming.statusCode ?? 0) < 300) {
@@ -164,7 +170,7 @@ function expectAnswer({ outgoing, watch, limits }: Exchange): void {
 
 /** Writes the body until it ends or `stopped` says that nobody wants the rest. */
 async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): Promise<void> {
-  const { outgoing, watch, limits } = exchange;
+  const { outgoing, watch, limits, state } = exchange;
   if (outgoing.getHeader("expect") !== undefined) {
     outgoing.flushHeaders();
     await continued(outgoing);
@@ -175,13 +181,12 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
   outgoing.on("drain", onWake);
   stopped.addEventListener("abort", onWake);
   const idle = () => outgoing.destroy(timeoutError(`no byte was taken in ${limits.idleMsMax} ms`));
-  let bytes = 0;
   try {
     if (stopped.aborted) return;
     for await (const chunk of body.open(stopped)) {
       if (stopped.aborted) return;
-      bytes += chunk.length;
-      if (bytes > (body.length ?? bytes)) throw lengthError(body);
+      state.written += chunk.length;
+      if (state.written > (body.length ?? state.written)) throw lengthError(body);
       if (!outgoing.write(chunk)) {
         watch.start(limits.idleMsMax, idle);
         await new Promise<void>((resolve) => {
@@ -193,9 +198,9 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
       await setImmediate();
       if (stopped.aborted) return;
     }
-    if (bytes !== (body.length ?? bytes)) throw lengthError(body);
+    if (state.written !== (body.length ?? state.written)) throw lengthError(body);
     outgoing.end();
-    expectAnswer(exchange);
+    if (!state.answered) expectAnswer(exchange);
   } finally {
     outgoing.off("drain", onWake);
     stopped.removeEventListener("abort", onWake);

@@ -338,11 +338,15 @@ export function describeCommandLine(name: string, start: () => Promise<SuiteServ
       const at = await scene(t);
       const { bucket, folder, roma } = at;
       await writeFile(join(folder, "big"), randomBytes(40_000_000));
-      await roma(["upload", "big", bucket]);
+      assert.equal((await roma(["upload", "big", bucket])).exitCode, 0);
       const down = new AbortController();
+      let ended = false;
       const download = roma(["download", `${bucket}/big`, "out/copy"], { signal: down.signal });
+      void download.then(() => {
+        ended = true;
+      });
       // The folder is made when the first byte is about to be written.
-      while ((await readdir(join(folder, "out")).catch(() => [])).length === 0) {
+      while (!ended && (await readdir(join(folder, "out")).catch(() => [])).length === 0) {
         await new Promise((resolve) => setImmediate(resolve));
       }
       down.abort();
