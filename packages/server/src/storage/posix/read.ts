@@ -4,7 +4,7 @@
 
 import { OperationalError } from "../../core/errors.ts";
 import type { ObjectBody } from "../../core/ports/storage-driver.ts";
-import { bufferBytes, returnBuffer, takeBuffer } from "./buffers.ts";
+import { dropBuffer, returnBuffer, takeReadBuffer } from "./buffers.ts";
 import { during, ignore } from "./errors.ts";
 import type { Files } from "./files.ts";
 
@@ -52,26 +52,25 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
     if (this.#closed !== undefined) return this.#ended();
     if (this.#finished) {
-      // The consumer is through with its chunk. After any other end it may still be sending it, and
-      // then its buffer is left to the garbage collector.
+      // The consumer is through with its chunk; after any other end it may still be sending it.
       if (this.#lent !== undefined) returnBuffer(this.#lent);
       this.#lent = undefined;
       await this.#close();
       return { done: true, value: undefined };
     }
     try {
-      this.#ahead ??= this.#fill(takeBuffer());
+      this.#ahead ??= this.#fill();
       const { buffer, count } = await this.#ahead;
       if (this.#closed !== undefined) return this.#ended();
-      this.#ahead = undefined;
-      const spare = this.#lent;
-      this.#lent = buffer;
+      // If this throws, the buffer is still the one ahead, and closing gives it back.
       const chunk = this.#accept(buffer, count);
+      this.#ahead = undefined;
+      if (this.#lent !== undefined) returnBuffer(this.#lent);
+      this.#lent = buffer;
       if (this.#finished) {
-        if (spare !== undefined) returnBuffer(spare);
         return chunk.length > 0 ? { done: false, value: chunk } : await this.next();
       }
-      this.#ahead = this.#fill(spare ?? takeBuffer());
+      this.#ahead = this.#fill();
       // Judged when it is pulled; until then nobody looks at it.
       this.#ahead.catch(ignore);
       return { done: false, value: chunk };
@@ -94,19 +93,28 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
     return this.#position > this.#range.lastByte && this.#endSeen;
   }
 
-  async #fill(buffer: Uint8Array): Promise<Filled> {
+  async #fill(): Promise<Filled> {
     // One byte more than there should be, to see that the file ends where it did.
     const wanted = this.#range.lastByte + 1 - this.#position + (this.#endSeen ? 0 : 1);
-    const length = Math.min(bufferBytes, wanted);
-    const count = await during("read", this.#files.read(this.#fd, buffer, length, this.#position));
-    return { buffer, count };
+    const buffer = takeReadBuffer(wanted);
+    const length = Math.min(buffer.length, wanted);
+    try {
+      const count = await during(
+        "read",
+        this.#files.read(this.#fd, buffer, length, this.#position),
+      );
+      return { buffer, count };
+    } catch (error) {
+      returnBuffer(buffer);
+      throw error;
+    }
   }
 
   #accept(buffer: Uint8Array, count: number): Uint8Array {
     const left = this.#range.lastByte + 1 - this.#position;
     if (count > left) throw damaged("longer");
     if (count === 0 && left > 0) throw damaged("shorter");
-    if (!this.#endSeen && left < bufferBytes && count === left) this.#endSeen = true;
+    if (!this.#endSeen && left < buffer.length && count === left) this.#endSeen = true;
     this.#position += count;
     return buffer.subarray(0, count);
   }
@@ -130,6 +138,9 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
     this.#signal.removeEventListener("abort", this.#abort);
     const ahead = this.#ahead;
     this.#ahead = undefined;
+    const lent = this.#lent;
+    this.#lent = undefined;
+    if (lent !== undefined) dropBuffer(lent);
     if (ahead !== undefined) {
       await ahead.then(({ buffer }) => returnBuffer(buffer), ignore);
     }
