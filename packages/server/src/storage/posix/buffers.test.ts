@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { dropBuffer, returnBuffer, takeReadBuffer } from "./buffers.ts";
 import { openPosixStorage } from "./driver.ts";
 
@@ -33,17 +34,24 @@ test("a short read takes a small buffer", () => {
   returnBuffer(buffer);
 });
 
-test("bodies that are given up in every way leave the large buffers to the next", async (t) => {
+/** A stored blob of 12 MiB: a reader counts as fast after 8. */
+async function openBlob(t: TestContext) {
   const root = await mkdtemp(join(tmpdir(), "roma-buffers-"));
   t.after(() => rm(root, { recursive: true }));
-  await using storage = await openPosixStorage({ id: "local", root, createMarker: true });
-  const bytes = Buffer.alloc(2 * MiB, "roma");
-  await storage.put("key", bodyOf(bytes), { signal: t.signal });
+  const storage = await openPosixStorage({ id: "local", root, createMarker: true });
+  t.after(() => storage[Symbol.asyncDispose]());
+  await storage.put("key", bodyOf(Buffer.alloc(12 * MiB, "roma")), { signal: t.signal });
+  return storage;
+}
+
+test("a fast reader gets large buffers, however the readers before it ended", async (t) => {
+  const storage = await openBlob(t);
   for (let round = 0; round < 60; round += 1) {
     const controller = new AbortController();
     const { body } = await storage.get("key", { signal: controller.signal });
     const chunks = body[Symbol.asyncIterator]();
-    if (round % 5 !== 0) await chunks.next();
+    const taken = round % 5 === 0 ? 0 : round % 5 === 1 ? 1 : 132;
+    for (let count = 0; count < taken; count += 1) await chunks.next();
     if (round % 3 === 0) controller.abort(new Error("given up"));
     if (round % 3 === 1) await chunks.return?.();
     await body[Symbol.asyncDispose]();
@@ -51,9 +59,26 @@ test("bodies that are given up in every way leave the large buffers to the next"
   const { body } = await storage.get("key", { signal: t.signal });
   const lengths: number[] = [];
   for await (const chunk of body) lengths.push(chunk.length);
-  assert.deepEqual(
-    lengths,
-    Array.from({ length: 8 }, () => large),
+  assert.ok(lengths.slice(0, 128).every((length) => length === small));
+  assert.ok(
+    lengths.slice(129, -1).every((length) => length === large),
+    String(lengths.slice(128)),
+  );
+});
+
+test("a reader that pauses gets small buffers again", async (t) => {
+  const storage = await openBlob(t);
+  const { body } = await storage.get("key", { signal: t.signal });
+  const lengths: number[] = [];
+  for await (const chunk of body) {
+    lengths.push(chunk.length);
+    if (lengths.length === 132) await setTimeout(50);
+  }
+  // One was being filled ahead when the pause began.
+  assert.equal(lengths[132], large);
+  assert.ok(
+    lengths.slice(133).every((length) => length <= small),
+    String(lengths.slice(130)),
   );
 });
 

@@ -1,10 +1,11 @@
-// The body of a get: reads at explicit offsets into two pooled buffers, one with the consumer and one
-// being filled. A file that turns out shorter or longer than its head said is `data_damaged`. The
+// The body of a get: reads at explicit offsets into pooled buffers. A reader that has shown to be fast
+// gets large ones, and one is filled while the other is sent; a slow one holds a single small buffer,
+// so that hundreds of them cost little. A file that turns out shorter or longer than its head said is `data_damaged`. The
 // descriptor is closed once, after the last read on it ended, however the body ends.
 
 import { OperationalError } from "../../core/errors.ts";
 import type { ObjectBody } from "../../core/ports/storage-driver.ts";
-import { dropBuffer, returnBuffer, takeReadBuffer } from "./buffers.ts";
+import { dropBuffer, returnBuffer, takeBuffer, takeReadBuffer } from "./buffers.ts";
 import { during, ignore } from "./errors.ts";
 import type { Files } from "./files.ts";
 
@@ -21,6 +22,11 @@ interface Filled {
   readonly count: number;
 }
 
+/** So many bytes must be taken without a pause first: a socket's own buffers swallow some millions. */
+const fastAfterBytes = 8 * 1024 * 1024;
+/** A consumer that comes back later than this was waiting for its own reader. */
+const pauseMs = 20;
+
 export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
   readonly #fd: number;
   readonly #files: Files;
@@ -33,6 +39,8 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
   // Whether a read has seen that nothing follows the file's last byte.
   #endSeen: boolean;
   #closed: Promise<void> | undefined;
+  #fastBytes = 0;
+  #lentMs = 0;
 
   /** Takes over the descriptor. */
   constructor(fd: number, range: FileRange, options: { files: Files; signal: AbortSignal }) {
@@ -51,6 +59,7 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
     if (this.#closed !== undefined) return this.#ended();
+    if (this.#lent !== undefined && performance.now() - this.#lentMs > pauseMs) this.#fastBytes = 0;
     if (this.#finished) {
       // The consumer is through with its chunk; after any other end it may still be sending it.
       if (this.#lent !== undefined) returnBuffer(this.#lent);
@@ -59,6 +68,11 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
       return { done: true, value: undefined };
     }
     try {
+      // Without a read ahead its buffer is free for the read that begins now.
+      if (this.#ahead === undefined && this.#lent !== undefined) {
+        returnBuffer(this.#lent);
+        this.#lent = undefined;
+      }
       this.#ahead ??= this.#fill();
       const { buffer, count } = await this.#ahead;
       if (this.#closed !== undefined) return this.#ended();
@@ -67,12 +81,16 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
       this.#ahead = undefined;
       if (this.#lent !== undefined) returnBuffer(this.#lent);
       this.#lent = buffer;
+      this.#lentMs = performance.now();
+      this.#fastBytes += chunk.length;
       if (this.#finished) {
         return chunk.length > 0 ? { done: false, value: chunk } : await this.next();
       }
-      this.#ahead = this.#fill();
-      // Judged when it is pulled; until then nobody looks at it.
-      this.#ahead.catch(ignore);
+      if (this.#isFast) {
+        this.#ahead = this.#fill();
+        // Judged when it is pulled; until then nobody looks at it.
+        this.#ahead.catch(ignore);
+      }
       return { done: false, value: chunk };
     } catch (error) {
       await this.#close();
@@ -89,6 +107,10 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
     return this.#close();
   }
 
+  get #isFast(): boolean {
+    return this.#fastBytes >= fastAfterBytes;
+  }
+
   get #finished(): boolean {
     return this.#position > this.#range.lastByte && this.#endSeen;
   }
@@ -96,7 +118,7 @@ export class FileBody implements ObjectBody, AsyncIterableIterator<Uint8Array> {
   async #fill(): Promise<Filled> {
     // One byte more than there should be, to see that the file ends where it did.
     const wanted = this.#range.lastByte + 1 - this.#position + (this.#endSeen ? 0 : 1);
-    const buffer = takeReadBuffer(wanted);
+    const buffer = this.#isFast ? takeReadBuffer(wanted) : takeBuffer();
     const length = Math.min(buffer.length, wanted);
     try {
       const count = await during(
