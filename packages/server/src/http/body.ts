@@ -7,6 +7,7 @@ import type { IncomingMessage } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { formatBytes, formatDuration } from "../config/units.ts";
 import { OperationalError } from "../core/errors.ts";
+import { giveChunk } from "../core/ports/given-chunks.ts";
 import { type RequestScope, requestScope } from "./deadline.ts";
 import type { Watched } from "./watch.ts";
 
@@ -22,7 +23,7 @@ export interface ReceiveOptions {
 }
 
 export interface ReceivedBody {
-  /** Pull it once. Chunks are the socket's own buffers. */
+  /** Pull it once. Chunks are the socket's own buffers, given away to whoever pulls them. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Absent when the client did not declare it. */
   readonly length?: number;
@@ -233,6 +234,7 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
       this.#fail(this.#wrongLength());
       return;
     }
+    giveChunk(chunk);
     const waiter = this.#waiter;
     if (waiter === undefined) {
       this.#ahead.push(chunk);

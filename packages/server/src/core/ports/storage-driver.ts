@@ -8,7 +8,8 @@
 
 /**
  * Pulled once; a pull is backpressure. A failing source throws here. A chunk may still be written
- * after the next one was pulled, so its memory is not used again for others.
+ * after the next one was pulled, so its memory is not used again for others; a chunk that was given
+ * away (`given-chunks.ts`) may be freed by the driver once it is written.
  */
 export type Body = AsyncIterable<Uint8Array>;
 

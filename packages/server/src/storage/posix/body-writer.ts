@@ -2,6 +2,7 @@
 // are gathered, and a bounded count of bytes waits. Small chunks are copied together into a
 // pooled buffer, so that a slow client's small reads do not keep large ones alive.
 
+import { freeChunk } from "../../core/ports/given-chunks.ts";
 import { bufferBytes, isReused, returnBuffer, takeBuffer } from "./buffers.ts";
 import { during } from "./errors.ts";
 import type { Files } from "./files.ts";
@@ -55,8 +56,10 @@ export class BodyWriter {
   /** Takes a chunk. A promise: wait for it before the next; it rejects if a write failed. */
   add(chunk: Uint8Array): Promise<void> | undefined {
     if (this.#failure !== undefined) return this.#room();
-    if (chunk.length < smallBytes || isReused(chunk)) this.#copy(chunk);
-    else {
+    if (chunk.length < smallBytes || isReused(chunk)) {
+      this.#copy(chunk);
+      freeChunk(chunk);
+    } else {
       this.#seal();
       this.#push({ bytes: chunk, buffer: undefined });
     }
@@ -128,7 +131,8 @@ export class BodyWriter {
       }
       for (const { bytes, buffer } of pieces) {
         this.#outstanding -= bytes.length;
-        if (buffer !== undefined) returnBuffer(buffer);
+        if (buffer === undefined) freeChunk(bytes);
+        else returnBuffer(buffer);
       }
       this.#syncBehind();
       this.#wakeRoomWaiter();
