@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 /** The process around the command line: signals, pipes and the exit code. */
 import { setMaxListeners } from "node:events";
 import { serve } from "./commands/serve.ts";

@@ -34,7 +34,7 @@ export async function runServe(argv: readonly string[]): Promise<void> {
     log.error({ err: error }, "start failed");
     return fail(error);
   }
-  greet(server, config, log);
+  greet(server, config);
   await stopped(log);
   await server.close();
   log.info({}, "stopped");
@@ -68,12 +68,14 @@ function createLog(config: ServerConfig): Log {
   );
 }
 
-function greet(server: RunningServer, config: ServerConfig, log: Log): void {
+function greet(server: RunningServer, config: ServerConfig): void {
   const listening = `roma listening on ${server.url}`;
   const { hostname, port } = new URL(server.url);
   const fields = { host: hostname, port: Number(port), url: server.url, opsUrl: server.opsUrl };
   if (config.log.format === "json") {
-    log.info(fields, listening);
+    // Whatever the level: scripts wait for this line.
+    const line = { level: 30, time: Date.now(), pid: process.pid, ...fields, msg: listening };
+    process.stdout.write(`${JSON.stringify(line)}\n`);
     return;
   }
   const { rootKey } = server;
