@@ -1,0 +1,145 @@
+// How little can a client cost? One request at a time over a raw socket: one buffer that every read
+// uses again, the head looked at once, the body counted. Node's own HTTP client would be the
+// bottleneck of these measurements.
+
+import { connect, type Socket } from "node:net";
+
+export interface Answer {
+  readonly status: number;
+  readonly bodyBytes: number;
+  /** Only when `keepBody` was asked for. */
+  readonly body: Buffer | undefined;
+}
+
+export interface Request {
+  /** Request line and header lines, each with its CRLF, and the empty line. */
+  readonly head: string;
+  readonly body?: Buffer;
+  /** Sends `body` as often as needed to make this many bytes. */
+  readonly bodyBytes?: number;
+  readonly keepBody?: boolean;
+}
+
+interface Pending {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+  readonly kept: Buffer[] | undefined;
+}
+
+const headBytesMax = 64 * 1024;
+
+export class Connection implements Disposable {
+  readonly #socket: Socket;
+  #pending: Pending | undefined;
+  #head = "";
+  #status = 0;
+  #bodyLeft = -1;
+  #bodyBytes = 0;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  static open(
+    at: { readonly host: string; readonly port: number },
+    { readBytes }: { readonly readBytes: number },
+  ): Promise<Connection> {
+    const opened = Promise.withResolvers<Connection>();
+    const socket = connect({
+      ...at,
+      noDelay: true,
+      onread: {
+        buffer: Buffer.allocUnsafe(readBytes),
+        callback: (count, buffer) => {
+          connection.#take(buffer, count);
+          return true;
+        },
+      },
+    });
+    const connection = new Connection(socket);
+    socket.once("connect", () => opened.resolve(connection));
+    socket.on("error", (error) => {
+      opened.reject(error);
+      connection.#fail(error);
+    });
+    socket.on("close", () => connection.#fail(new Error("the server closed the connection")));
+    return opened.promise;
+  }
+
+  /** Resolves when the whole answer has come. Rejects on a status other than 2xx. */
+  send(request: Request): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.#pending = { resolve, reject, kept: request.keepBody === true ? [] : undefined };
+    this.#head = "";
+    this.#status = 0;
+    this.#bodyLeft = -1;
+    this.#bodyBytes = 0;
+    const { body } = request;
+    if (body === undefined) {
+      this.#socket.write(request.head, "latin1");
+    } else {
+      this.#socket.cork();
+      this.#socket.write(request.head, "latin1");
+      this.#writeBody(body, request.bodyBytes ?? body.length);
+      this.#socket.uncork();
+    }
+    return promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.#pending = undefined;
+    this.#socket.destroy();
+  }
+
+  #writeBody(body: Buffer, bytes: number): void {
+    const piece = bytes < body.length ? body.subarray(0, bytes) : body;
+    const left = bytes - piece.length;
+    if (left === 0) this.#socket.write(piece);
+    else this.#socket.write(piece, () => this.#writeBody(body, left));
+  }
+
+  #take(buffer: Uint8Array, count: number): void {
+    const bytes = Buffer.from(buffer.buffer, buffer.byteOffset, count);
+    let bodyStart = 0;
+    if (this.#bodyLeft < 0) {
+      const before = this.#head.length;
+      this.#head += bytes.toString("latin1", 0, Math.min(count, headBytesMax));
+      const end = this.#head.indexOf("\r\n\r\n");
+      if (end < 0) return;
+      bodyStart = end + 4 - before;
+      this.#readHead(this.#head.slice(0, end));
+    }
+    const body = bytes.subarray(bodyStart);
+    this.#bodyLeft -= body.length;
+    this.#bodyBytes += body.length;
+    this.#pending?.kept?.push(Buffer.from(body));
+    if (this.#bodyLeft === 0) this.#finish();
+    else if (this.#bodyLeft < 0) this.#fail(new Error("more bytes came than the answer has"));
+  }
+
+  #readHead(head: string): void {
+    this.#status = Number(head.slice(9, 12));
+    const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+    if (length === undefined && this.#status !== 204) {
+      throw new Error(`an answer without Content-Length: ${head}`);
+    }
+    this.#bodyLeft = Number(length ?? 0);
+  }
+
+  #finish(): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (pending === undefined) return;
+    const body = pending.kept && Buffer.concat(pending.kept);
+    if (this.#status >= 200 && this.#status < 300) {
+      pending.resolve({ status: this.#status, bodyBytes: this.#bodyBytes, body });
+    } else {
+      pending.reject(new Error(`status ${this.#status}: ${this.#head}`));
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#pending?.reject(error);
+    this.#pending = undefined;
+  }
+}

@@ -1,0 +1,156 @@
+// How long do requests take? The load generator: a process of its own, which reads one task from its
+// arguments and prints one line of JSON.
+
+import { Connection } from "./connection.ts";
+import type {
+  GetTask,
+  PagesTask,
+  PutTask,
+  RangesTask,
+  SmallPutsTask,
+  Target,
+  Task,
+  TaskResult,
+} from "./tasks.ts";
+
+const MiB = 1024 * 1024;
+
+function head(method: string, path: string, target: Target, more = ""): string {
+  return `${method} ${path} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n${target.headers}${more}\r\n`;
+}
+
+function lengthLine(bytes: number): string {
+  return `Content-Type: application/octet-stream\r\nContent-Length: ${bytes}\r\n`;
+}
+
+/** Bytes that do not repeat within a block, so that nothing on the way can take them for zeros. */
+function noise(bytes: number): Buffer {
+  const buffer = Buffer.allocUnsafe(bytes);
+  let state = 0x9e3779b9;
+  for (let at = 0; at + 4 <= bytes; at += 4) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    buffer.writeInt32LE(state | 0, at);
+  }
+  return buffer;
+}
+
+async function put({ target, path, bytes }: PutTask): Promise<TaskResult> {
+  const body = noise(MiB);
+  using connection = await Connection.open(target, { readBytes: 64 * 1024 });
+  const startedAt = performance.now();
+  await connection.send({
+    head: head("PUT", path, target, lengthLine(bytes)),
+    body,
+    bodyBytes: bytes,
+  });
+  const ms = performance.now() - startedAt;
+  return { seconds: ms / 1000, latencies: [ms] };
+}
+
+async function get({ target, path, bytes }: GetTask): Promise<TaskResult> {
+  using connection = await Connection.open(target, { readBytes: MiB });
+  const startedAt = performance.now();
+  const answer = await connection.send({ head: head("GET", path, target) });
+  const ms = performance.now() - startedAt;
+  if (answer.bodyBytes !== bytes) throw new Error(`${answer.bodyBytes} bytes of ${bytes} came`);
+  return { seconds: ms / 1000, latencies: [ms] };
+}
+
+async function smallPuts(task: SmallPutsTask): Promise<TaskResult> {
+  const { target, pathStart, count, bytes } = task;
+  const body = noise(bytes);
+  const lines = lengthLine(bytes);
+  const latencies: number[] = [];
+  let next = 0;
+  const run = async (connection: Connection): Promise<void> => {
+    while (next < count) {
+      const number = next++;
+      // 256 folders, so that neither server has all names in one.
+      const folder = (number & 0xff).toString(16).padStart(2, "0");
+      const startedAt = performance.now();
+      await connection.send({
+        head: head("PUT", `${pathStart}/${folder}/${number}`, target, lines),
+        body,
+      });
+      latencies.push(performance.now() - startedAt);
+    }
+  };
+  const opening = Array.from({ length: task.connections }, () =>
+    Connection.open(target, { readBytes: 16 * 1024 }),
+  );
+  const connections = await Promise.all(opening);
+  const startedAt = performance.now();
+  await Promise.all(connections.map(run));
+  const seconds = (performance.now() - startedAt) / 1000;
+  for (const connection of connections) connection[Symbol.dispose]();
+  return { seconds, latencies };
+}
+
+async function ranges({ target, path, objectBytes, count }: RangesTask): Promise<TaskResult> {
+  using connection = await Connection.open(target, { readBytes: 64 * 1024 });
+  const latencies: number[] = [];
+  const startedAt = performance.now();
+  for (let index = 0; index < count; index += 1) {
+    // The golden ratio spreads the offsets evenly, in no order that read-ahead could guess.
+    const offset = Math.floor(((index * 0.618_033_988_749_895) % 1) * objectBytes);
+    const request = head("GET", path, target, `Range: bytes=${offset}-${offset}\r\n`);
+    const sentAt = performance.now();
+    const answer = await connection.send({ head: request });
+    latencies.push(performance.now() - sentAt);
+    if (answer.status !== 206 || answer.bodyBytes !== 1) {
+      throw new Error(`status ${answer.status} with ${answer.bodyBytes} bytes for one byte`);
+    }
+  }
+  return { seconds: (performance.now() - startedAt) / 1000, latencies };
+}
+
+async function pages({ target, path, limit, count }: PagesTask): Promise<TaskResult> {
+  using connection = await Connection.open(target, { readBytes: MiB });
+  const latencies: number[] = [];
+  let cursor: string | undefined;
+  let objects = 0;
+  const startedAt = performance.now();
+  for (let index = 0; index < count; index += 1) {
+    const query = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+    const request = head("GET", `${path}?limit=${limit}${query}`, target);
+    const sentAt = performance.now();
+    const { body } = await connection.send({ head: request, keepBody: true });
+    latencies.push(performance.now() - sentAt);
+    const page: unknown = JSON.parse(body?.toString("utf8") ?? "");
+    const seen = pageOf(page);
+    objects += seen.count;
+    cursor = seen.cursor;
+  }
+  return { seconds: (performance.now() - startedAt) / 1000, latencies, objects };
+}
+
+function pageOf(page: unknown): { readonly count: number; readonly cursor: string | undefined } {
+  if (typeof page === "object" && page !== null && "objects" in page && "cursor" in page) {
+    const { objects, cursor } = page;
+    if (Array.isArray(objects) && (cursor === null || typeof cursor === "string")) {
+      return { count: objects.length, cursor: cursor ?? undefined };
+    }
+  }
+  throw new Error("the page of the list has another shape");
+}
+
+function run(task: Task): Promise<TaskResult> {
+  switch (task.kind) {
+    case "put":
+      return put(task);
+    case "get":
+      return get(task);
+    case "small-puts":
+      return smallPuts(task);
+    case "ranges":
+      return ranges(task);
+    case "pages":
+      return pages(task);
+  }
+}
+
+// The parent is this project's own program, so the task has this shape.
+const task = JSON.parse(process.argv[2] ?? "") as Task;
+process.stdout.write(`${JSON.stringify(await run(task))}\n`);

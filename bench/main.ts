@@ -1,0 +1,145 @@
+// How fast is Roma beside nginx, on this machine, in one run? Asks all questions of this folder, or
+// those that are named, and prints the answers as Markdown.
+
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { type Bench, type Question, type Row, table } from "./comparison.ts";
+import { summariseProfiles } from "./cpu-profile.ts";
+import { largeGet } from "./large-get.ts";
+import { largePut } from "./large-put.ts";
+import { list } from "./list.ts";
+import { describeMachine } from "./machine.ts";
+import { oneByte } from "./one-byte.ts";
+import { forgetPeak, memory } from "./process-figures.ts";
+import { startNginx, startRoma, startSink } from "./servers.ts";
+import { smallPuts } from "./small-puts.ts";
+import { digits } from "./statistics.ts";
+
+const questions: readonly Question[] = [largePut, largeGet, smallPuts, oneByte, list];
+
+const help = `npm run bench [-- [options] [${questions.map(({ name }) => name).join("|")}]…]
+
+  --quick          fewer rounds and smaller lists: a look, not a figure to quote
+  --rounds N       rounds that count (7; 3 with --quick)
+  --folder DIR     where both servers keep their data (the system's folder for temporary files)
+  --split          server on core 0, client on core 1, for both servers alike
+  --profile        runs Roma under node's CPU profiler, and prints where its time went
+`;
+
+interface Options {
+  readonly quick: boolean;
+  readonly rounds: number;
+  readonly folder: string;
+  readonly split: boolean;
+  readonly profile: boolean;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    help: { type: "boolean", short: "h" },
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    folder: { type: "string", default: tmpdir() },
+    split: { type: "boolean", default: false },
+    profile: { type: "boolean", default: false },
+  },
+});
+const unknown = positionals.find((name) => !questions.some((question) => question.name === name));
+if (values.help === true || unknown !== undefined) {
+  process.stdout.write(unknown === undefined ? help : `there is no question ${unknown}\n\n${help}`);
+  process.exitCode = unknown === undefined ? 0 : 2;
+} else {
+  const { quick, split, profile } = values;
+  const rounds = Number(values.rounds ?? (quick ? 3 : 7));
+  const folder = mkdtempSync(join(values.folder, "roma-bench-"));
+  try {
+    await askAll({ quick, rounds, split, profile, folder });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function askAll(options: Options): Promise<void> {
+  const notes = [...describeMachine(options.folder)];
+  const split = "server on core 0, client on core 1, by taskset, both servers alike";
+  notes.push(
+    `- ${options.split ? split : "no process is pinned"}; medians (lowest … highest) of ${options.rounds} rounds`,
+  );
+  const rows: Row[] = [];
+  for (const question of questions) {
+    if (positionals.length > 0 && !positionals.includes(question.name)) continue;
+    process.stderr.write(`${question.name} …\n`);
+    const asked = await askOne(question, options);
+    rows.push(...asked.rows);
+    notes.push(...asked.notes.map((note) => `- ${note}`));
+  }
+  process.stdout.write(`${notes.join("\n")}\n\n${table(rows)}\n`);
+}
+
+async function askOne(
+  question: Question,
+  options: Options,
+): Promise<{ readonly rows: readonly Row[]; readonly notes: readonly string[] }> {
+  const folder = join(options.folder, question.name);
+  mkdirSync(folder);
+  const profileFolder = options.profile ? join(folder, "profiles") : undefined;
+  const note = await question.prepare?.(join(folder, "roma"), options);
+  const [serverPrefix, clientPrefix] = options.split
+    ? [
+        ["taskset", "-c", "0"],
+        ["taskset", "-c", "1"],
+      ]
+    : [[], []];
+  const cores = options.split ? 1 : availableParallelism();
+  const place = { prefix: serverPrefix, cores };
+  let rows: readonly Row[];
+  {
+    await using parts = new AsyncDisposableStack();
+    const sink = parts.use(await startSink(serverPrefix));
+    const nginx = question.againstNginx
+      ? parts.use(await startNginx({ ...place, folder: join(folder, "nginx") }))
+      : undefined;
+    const roma = parts.use(
+      await startRoma({ ...place, folder: join(folder, "roma"), profileFolder }),
+    );
+    const bench: Bench = {
+      ...{ roma, nginx, sink, folder, clientPrefix },
+      ...{ rounds: options.rounds, quick: options.quick },
+    };
+    rows = await withMemory(bench, () => question.ask(bench));
+  }
+  if (profileFolder !== undefined) {
+    process.stderr.write(`${question.name}: ${summariseProfiles(profileFolder)}\n`);
+  }
+  rmSync(folder, { recursive: true, force: true });
+  return { rows, notes: note === undefined ? [] : [note] };
+}
+
+/** Adds the lines about memory to those of the question. */
+async function withMemory(
+  { roma, nginx }: Bench,
+  ask: () => Promise<readonly Row[]>,
+): Promise<readonly Row[]> {
+  await pause(1000);
+  const subjects = [roma, nginx] as const;
+  const idle = subjects.map((subject) => subject && memory(subject.pids).residentBytes);
+  for (const subject of subjects) if (subject !== undefined) forgetPeak(subject.pids);
+  const rows = await ask();
+  const peak = subjects.map((subject) => subject && memory(subject.pids).peakBytes);
+  return [
+    ...rows,
+    memoryRow("… memory, idle after the start, MiB", idle),
+    memoryRow("… memory, at its highest, MiB", peak),
+  ];
+}
+
+function memoryRow(what: string, [roma, nginx]: readonly (number | undefined)[]): Row {
+  const mebibytes = (bytes: number | undefined) =>
+    bytes === undefined ? "–" : digits(bytes / 1024 ** 2);
+  const ratio = roma === undefined || nginx === undefined ? "–" : digits(roma / nginx);
+  return { what, roma: mebibytes(roma), nginx: mebibytes(nginx), ratio, aim: "" };
+}

@@ -1,0 +1,182 @@
+// Which servers are compared, and how are they started? Roma as `roma serve` with its defaults, and
+// nginx with its dav module, both on loopback and on one file system, each in a folder of its own.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Target } from "./client/tasks.ts";
+import { childrenOf } from "./process-figures.ts";
+
+export interface Subject extends AsyncDisposable {
+  readonly name: "Roma" | "nginx";
+  readonly target: Target;
+  /** All processes that do the work. */
+  readonly pids: readonly number[];
+  /** The path of a request for the object. */
+  pathOf(key: string): string;
+}
+
+export interface StartOptions {
+  /** Made if it is missing; what is in it stays. */
+  readonly folder: string;
+  /** What the command is given to, such as `taskset -c 0`; empty for none. */
+  readonly prefix: readonly string[];
+  /** Cores that the server may use. */
+  readonly cores: number;
+}
+
+const host = "127.0.0.1";
+const root = resolve(import.meta.dirname, "..");
+
+/** `profileFolder`: every thread writes its CPU profile there when the server has stopped. */
+export async function startRoma(
+  options: StartOptions & { readonly profileFolder?: string | undefined },
+): Promise<Subject> {
+  const { folder, prefix, profileFolder } = options;
+  mkdirSync(folder, { recursive: true });
+  const secret = randomBytes(24).toString("hex");
+  const profiling =
+    profileFolder === undefined
+      ? []
+      : ["--cpu-prof", "--cpu-prof-interval=500", `--cpu-prof-dir=${profileFolder}`];
+  const child = start(
+    [
+      ...prefix,
+      process.execPath,
+      ...profiling,
+      join(root, "packages/cli/src/main.ts"),
+      "serve",
+      ...["--data", folder, "--port", "0", "--ops-port", "0"],
+    ],
+    { ...process.env, ROMA_ROOT_KEY: `bench:${secret}` },
+  );
+  const port = await portSaid(child, /^roma listening on http:\/\/[^:]+:(\d+)$/m);
+  return {
+    name: "Roma",
+    target: { host, port, headers: `Authorization: Bearer bench.${secret}\r\n` },
+    pids: [pidOf(child)],
+    pathOf: (key) => `/v1/objects/demo/${key}`,
+    [Symbol.asyncDispose]: () => stop(child, "SIGTERM"),
+  };
+}
+
+export async function startNginx(options: StartOptions): Promise<Subject> {
+  const { folder, prefix, cores } = options;
+  const port = await freePort();
+  mkdirSync(join(folder, "root"), { recursive: true });
+  const configPath = join(folder, "nginx.conf");
+  writeFileSync(configPath, nginxConfig({ folder, port, workers: cores }));
+  const child = start([...prefix, "nginx", "-p", folder, "-e", "stderr", "-c", configPath]);
+  await accepts(child, port);
+  const pid = pidOf(child);
+  return {
+    name: "nginx",
+    target: { host, port, headers: "" },
+    pids: [pid, ...childrenOf(pid)],
+    pathOf: (key) => `/${key}`,
+    [Symbol.asyncDispose]: () => stop(child, "SIGQUIT"),
+  };
+}
+
+/** The server that keeps nothing. */
+export async function startSink(prefix: readonly string[]): Promise<Target & AsyncDisposable> {
+  const child = start([...prefix, process.execPath, join(import.meta.dirname, "sink.ts")]);
+  const port = await portSaid(child, /^listening on http:\/\/[^:]+:(\d+)$/m);
+  return { host, port, headers: "", [Symbol.asyncDispose]: () => stop(child, "SIGTERM") };
+}
+
+function nginxConfig(to: {
+  readonly folder: string;
+  readonly port: number;
+  readonly workers: number;
+}): string {
+  const isRoot = process.getuid?.() === 0;
+  const temporary = (name: string) => `${name}_temp_path ${join(to.folder, name)};`;
+  return `
+worker_processes ${to.workers};
+daemon off;
+${isRoot ? "user root;" : ""}
+pid ${join(to.folder, "nginx.pid")};
+events { worker_connections 4096; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000;
+  keepalive_timeout 65s;
+  client_max_body_size 0;
+  # Beside the target on one file system: the body's file is renamed, not copied.
+  ${temporary("client_body")}
+  ${temporary("proxy")} ${temporary("fastcgi")} ${temporary("uwsgi")} ${temporary("scgi")}
+  server {
+    listen ${host}:${to.port} backlog=511;
+    root ${join(to.folder, "root")};
+    location / {
+      dav_methods PUT;
+      create_full_put_path on;
+      dav_access user:rw;
+    }
+  }
+}
+`;
+}
+
+function start(command: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
+  const [file = "", ...args] = command;
+  // taskset replaces itself by what it starts, so the child's pid is the server's.
+  return spawn(file, args, { stdio: ["ignore", "pipe", "inherit"], env });
+}
+
+function pidOf(child: ChildProcess): number {
+  if (child.pid === undefined) throw new Error("the server did not start");
+  return child.pid;
+}
+
+async function portSaid(child: ChildProcess, line: RegExp): Promise<number> {
+  const { promise, resolve: found, reject } = Promise.withResolvers<number>();
+  let output = "";
+  child.once("error", reject);
+  child.once("exit", (code) => reject(new Error(`the server ended with ${code}: ${output}`)));
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    if (output.length < 64 * 1024) output += text;
+    const port = line.exec(output)?.[1];
+    if (port !== undefined) found(Number(port));
+  });
+  return await promise;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const { promise, resolve: listening, reject } = Promise.withResolvers<void>();
+  server.once("error", reject).listen(0, host, listening);
+  await promise;
+  const address = server.address();
+  await server[Symbol.asyncDispose]();
+  if (typeof address !== "object" || address === null) throw new Error("no free port");
+  return address.port;
+}
+
+async function accepts(child: ChildProcess, port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    if (child.exitCode !== null) throw new Error(`nginx ended with code ${child.exitCode}`);
+    const { promise, resolve: answer } = Promise.withResolvers<boolean>();
+    const socket = connect(port, host, () => answer(true));
+    socket.once("error", () => answer(false));
+    const open = await promise;
+    socket.destroy();
+    if (open) return;
+    await pause(50);
+  }
+  throw new Error("nginx does not accept connections");
+}
+
+async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const { promise, resolve: ended } = Promise.withResolvers<void>();
+  child.once("exit", () => ended());
+  child.kill(signal);
+  await promise;
+}
