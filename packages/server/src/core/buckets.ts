@@ -103,6 +103,12 @@ export class Buckets {
     return bucket;
   }
 
+  /** As it is now. `bucket_not_found`. */
+  async reread(name: string): Promise<BucketRecord> {
+    this.#cache.delete(name);
+    return this.require(name);
+  }
+
   async find(name: string): Promise<BucketRecord | undefined> {
     const now = this.#clock.monotonicMs();
     const cached = this.#cache.get(name);
@@ -152,7 +158,7 @@ export class Buckets {
 
   #checkPlacement(placement: PlacementJson): void {
     if (typeof placement === "string") {
-      this.#storages.get(placement);
+      this.#checkStorage(placement, "placement");
       return;
     }
     if (placement.length > placementRulesMax) {
@@ -164,19 +170,28 @@ export class Buckets {
   }
 
   #checkRule(rule: PlacementRuleJson, path: string): void {
-    this.#storages.get(rule.storage);
+    this.#checkStorage(rule.storage, `${path}.storage`);
+    if (rule.fallback !== undefined) {
+      this.#checkStorage(rule.fallback, `${path}.fallback`);
+      if (rule.fallback === rule.storage) {
+        throw wrongSetting(`${path}.fallback`, "is the rule's own storage");
+      }
+    }
     if (rule.contentType !== undefined && !isContentTypeRange(rule.contentType)) {
       throw wrongSetting(`${path}.contentType`, "is not a type or a range like image/*");
     }
     if ((rule.minBytes ?? 0) > (rule.maxBytes ?? Number.MAX_SAFE_INTEGER)) {
       throw wrongSetting(`${path}.minBytes`, "is greater than maxBytes");
     }
-    if (rule.fallback !== undefined || rule.mirrors !== undefined) {
-      throw new OperationalError(
-        "unsupported",
-        `${path}: fallback and mirrors are not offered yet`,
-      );
+    if (rule.mirrors !== undefined) {
+      throw new OperationalError("unsupported", `${path}: mirrors are not offered yet`);
     }
+  }
+
+  /** `storage_not_found`. One that fails at the moment may be named, one that takes nothing not. */
+  #checkStorage(id: string, path: string): void {
+    if (this.#storages.readiness(id) !== "closed") return;
+    throw wrongSetting(path, "names a storage that takes no new uploads");
   }
 }
 

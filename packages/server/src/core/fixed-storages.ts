@@ -3,20 +3,25 @@ import { OperationalError } from "./errors.ts";
 import type { StorageDriver } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
 
-/** The first is the default. */
+/** The first is the default. They are closed by whoever opened them: leases hold nothing. */
 export function fixedStorages(drivers: readonly [StorageDriver, ...StorageDriver[]]): Storages {
   const byId = new Map(drivers.map((driver) => [driver.id, driver]));
+  const get = (id: string): StorageDriver => {
+    const driver = byId.get(id);
+    if (driver === undefined) throw storageNotFound(id);
+    return driver;
+  };
   return {
     defaultId: drivers[0].id,
     ids: () => [...byId.keys()],
-    get(id) {
-      const driver = byId.get(id);
-      if (driver === undefined) {
-        throw new OperationalError("storage_not_found", "there is no such storage", {
-          context: { storageId: id.toWellFormed().slice(0, 128) },
-        });
-      }
-      return driver;
-    },
+    get,
+    lease: (id) => ({ driver: get(id), [Symbol.dispose]: () => undefined }),
+    readiness: (id) => ((get(id).breaker?.() ?? "closed") === "closed" ? "ready" : "failing"),
   };
+}
+
+function storageNotFound(id: string): OperationalError {
+  return new OperationalError("storage_not_found", "there is no such storage", {
+    context: { storageId: id.toWellFormed().slice(0, 128) },
+  });
 }

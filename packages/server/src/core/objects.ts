@@ -4,6 +4,7 @@ import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
 import type { Buckets } from "./buckets.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
 import { etagOfVersion, newVersion } from "./ids.ts";
+import { leasedBody } from "./leased-body.ts";
 import { type KeyPrefix, type ObjectKey, parseKey } from "./object-key.ts";
 import type { Clock } from "./ports/clock.ts";
 import type {
@@ -204,9 +205,9 @@ export class Objects {
       readonly lastByte?: number;
     },
   ): Promise<ObjectBody> {
-    const storage = this.#options.storages.get(object.storageId);
+    const lease = this.#options.storages.lease(object.storageId, "read");
     try {
-      const { body } = await storage.get(object.blobKey, {
+      const { body } = await lease.driver.get(object.blobKey, {
         ...options,
         expected: {
           length: object.length,
@@ -214,8 +215,9 @@ export class Objects {
           ...(object.blocks === undefined ? {} : { blocks: object.blocks }),
         },
       });
-      return body;
+      return leasedBody(body, lease);
     } catch (error) {
+      lease[Symbol.dispose]();
       if (isOperationalError(error, "object_not_found")) throw await this.#blobGone(object, error);
       throw error;
     }

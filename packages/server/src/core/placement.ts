@@ -9,11 +9,21 @@ export interface PlacementSubject {
   readonly length?: number;
 }
 
-/** The first rule that fits; without one, `fallbackId`. */
+export interface PlacementChoice {
+  /** Where bytes go that no rule fits. */
+  readonly defaultId: string;
+  /** Whether a storage takes new uploads, and answers. */
+  readonly isReady: (storageId: string) => boolean;
+}
+
+/**
+ * The storage of the first rule that fits, or its fallback while the storage is not ready and the
+ * fallback is; without a rule, the default. Another rule is never tried: it is for other objects.
+ */
 export function placeObject(
   placement: PlacementJson,
   subject: PlacementSubject,
-  fallbackId: string,
+  { defaultId, isReady }: PlacementChoice,
 ): string {
   if (typeof placement === "string") return placement;
   const rule = placement.find(
@@ -23,7 +33,11 @@ export function placeObject(
         contentTypeMatches(subject.contentType, rule.contentType)) &&
       fitsSize(subject.length, rule.minBytes, rule.maxBytes),
   );
-  return rule?.storage ?? fallbackId;
+  if (rule === undefined) return defaultId;
+  const { storage, fallback } = rule;
+  if (fallback === undefined || isReady(storage)) return storage;
+  // Neither answers: the first choice's failure is the one that says what is wrong.
+  return isReady(fallback) ? fallback : storage;
 }
 
 function fitsSize(length: number | undefined, min: number | undefined, max: number | undefined) {

@@ -26,7 +26,7 @@ import type {
   WriteResult,
 } from "./ports/metadata-store.ts";
 import type { Meter } from "./ports/meter.ts";
-import type { BlobHead, Body, DigestName, Digests } from "./ports/storage-driver.ts";
+import type { BlobHead, Body, DigestName, Digests, StorageDriver } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
 import type { TypeDetector } from "./ports/type-detector.ts";
 import { type CancelReason, newUploadState, nextUploadState, type UploadState } from "./upload.ts";
@@ -192,16 +192,10 @@ export class Uploads {
   ): Promise<WriteResult> {
     const { storages, metadata, meter } = this.#options;
     const { entry, contentType, signal, version, now } = plan;
-    const storageId = placeObject(
-      plan.bucket.placement,
-      {
-        key: request.key,
-        contentType,
-        ...(request.length === undefined ? {} : { length: request.length }),
-      },
-      storages.defaultId,
-    );
-    const storage = storages.get(storageId);
+    const storageId = await this.#place(request, plan);
+    // Until the row is committed: a storage is not closed, or found empty, under a running upload.
+    using lease = storages.lease(storageId, "create");
+    const storage = lease.driver;
     const head = await storage.put(entry.blobKey, counted(plan.body, entry, plan.limits), {
       signal,
       digestsWanted: [...(request.digestsWanted ?? []), ...digestNames(request.digests)],
@@ -237,25 +231,51 @@ export class Uploads {
       meter.count("upload_completed_total");
       return result;
     } catch (error) {
-      await this.#dropBlob(storageId, head, error);
+      await this.#dropBlob(storage, head, error);
       throw error;
     }
+  }
+
+  async #place(
+    request: PutRequest,
+    plan: { readonly bucket: BucketRecord; readonly contentType: string },
+  ): Promise<string> {
+    const { storages, buckets } = this.#options;
+    const place = ({ placement }: BucketRecord): string =>
+      placeObject(
+        placement,
+        {
+          key: request.key,
+          contentType: plan.contentType,
+          ...(request.length === undefined ? {} : { length: request.length }),
+        },
+        {
+          defaultId: storages.defaultId,
+          isReady: (id) => storages.readiness(id) === "ready",
+        },
+      );
+    const storageId = place(plan.bucket);
+    if (storages.readiness(storageId) !== "closed") return storageId;
+    // The bucket was read when the request came; its placement may have been changed since, and the
+    // storage drained because nothing goes there any more.
+    return place(await buckets.reread(request.bucket));
   }
 
   /**
    * Removes the bytes of an upload that was not committed. Where the store's answer was lost the
    * commit may have happened, so the blob is left to the sweeper, which asks the store.
    */
-  async #dropBlob(storageId: string, head: BlobHead, error: unknown): Promise<void> {
-    const { storages, log } = this.#options;
+  async #dropBlob(storage: StorageDriver, head: BlobHead, error: unknown): Promise<void> {
+    const { log } = this.#options;
     const unknownOutcome =
       isOperationalError(error, "unavailable") || isOperationalError(error, "internal");
     if (unknownOutcome) return;
     try {
       const signal = AbortSignal.timeout(10_000);
-      await storages.get(storageId).delete(head.key, { signal });
+      await storage.delete(head.key, { signal });
     } catch (cause) {
-      log.warn({ err: cause, blobKey: head.key, storageId }, "blob left for the sweeper");
+      const fields = { err: cause, blobKey: head.key, storageId: storage.id };
+      log.warn(fields, "blob left for the sweeper");
     }
   }
 

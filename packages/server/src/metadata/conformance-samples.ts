@@ -9,6 +9,7 @@ import type {
   MetadataStore,
   NewObject,
   ObjectRecord,
+  StorageRecord,
 } from "../core/ports/metadata-store.ts";
 
 export type OpenStore = (t: TestContext) => Promise<MetadataStore>;
@@ -62,6 +63,21 @@ export function accessKey(id: string, changes: Partial<AccessKeyRecord> = {}): A
     policy: [{ buckets: ["photos-*"], prefixes: ["2026/"], actions: ["object:read"] }],
     createdAt,
     enabled: true,
+    ...changes,
+  };
+}
+
+export function storage(id: string, changes: Partial<StorageRecord> = {}): StorageRecord {
+  return {
+    id,
+    driver: "posix",
+    settings: { root: "/mnt/照片", nested: { on: true, count: 3 } },
+    sealedSecrets: bytes(40, 5),
+    state: "active",
+    markerUuid: `marker of ${id}`,
+    revision: 1,
+    createdAt,
+    changedAt: createdAt,
     ...changes,
   };
 }

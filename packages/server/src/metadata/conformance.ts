@@ -10,6 +10,7 @@ import { bucketTests } from "./conformance/buckets.ts";
 import { conditionTests } from "./conformance/conditions.ts";
 import { listingTests } from "./conformance/listing.ts";
 import { objectTests } from "./conformance/objects.ts";
+import { storageTests } from "./conformance/storages.ts";
 import type { OpenStore } from "./conformance-samples.ts";
 
 export type { OpenStore } from "./conformance-samples.ts";
@@ -27,5 +28,6 @@ export function describeMetadataStore(name: string, open: OpenStore): void {
     listingTests(open);
     blobTests(open);
     accessKeyTests(open);
+    storageTests(open);
   });
 }

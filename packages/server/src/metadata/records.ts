@@ -12,6 +12,8 @@ import type {
   NewObject,
   ObjectRecord,
   ObjectWithBlob,
+  StorageRecord,
+  StorageState,
 } from "../core/ports/metadata-store.ts";
 import type { BlockChecks, DigestName } from "../core/ports/storage-driver.ts";
 import type {
@@ -21,6 +23,7 @@ import type {
   BucketRow,
   DigestColumns,
   ObjectRow,
+  StorageRow,
 } from "./schema.ts";
 
 const digestBytes: Readonly<Record<DigestName, number>> = {
@@ -40,6 +43,8 @@ const digestNames: readonly DigestName[] = [
   "sha256",
 ];
 const blockSumBytes = 8;
+
+const storageStates: readonly StorageState[] = ["active", "draining", "read-only", "retired"];
 
 /** The digests of a record: those that were computed, CRC-64/NVME always. */
 export type RecordDigests = BlobRecord["digests"];
@@ -181,6 +186,39 @@ export function rowToAccessKey(row: AccessKeyRow): AccessKeyRecord {
   return key;
 }
 
+export function storageToRow(storage: StorageRecord): StorageRow {
+  assertStorage(storage);
+  return {
+    id: storage.id,
+    driver: storage.driver,
+    settings: JSON.stringify(storage.settings),
+    sealed_secrets: storage.sealedSecrets,
+    state: storage.state,
+    marker_uuid: storage.markerUuid,
+    revision: storage.revision,
+    created_at: storage.createdAt.getTime(),
+    changed_at: storage.changedAt.getTime(),
+  };
+}
+
+export function rowToStorage(row: StorageRow): StorageRecord {
+  const state = storageStates.find((known) => known === row.state);
+  assert(state !== undefined, `state "${row.state}"`);
+  const storage: StorageRecord = {
+    id: row.id,
+    driver: row.driver,
+    settings: parseJson<Record<string, unknown>>(row.settings),
+    sealedSecrets: row.sealed_secrets,
+    state,
+    markerUuid: row.marker_uuid,
+    revision: row.revision,
+    createdAt: new Date(row.created_at),
+    changedAt: new Date(row.changed_at),
+  };
+  assertStorage(storage);
+  return storage;
+}
+
 function digestsToColumns(digests: RecordDigests): DigestColumns {
   return {
     crc64nvme: digests.crc64nvme,
@@ -263,6 +301,21 @@ function assertAccessKey(key: AccessKeyRecord): void {
   assert(key.sealedSecret instanceof Uint8Array, "sealedSecret is bytes");
   assert(Array.isArray(key.policy), "policy is statements");
   assertInstant(key.createdAt);
+}
+
+function assertStorage(storage: StorageRecord): void {
+  assertText(storage.id, "id");
+  assertText(storage.driver, "driver");
+  assertText(storage.markerUuid, "markerUuid");
+  assert(storageStates.includes(storage.state), `state "${storage.state}"`);
+  const { settings, sealedSecrets } = storage;
+  const isObject = typeof settings === "object" && settings !== null && !Array.isArray(settings);
+  assert(isObject, "settings are an object");
+  assert(sealedSecrets === null || sealedSecrets instanceof Uint8Array, "sealedSecrets are bytes");
+  assertCount(storage.revision, "revision");
+  assert(storage.revision > 0, "revisions begin at 1");
+  assertInstant(storage.createdAt);
+  assertInstant(storage.changedAt);
 }
 
 function assertDigests(digests: RecordDigests): void {

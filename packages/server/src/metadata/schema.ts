@@ -11,6 +11,7 @@ export interface Schema {
   readonly objects: ObjectRow;
   readonly access_keys: AccessKeyRow;
   readonly settings: SettingRow;
+  readonly storages: StorageRow;
   readonly schema_migrations: SchemaMigrationRow;
 }
 
@@ -85,6 +86,19 @@ export interface AccessKeyRow {
 export interface SettingRow {
   readonly name: string;
   readonly value: string;
+}
+
+export interface StorageRow {
+  readonly id: string;
+  readonly driver: string;
+  /** JSON, an object. */
+  readonly settings: string;
+  readonly sealed_secrets: Uint8Array | null;
+  readonly state: string;
+  readonly marker_uuid: string;
+  readonly revision: number;
+  readonly created_at: number;
+  readonly changed_at: number;
 }
 
 export interface SchemaMigrationRow {

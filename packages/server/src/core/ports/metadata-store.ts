@@ -100,6 +100,37 @@ export interface AccessKeyRecord {
   readonly enabled: boolean;
 }
 
+/**
+ * `active` takes new uploads; `draining` only finishes those that run; `read-only` reads and deletes;
+ * `retired` holds no blob and is kept so that its id is not given to another storage.
+ */
+export type StorageState = "active" | "draining" | "read-only" | "retired";
+
+/** A configured place for bytes. Its id stands on every blob's row and never changes its meaning. */
+export interface StorageRecord {
+  readonly id: string;
+  /** The kind of driver: `posix`. */
+  readonly driver: string;
+  /** The driver's own, without secrets. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** The secret settings, encrypted with a key that is kept outside the store. */
+  readonly sealedSecrets: Uint8Array | null;
+  readonly state: StorageState;
+  /** Of the mark that the storage itself carries: this id means that storage and no other. */
+  readonly markerUuid: string;
+  /** 1 at first, one more with each change. */
+  readonly revision: number;
+  readonly createdAt: Date;
+  readonly changedAt: Date;
+}
+
+export interface StorageBlobCount {
+  /** That an object points at. */
+  readonly referenced: number;
+  /** That wait to be removed. */
+  readonly garbage: number;
+}
+
 /** A blob that no object points at any more, and when it may be removed from its storage. */
 export interface GarbageRecord {
   readonly storageId: string;
@@ -189,6 +220,18 @@ export interface MetadataStore extends AsyncDisposable {
   ): Promise<AccessKeyRecord>;
   /** `key_not_found`. */
   deleteAccessKey(id: string): Promise<void>;
+
+  /** In order of ids. */
+  listStorages(): Promise<readonly StorageRecord[]>;
+  /**
+   * Adds it at revision 1, or replaces the revision before its own. `precondition_failed` if another
+   * was faster; `not_empty` if it is to be retired and holds blobs.
+   */
+  putStorage(storage: StorageRecord): Promise<void>;
+  /** Forgets the id itself. `storage_not_found`; `not_empty` if it holds blobs. */
+  deleteStorage(id: string): Promise<void>;
+  /** Reads a row for each blob: not for a request's path. */
+  countBlobsOfStorage(storageId: string): Promise<StorageBlobCount>;
 
   /** Small facts about the installation itself: the sweeper's place, the data's id. */
   getSetting(name: string): Promise<string | undefined>;

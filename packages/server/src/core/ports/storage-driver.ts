@@ -114,6 +114,9 @@ export interface LeftOver {
   readonly length: number;
 }
 
+/** Closed: calls pass. Open: they are refused at once. Half-open: one at a time may try. */
+export type BreakerState = "closed" | "open" | "half-open";
+
 export interface StorageDriver extends AsyncDisposable {
   /** Kept on every row; never changes its meaning. */
   readonly id: string;
@@ -129,6 +132,8 @@ export interface StorageDriver extends AsyncDisposable {
   /** The mount guard, or a signed request. Fails with `unavailable` and says why. */
   probe(options: Call): Promise<void>;
   readonly space?: (options: Call) => Promise<StorageSpace>;
+  /** Set by the breaker layer; a bare driver has none. */
+  readonly breaker?: () => BreakerState;
   /** Temporaries of writes that never ended; those of running writes are not among them. */
   readonly leftOvers?: {
     list(options: Call): AsyncIterable<LeftOver>;
@@ -138,6 +143,34 @@ export interface StorageDriver extends AsyncDisposable {
   /** Absent: unsupported. */
   readonly parts?: PartWrites;
   readonly copy?: (from: string, to: string, options: PutOptions) => Promise<BlobHead>;
+  /** Lets somebody without credentials do one thing; what cannot be bound is `unsupported`. */
+  readonly presign?: (grant: Grant, options: Call) => Promise<PresignedRequest>;
+}
+
+/** One thing that may be done to one key until an instant. */
+export type Grant = { readonly key: string; readonly expiresAt: Date } & (
+  | { readonly verb: "get"; readonly contentDisposition?: string }
+  | {
+      readonly verb: "put";
+      readonly length: number;
+      readonly contentType: string;
+      readonly digests?: Digests;
+    }
+  | {
+      readonly verb: "writePart";
+      readonly token: string;
+      readonly partNumber: number;
+      readonly length: number;
+    }
+  | { readonly verb: "post"; readonly lengthMax: number; readonly contentType: string }
+);
+
+/** `headers` have to be sent exactly; `fields` come before the file in a form. */
+export interface PresignedRequest {
+  readonly method: "GET" | "PUT" | "POST";
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fields?: Readonly<Record<string, string>>;
 }
 
 /** Opaque; survives restarts. */

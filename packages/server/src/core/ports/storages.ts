@@ -1,10 +1,37 @@
-/** The storages that core writes to and reads from, by id. */
+/** The storages that core writes to and reads from, by id; the set may change while the server runs. */
 import type { StorageDriver } from "./storage-driver.ts";
 
+/**
+ * What an operation is about to do. A storage that drains refuses `create` and lets `continue` finish
+ * what was begun; one that is read-only refuses both.
+ */
+export type StorageUse = "create" | "continue" | "read" | "delete";
+
+/** Holds a storage open until it is disposed; once is enough. */
+export interface StorageLease extends Disposable {
+  /** With its layers; good for as long as the lease. */
+  readonly driver: StorageDriver;
+}
+
+/**
+ * `ready` takes new uploads. `failing` would take them, but does not answer at the moment. `closed`
+ * takes none: it drains or is read-only.
+ */
+export type StorageReadiness = "ready" | "failing" | "closed";
+
 export interface Storages {
-  /** The storage with its layers; `storage_not_found`. */
+  /**
+   * To be held from the first call of an operation to its last, so that a storage that is changed or
+   * taken away is closed after it. `storage_not_found`; `unavailable` if it is not open or its state
+   * does not allow the use.
+   */
+  lease(id: string, use: StorageUse): StorageLease;
+  /** For one short call that may fail because the storage is just being closed. Errors as `lease`. */
   get(id: string): StorageDriver;
+  /** `storage_not_found`. */
+  readiness(id: string): StorageReadiness;
   /** Where bytes go when a bucket's placement does not say. */
   readonly defaultId: string;
+  /** All that may hold blobs. */
   ids(): readonly string[];
 }

@@ -1,7 +1,7 @@
 /** The first tables: buckets, blobs, objects, access keys, settings. */
-import { type CreateTableBuilder, sql } from "kysely";
+import { sql } from "kysely";
 import type { Database } from "../schema.ts";
-import type { Engine } from "./engine.ts";
+import { clustered, type Engine } from "./engine.ts";
 
 /** Garbage is what has no references, and nothing else is. */
 const referenceCountRule = sql<boolean>`reference_count >= 0
@@ -110,11 +110,4 @@ async function createSettings(db: Database, engine: Engine): Promise<void> {
     .addColumn("name", engine.orderedText, (column) => column.primaryKey().notNull())
     .addColumn("value", "text", (column) => column.notNull());
   await clustered(table, engine).execute();
-}
-
-function clustered<Name extends string, Columns extends string>(
-  table: CreateTableBuilder<Name, Columns>,
-  { clustered }: Engine,
-): CreateTableBuilder<Name, Columns> {
-  return clustered === undefined ? table : table.modifyEnd(clustered);
 }

@@ -1,5 +1,5 @@
 /** Where the two engines differ in table definitions: types, order of texts, physical layout. */
-import { type ColumnDataType, type Expression, sql } from "kysely";
+import { type ColumnDataType, type CreateTableBuilder, type Expression, sql } from "kysely";
 
 export interface Engine {
   readonly bytes: ColumnDataType | Expression<unknown>;
@@ -24,3 +24,11 @@ export const postgresEngine: Engine = {
   orderedText: sql`text collate "C"`,
   clustered: undefined,
 };
+
+/** Rows in the order of the primary key, where the engine can be told so. */
+export function clustered<Name extends string, Columns extends string>(
+  table: CreateTableBuilder<Name, Columns>,
+  { clustered }: Engine,
+): CreateTableBuilder<Name, Columns> {
+  return clustered === undefined ? table : table.modifyEnd(clustered);
+}

@@ -5,6 +5,7 @@
 import { OperationalError } from "../../core/errors.ts";
 import type { Database } from "../schema.ts";
 import { first } from "./0001-first.ts";
+import { storages } from "./0002-storages.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -15,7 +16,10 @@ export interface Migration {
 }
 
 /** To change the schema, add a file and a line here; released migrations are never edited. */
-export const migrations: readonly Migration[] = [{ number: 1, name: "first", apply: first }];
+export const migrations: readonly Migration[] = [
+  { number: 1, name: "first", apply: first },
+  { number: 2, name: "storages", apply: storages },
+];
 
 export interface MigrateOptions {
   readonly engine: Engine;

@@ -23,6 +23,7 @@ import {
   headObject,
 } from "./objects.ts";
 import { getSetting, putSetting } from "./settings.ts";
+import { countBlobsOfStorage, deleteStorage, listStorages, putStorage } from "./storages.ts";
 
 async function probe(db: Database): Promise<void> {
   await sql`select 1`.execute(db);
@@ -41,6 +42,8 @@ export const writes = {
   changeAccessKey,
   deleteAccessKey,
   putSetting,
+  putStorage,
+  deleteStorage,
   probe,
 } as const;
 
@@ -55,6 +58,8 @@ export const reads = {
   getAccessKey,
   listAccessKeys,
   getSetting,
+  listStorages,
+  countBlobsOfStorage,
   probe,
 } as const;
 

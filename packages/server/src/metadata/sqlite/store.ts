@@ -20,6 +20,8 @@ import type {
   NewObject,
   ObjectRecord,
   ObjectWithBlob,
+  StorageBlobCount,
+  StorageRecord,
   WriteConditions,
   WriteResult,
 } from "../../core/ports/metadata-store.ts";
@@ -206,6 +208,24 @@ class SqliteStore implements MetadataStore {
 
   putSetting(name: string, value: string): Promise<void> {
     return this.#write("putSetting", name, value);
+  }
+
+  listStorages(): Promise<readonly StorageRecord[]> {
+    return this.#read("listStorages");
+  }
+
+  putStorage(storage: StorageRecord): Promise<void> {
+    const { sealedSecrets } = storage;
+    const owned = sealedSecrets === null ? null : ownCopy(sealedSecrets);
+    return this.#write("putStorage", { ...storage, sealedSecrets: owned });
+  }
+
+  deleteStorage(id: string): Promise<void> {
+    return this.#write("deleteStorage", id);
+  }
+
+  countBlobsOfStorage(storageId: string): Promise<StorageBlobCount> {
+    return this.#read("countBlobsOfStorage", storageId);
   }
 
   async probe(): Promise<void> {

@@ -31,6 +31,8 @@ export interface StorageUnderTest {
   readonly constantMemory?: boolean;
   /** A storage that takes no more bytes than these: the answer is `storage_full`. */
   readonly openFull?: OpenStorage;
+  /** Connections that the driver may keep for its next calls; they may take a moment to close. */
+  readonly idleConnectionsMax?: number;
 }
 
 /** A signal that nobody aborts. */
@@ -135,6 +137,17 @@ export function descriptorCount(): number {
   } catch {
     return -1;
   }
+}
+
+/** As many descriptors are open as before, but for connections that a driver keeps. */
+export async function assertNoneLeftOpen(before: number, idleConnectionsMax = 0): Promise<void> {
+  if (idleConnectionsMax === 0) return assert.equal(descriptorCount(), before);
+  const deadline = Date.now() + 5_000;
+  while (descriptorCount() > before + idleConnectionsMax && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const left = descriptorCount() - before;
+  assert.ok(left <= idleConnectionsMax, `${left} descriptors are left open`);
 }
 
 /** Within a second, as every refusal has to be. */

@@ -5,10 +5,12 @@ import type { PartWrites, StorageDriver } from "../../core/ports/storage-driver.
 
 type Operations = Omit<
   StorageDriver,
-  "id" | "capabilities" | "space" | "leftOvers" | "parts" | "copy"
+  "id" | "capabilities" | "space" | "breaker" | "leftOvers" | "parts" | "copy" | "presign"
 >;
 
 export interface LayerChanges extends Partial<Operations> {
+  /** Of the layer that sets it; the others hand it on. */
+  readonly breaker?: NonNullable<StorageDriver["breaker"]>;
   readonly space?: (
     inner: NonNullable<StorageDriver["space"]>,
   ) => NonNullable<StorageDriver["space"]>;
@@ -21,8 +23,9 @@ export interface LayerChanges extends Partial<Operations> {
 
 /** The inner driver with some operations replaced. */
 export function forward(inner: StorageDriver, changes: LayerChanges): StorageDriver {
-  const { copy, leftOvers, parts } = inner;
+  const { copy, presign, leftOvers, parts } = inner;
   const space = inner.space?.bind(inner);
+  const breaker = changes.breaker ?? inner.breaker;
   return {
     id: inner.id,
     capabilities: inner.capabilities,
@@ -35,7 +38,10 @@ export function forward(inner: StorageDriver, changes: LayerChanges): StorageDri
     [Symbol.asyncDispose]:
       changes[Symbol.asyncDispose] ?? (async () => await inner[Symbol.asyncDispose]()),
     ...(space && { space: changes.space?.(space) ?? space }),
+    ...(breaker && { breaker }),
     ...(copy && { copy: changes.copy?.(copy) ?? copy }),
+    // Signing waits for credentials at most: no layer has anything to add.
+    ...(presign && { presign }),
     ...(leftOvers && { leftOvers: changes.leftOvers?.(leftOvers) ?? leftOvers }),
     ...(parts && { parts: changes.parts?.(parts) ?? parts }),
   };

@@ -20,6 +20,7 @@ import { limit } from "./limit.ts";
 import { metered } from "./meter.ts";
 import { type RetryOptions, retry } from "./retry.ts";
 import { withLayers } from "./stack.ts";
+import { rememberingMeter } from "./testing.ts";
 
 const unavailable: Fault = { kind: "fail", code: "unavailable" };
 
@@ -76,6 +77,17 @@ test("retries end with their attempts, their budget or their caller", async () =
   const running = slow.head("k", { signal: controller.signal });
   setTimeout(() => controller.abort(new Error("gone")), 20);
   await assert.rejects(running, /gone/);
+});
+
+test("of a thousand calls on a storage that fails every second one, a tenth and a few are made again", async () => {
+  const rules = [{ operation: "probe", chance: 0.5, fault: unavailable }] as const;
+  const meter = rememberingMeter();
+  const { driver } = retrying(rules, { meter });
+  const calls = Array.from({ length: 1_000 }, () => 0);
+  for (const _ of calls) await driver.probe({ signal: calm }).catch(() => undefined);
+  const retries = meter.value("storage_retries_total", { storage: "m" });
+  assert.ok(retries > 50 && retries <= 110, `${retries} retries`);
+  assert.ok(meter.value("storage_retries_refused_total") > 0);
 });
 
 test("over the bound calls wait in order, over the queue they are overloaded, and an abort leaves the queue", async () => {

@@ -18,8 +18,9 @@ import { layeredBody } from "./layered-body.ts";
 
 /**
  * The layer. `storage_calls_total` by operation and outcome (`ok`, `aborted` or an error code),
- * `storage_call_seconds`, `storage_calls_running`, `storage_first_byte_seconds` of bodies,
- * `storage_written_bytes_total`, `storage_read_bytes_total`; all by storage.
+ * `storage_call_seconds`, `storage_calls_running`, `storage_first_byte_seconds` of bodies and the
+ * first item of lists by operation, `storage_written_bytes_total`, `storage_read_bytes_total`; all by
+ * storage.
  */
 export const metered =
   (meter: Meter, clock: Clock = systemClock): StorageLayer =>
@@ -130,8 +131,14 @@ class Gauges {
 
   async *list<T>(operation: string, signal: AbortSignal, items: AsyncIterable<T>) {
     const end = this.#begin(operation, signal);
+    const started = this.#clock.monotonicMs();
+    let seen = false;
     try {
-      yield* items;
+      for await (const item of items) {
+        if (!seen) this.#firstByte(operation, started);
+        seen = true;
+        yield item;
+      }
     } catch (error) {
       end({ error });
       throw error;
@@ -154,10 +161,7 @@ class Gauges {
     let bytes = 0;
     try {
       for await (const chunk of body) {
-        if (bytes === 0) {
-          const seconds = (this.#clock.monotonicMs() - started) / 1000;
-          this.#meter.observe("storage_first_byte_seconds", seconds, labels);
-        }
+        if (bytes === 0) this.#firstByte("get", started);
         bytes += chunk.length;
         yield chunk;
       }
@@ -168,6 +172,13 @@ class Gauges {
       end();
       this.#meter.count("storage_read_bytes_total", bytes, labels);
     }
+  }
+
+  /** From the call to what a consumer can begin to work with. */
+  #firstByte(operation: string, started: number): void {
+    const seconds = (this.#clock.monotonicMs() - started) / 1000;
+    const labels = { storage: this.#storage, operation };
+    this.#meter.observe("storage_first_byte_seconds", seconds, labels);
   }
 
   /** The answer ends the call; only its first use counts. */

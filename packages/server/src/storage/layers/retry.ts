@@ -5,7 +5,9 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { ErrorCode } from "../../core/errors.ts";
 import { OperationalError } from "../../core/errors.ts";
+import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type { Call, StorageLayer } from "../../core/ports/storage-driver.ts";
+import { isRefusedByBreaker } from "./breaker.ts";
 import { forward, forwardParts } from "./forward.ts";
 
 export interface RetryOptions {
@@ -13,8 +15,12 @@ export interface RetryOptions {
   readonly attemptsMax?: number;
   readonly backoffMsMin?: number;
   readonly backoffMsMax?: number;
-  /** Retries that may be made at once, ahead of the successes that earn them: ten earn one. */
+  /**
+   * Retries that may be made at once, ahead of the successes that earn them: ten earn one. So in the
+   * long run retries add a tenth to the load, and to a storage that answers nothing, nothing.
+   */
   readonly budgetMax?: number;
+  readonly meter?: Meter;
   /** From 0 to 1. */
   readonly random?: () => number;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -27,7 +33,7 @@ const hopeless: ReadonlySet<ErrorCode> = new Set(["storage_full", "overloaded"])
 export const retry =
   (options: RetryOptions = {}): StorageLayer =>
   (inner) => {
-    const policy = new RetryPolicy(options);
+    const policy = new RetryPolicy(inner.id, options);
     const again = <T>(call: Call, run: () => Promise<T>): Promise<T> =>
       policy.run(call.signal, run);
     return forward(inner, {
@@ -53,6 +59,8 @@ export const retry =
   };
 
 class RetryPolicy {
+  readonly #labels: { readonly storage: string };
+  readonly #meter: Meter;
   readonly #attemptsMax: number;
   readonly #backoffMsMin: number;
   readonly #backoffMsMax: number;
@@ -61,7 +69,9 @@ class RetryPolicy {
   readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   #budget: number;
 
-  constructor(options: RetryOptions) {
+  constructor(storage: string, options: RetryOptions) {
+    this.#labels = { storage };
+    this.#meter = options.meter ?? silentMeter;
     this.#attemptsMax = options.attemptsMax ?? 3;
     this.#backoffMsMin = options.backoffMsMin ?? 50;
     this.#backoffMsMax = options.backoffMsMax ?? 2_000;
@@ -79,10 +89,14 @@ class RetryPolicy {
         this.#budget = Math.min(this.#budgetMax, this.#budget + 0.1);
         return result;
       } catch (error) {
-        const spent = number >= this.#attemptsMax || this.#budget < 1;
-        if (spent || !passing(error) || signal.aborted) throw error;
+        if (number >= this.#attemptsMax || !passing(error) || signal.aborted) throw error;
+        if (this.#budget < 1) {
+          this.#meter.count("storage_retries_refused_total", 1, this.#labels);
+          throw error;
+        }
       }
       this.#budget -= 1;
+      this.#meter.count("storage_retries_total", 1, this.#labels);
       await this.#backoff(number, signal);
     }
   }
@@ -112,5 +126,6 @@ class RetryPolicy {
 }
 
 function passing(error: unknown): boolean {
-  return error instanceof OperationalError && error.retryable && !hopeless.has(error.code);
+  if (!(error instanceof OperationalError) || isRefusedByBreaker(error)) return false;
+  return error.retryable && !hopeless.has(error.code);
 }

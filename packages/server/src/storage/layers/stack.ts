@@ -2,10 +2,12 @@
 
 import type { Clock } from "../../core/ports/clock.ts";
 import { systemClock } from "../../core/ports/clock.ts";
-import type { Log } from "../../core/ports/log.ts";
+import { type Log, silentLog } from "../../core/ports/log.ts";
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type { StorageDriver, StorageLayer } from "../../core/ports/storage-driver.ts";
+import { type BreakerOptions, breaker } from "./breaker.ts";
 import { checksum } from "./checksum.ts";
+import { type HedgeOptions, hedge } from "./hedge.ts";
 import { type LimitOptions, limit } from "./limit.ts";
 import { metered } from "./meter.ts";
 import { type RetryOptions, retry } from "./retry.ts";
@@ -18,13 +20,15 @@ export interface LayerOptions {
   readonly timeout?: TimeoutOptions;
   readonly retry?: RetryOptions;
   readonly limit?: LimitOptions;
+  readonly breaker?: BreakerOptions;
+  readonly hedge?: HedgeOptions;
   /** Between the driver and all others: `faults`, in tests. */
   readonly innermost?: readonly StorageLayer[];
 }
 
 /** The driver with all layers; disposing it disposes the driver. */
 export function withLayers(driver: StorageDriver, options: LayerOptions = {}): StorageDriver {
-  const { clock = systemClock, meter = silentMeter, innermost = [] } = options;
+  const { clock = systemClock, log = silentLog, meter = silentMeter, innermost = [] } = options;
   // Inner to outer.
   const layers: readonly StorageLayer[] = [
     ...innermost,
@@ -35,8 +39,14 @@ export function withLayers(driver: StorageDriver, options: LayerOptions = {}): S
     limit(options.limit),
     // Inside retry: each attempt has a deadline of its own.
     timeout({ clock, ...options.timeout }),
+    // Outside the timeout: to it, a call that ran out of time is a failure like any other. Inside
+    // retry: each attempt counts, and what the open breaker refuses is not tried again.
+    breaker({ clock, log, meter, ...options.breaker }),
+    // Outside the breaker, which judges both reads. Inside retry: each attempt may ask twice, waits
+    // between attempts are not taken for a slow storage, and a first chunk that fails is tried again.
+    hedge({ clock, meter, ...options.hedge }),
     // Only what can be repeated. Outside the limit: a call that waits to try again holds no place.
-    retry(options.retry),
+    retry({ meter, ...options.retry }),
     // Outermost: it counts and times what callers saw.
     metered(meter, clock),
   ];

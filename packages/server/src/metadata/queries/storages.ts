@@ -1,0 +1,66 @@
+/** Storages: their records, and how many blobs each holds. */
+import { OperationalError } from "../../core/errors.ts";
+import type { StorageBlobCount, StorageRecord } from "../../core/ports/metadata-store.ts";
+import { rowToStorage, storageToRow } from "../records.ts";
+import type { Database } from "../schema.ts";
+
+export async function listStorages(db: Database): Promise<readonly StorageRecord[]> {
+  const rows = await db.selectFrom("storages").selectAll().orderBy("id").execute();
+  return rows.map(rowToStorage);
+}
+
+export async function putStorage(db: Database, storage: StorageRecord): Promise<void> {
+  const { id, ...columns } = storageToRow(storage);
+  // In the transaction that retires it: no row can be added in between.
+  if (storage.state === "retired") await refuseBlobs(db, id);
+  const written =
+    storage.revision === 1
+      ? await db
+          .insertInto("storages")
+          .values({ id, ...columns })
+          .onConflict((conflict) => conflict.column("id").doNothing())
+          .returning("id")
+          .execute()
+      : await db
+          .updateTable("storages")
+          .set(columns)
+          .where("id", "=", id)
+          .where("revision", "=", storage.revision - 1)
+          .returning("id")
+          .execute();
+  if (written.length > 0) return;
+  const message = `storage "${id}" was changed by somebody else`;
+  throw new OperationalError("precondition_failed", message, { context: { storageId: id } });
+}
+
+export async function deleteStorage(db: Database, id: string): Promise<void> {
+  await refuseBlobs(db, id);
+  const deleted = await db.deleteFrom("storages").where("id", "=", id).returning("id").execute();
+  if (deleted.length > 0) return;
+  throw new OperationalError("storage_not_found", `storage "${id}" does not exist`, {
+    context: { storageId: id },
+  });
+}
+
+export async function countBlobsOfStorage(
+  db: Database,
+  storageId: string,
+): Promise<StorageBlobCount> {
+  const row = await db
+    .selectFrom("blobs")
+    .select((eb) => [eb.fn.countAll<number>().as("all"), eb.fn.count("garbage_due_at").as("due")])
+    .where("storage_id", "=", storageId)
+    .executeTakeFirstOrThrow();
+  // PostgreSQL counts in 64 bits, which may come as a text.
+  const garbage = Number(row.due);
+  return { referenced: Number(row.all) - garbage, garbage };
+}
+
+async function refuseBlobs(db: Database, id: string): Promise<void> {
+  const { referenced, garbage } = await countBlobsOfStorage(db, id);
+  if (referenced + garbage === 0) return;
+  const waiting = garbage === 0 ? "" : `, ${garbage} of them waiting to be removed`;
+  const message = `storage "${id}" still holds ${referenced + garbage} blobs${waiting}`;
+  const context = { storageId: id, blobs: referenced + garbage, referenced, garbage };
+  throw new OperationalError("not_empty", message, { context });
+}

@@ -1,0 +1,63 @@
+// What the registry knows of a storage, and what it shows of it: never a secret.
+
+import type { StorageRecord, StorageState } from "../../core/ports/metadata-store.ts";
+import type { BreakerState } from "../../core/ports/storage-driver.ts";
+import type { Settings } from "./kinds.ts";
+import type { OpenStorage } from "./open-storage.ts";
+
+/** One storage of a snapshot. */
+export interface Entry {
+  readonly record: StorageRecord;
+  /** With defaults, secrets redacted. */
+  readonly shown: Settings;
+  /** Absent while it could not be opened, and of a retired one. */
+  readonly open?: OpenStorage;
+  /** The record that `open` was opened from: an older one where the newest did not open. */
+  readonly openedAs?: StorageRecord;
+  /** Why it, or its newest settings, could not be opened. */
+  readonly problem?: string;
+  /** It is being found out whether it is empty. */
+  readonly retiring?: boolean;
+}
+
+export interface StorageInfo {
+  readonly id: string;
+  readonly driver: string;
+  /** With defaults, secrets redacted. */
+  readonly settings: Settings;
+  readonly state: StorageState;
+  readonly isDefault: boolean;
+  readonly isBuiltIn: boolean;
+  readonly isOpen: boolean;
+  readonly problem?: string;
+  /** Absent while it is not open. */
+  readonly breaker?: BreakerState;
+  readonly uploadsRunning: number;
+  /** Reads and deletes. */
+  readonly othersRunning: number;
+  readonly revision: number;
+  readonly createdAt: Date;
+  readonly changedAt: Date;
+}
+
+export function infoOf(
+  { record, shown, open, problem }: Entry,
+  facts: Pick<StorageInfo, "isDefault" | "isBuiltIn">,
+): StorageInfo {
+  const breaker = open?.driver.breaker?.();
+  return {
+    id: record.id,
+    driver: record.driver,
+    settings: shown,
+    state: record.state,
+    ...facts,
+    isOpen: open !== undefined,
+    ...(problem === undefined ? {} : { problem }),
+    ...(breaker === undefined ? {} : { breaker }),
+    uploadsRunning: open?.uploadsRunning ?? 0,
+    othersRunning: open?.othersRunning ?? 0,
+    revision: record.revision,
+    createdAt: record.createdAt,
+    changedAt: record.changedAt,
+  };
+}
