@@ -61,7 +61,7 @@ async function commitOne(
     },
     {
       storageId: "local",
-      blobKey: newBlobKey(now, version),
+      blobKey: newBlobKey("bench", now, version),
       length: 100_000 + index,
       digests: { crc64nvme: new Uint8Array(randomBytes(8)) },
     },

@@ -40,6 +40,7 @@ async function open(
   const storage = await openPosixStorage({ id: "local", root, createMarker: true });
   const writing = new Set<string>();
   const sweeper = new Sweeper({
+    installation: "ours",
     metadata,
     storages: fixedStorages([storage]),
     isWriting: (blobKey) => writing.has(blobKey),
@@ -69,9 +70,9 @@ async function open(
   });
   const { signal } = new AbortController();
   /** Bytes in the storage that no row knows yet. */
-  const publish = async () => {
+  const publish = async (installation = "ours") => {
     const version = newVersion(clock.now());
-    const blobKey = newBlobKey(clock.now(), version);
+    const blobKey = newBlobKey(installation, clock.now(), version);
     await storage.put(blobKey, chunks("bytes"), { signal });
     return { version, blobKey };
   };
@@ -155,6 +156,15 @@ test("an orphan goes: at once after a crash, only when old while the server runs
   assert.equal((await sweeper.sweep({ afterCrash: true })).orphans, 1);
   assert.equal(await has(second.blobKey), false);
   assert.equal(await has(kept), true);
+});
+
+test("blobs of another installation in the same place are never looked at", async (t) => {
+  const { clock, sweeper, publish, has } = await open(t);
+  await sweeper.sweep({ afterCrash: true });
+  const { blobKey } = await publish("theirs");
+  clock.move(24 * hour);
+  assert.equal((await sweeper.sweep({ afterCrash: true })).orphans, 0);
+  assert.equal(await has(blobKey), true);
 });
 
 test("a blob whose upload is about to commit is no orphan", async (t) => {

@@ -18,9 +18,9 @@ test("versions of one moment differ", () => {
 test("a blob key begins with its minute, and sorts after every folder of an earlier one", () => {
   const now = new Date("2026-11-05T23:59:58Z");
   const version = newVersion(now);
-  const key = newBlobKey(now, version);
-  assert.equal(key, `b/20261105/2359/${version}`);
+  const key = newBlobKey("abc", now, version);
+  assert.equal(key, `b/abc/20261105/2359/${version}`);
   assert.equal(versionOfBlobKey(key), version);
-  assert.ok(key > blobKeyFolder(now));
-  assert.ok(key < blobKeyFolder(new Date("2026-11-06T00:00:00Z")));
+  assert.ok(key > blobKeyFolder("abc", now));
+  assert.ok(key < blobKeyFolder("abc", new Date("2026-11-06T00:00:00Z")));
 });

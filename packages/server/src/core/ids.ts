@@ -1,5 +1,5 @@
 /** Names that we make: unguessable, and in order of time so that a scan can begin at a moment. */
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 
 /** A UUID version 7 (RFC 9562 §5.7) as 32 hex digits: 48 bits of milliseconds, 74 random bits. */
 export function newVersion(now: Date): string {
@@ -11,12 +11,23 @@ export function newVersion(now: Date): string {
 }
 
 /**
- * The key of a new blob: `b/YYYYMMDD/HHMM/<version>`. A folder for each minute keeps folders
- * small, lets the syncs of concurrent uploads share one folder, and lets the sweeper look only at
- * what is newer than its last look.
+ * The key of a new blob: `b/<installation>/YYYYMMDD/HHMM/<version>`. The installation's own folder
+ * keeps two installations that were given one place from taking each other's blobs for rubbish. A
+ * folder for each minute keeps folders small, lets the syncs of concurrent uploads share one folder,
+ * and lets the sweeper look only at what is newer than its last look.
  */
-export function newBlobKey(now: Date, version: string): string {
-  return `${blobKeyFolder(now)}/${version}`;
+export function newBlobKey(installation: string, now: Date, version: string): string {
+  return `${blobKeyFolder(installation, now)}/${version}`;
+}
+
+/** A name that no other installation has: 64 random bits in hex. Made once, kept in the store. */
+export function newInstallation(): string {
+  return randomBytes(8).toString("hex");
+}
+
+/** What the keys of all blobs of an installation begin with. */
+export function blobKeyPrefix(installation: string): string {
+  return `b/${installation}/`;
 }
 
 /** The version that the blob was made for. */
@@ -24,10 +35,11 @@ export function versionOfBlobKey(blobKey: string): string {
   return blobKey.slice(blobKey.lastIndexOf("/") + 1);
 }
 
-/** Every blob made at or after this moment sorts after it. */
-export function blobKeyFolder(at: Date): string {
+/** Every blob that the installation made at or after this moment sorts after it. */
+export function blobKeyFolder(installation: string, at: Date): string {
   const iso = at.toISOString();
-  return `b/${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}/${iso.slice(11, 13)}${iso.slice(14, 16)}`;
+  const day = `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}`;
+  return `${blobKeyPrefix(installation)}${day}/${iso.slice(11, 13)}${iso.slice(14, 16)}`;
 }
 
 /**

@@ -73,6 +73,8 @@ export interface UploadsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+  /** Whose blobs these are: stands in their keys (`newInstallation`). */
+  readonly installation: string;
   /** How long a replaced blob stays readable for those who already opened its row. */
   readonly blobGraceMs: number;
   /** The server's own limit, under every bucket's. */
@@ -302,7 +304,7 @@ export class Uploads {
         key: request.key,
         createdAt: made.now,
       },
-      blobKey: newBlobKey(made.now, made.version),
+      blobKey: newBlobKey(this.#options.installation, made.now, made.version),
       cancel: (reason) => controller.abort(reason),
       state: newUploadState(request.length ?? "unknown"),
     };

@@ -10,7 +10,7 @@
  * would remove more than a share of what it saw stops and reports: it is more likely that the
  * wrong store was opened than that so many uploads crashed.
  */
-import { blobKeyFolder } from "../core/ids.ts";
+import { blobKeyFolder, blobKeyPrefix } from "../core/ids.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { GarbageRecord, MetadataStore } from "../core/ports/metadata-store.ts";
@@ -21,6 +21,8 @@ import type { Storages } from "../core/ports/storages.ts";
 export interface SweeperOptions {
   readonly metadata: MetadataStore;
   readonly storages: Storages;
+  /** Only blobs of this installation are ever looked at. */
+  readonly installation: string;
   /** Whether a running upload is about to need the blob. */
   readonly isWriting: (blobKey: string) => boolean;
   /** When the oldest running upload began: its blob's key is as old as that. */
@@ -163,11 +165,12 @@ export class Sweeper implements AsyncDisposable {
     before: Date,
   ): Promise<{ readonly removed: number; readonly stopped: boolean }> {
     const { metadata, log, meter, orphanShareMax, orphansFree } = this.#options;
+    const { installation, oldestRunningAt } = this.#options;
     const { signal } = this.#stop;
     const placeName = `sweeper.place.${storage.id}`;
     const place = await metadata.getSetting(placeName);
-    const next = blobKeyFolder(earlier(before, this.#options.oldestRunningAt()));
-    if (place === undefined) {
+    const next = blobKeyFolder(installation, earlier(before, oldestRunningAt()));
+    if (place === undefined || !place.startsWith(blobKeyPrefix(installation))) {
       // A new store: what the storage holds already was not put there by uploads it has seen.
       await metadata.putSetting(placeName, next);
       return { removed: 0, stopped: false };
@@ -188,7 +191,8 @@ export class Sweeper implements AsyncDisposable {
   }
 
   async #findOrphans(storage: StorageDriver, place: string, before: Date) {
-    const { metadata, isWriting } = this.#options;
+    const { metadata, isWriting, installation } = this.#options;
+    const prefix = blobKeyPrefix(installation);
     const orphans: string[] = [];
     let seen = 0;
     let batch: string[] = [];
@@ -200,7 +204,7 @@ export class Sweeper implements AsyncDisposable {
       seen += batch.length;
       batch = [];
     };
-    for await (const blob of storage.list("b/", { signal: this.#stop.signal, after: place })) {
+    for await (const blob of storage.list(prefix, { signal: this.#stop.signal, after: place })) {
       if (blob.modifiedAt > before) continue;
       batch.push(blob.key);
       if (batch.length >= knownBatch) await judge();

@@ -55,7 +55,12 @@ async function serving(t: TestContext) {
   };
   const buckets = new Buckets(shared);
   const core = { ...shared, buckets, blobGraceMs: 0 };
-  const uploads = new Uploads({ ...core, detector: typeDetector, meter: silentMeter });
+  const uploads = new Uploads({
+    installation: "test",
+    ...core,
+    detector: typeDetector,
+    meter: silentMeter,
+  });
   const objects = new Objects(core);
   const put = async (name: string, text = name, first: Promise<void> = Promise.resolve()) => {
     const body = (async function* () {
