@@ -42,9 +42,12 @@ const rows: Record<RomaErrorCode, Row> = {
   object_not_found: { exit: notFound, advice: "`roma ls BUCKET/PREFIX` lists what is there" },
   upload_not_found: { exit: notFound },
   key_not_found: { exit: notFound, advice: "`roma key ls` lists the keys" },
-  storage_not_found: { exit: notFound },
+  storage_not_found: { exit: notFound, advice: "`roma storage ls` lists the storages" },
   already_exists: { exit: precondition, advice: "choose another name, or change what is there" },
-  not_empty: { exit: precondition, advice: "`roma rm -r BUCKET/ --all` deletes what it holds" },
+  not_empty: {
+    exit: precondition,
+    advice: "`roma rm -r BUCKET/ --all` deletes what a bucket holds",
+  },
   invalid_part: { exit: failed },
   offset_mismatch: { exit: failed },
   too_large: { exit: failed, advice: "`roma bucket show BUCKET` prints the limits" },
@@ -103,7 +106,8 @@ export function describeFailure(error: unknown): string {
   const request = error.requestId === null ? "" : `, request ${printable(error.requestId)}`;
   const happened = error.mayHaveHappened && error.code !== "aborted";
   const lost = happened ? "\n  its answer was lost: it may have taken effect" : "";
-  const { advice } = rows[error.code];
+  // What will be refused again is nothing to wait for.
+  const { advice } = error.code === "unavailable" && !error.retryable ? {} : rows[error.code];
   return `${message} (${error.code}${request})${lost}${advice === undefined ? "" : `\n  ${advice}`}`;
 }
 

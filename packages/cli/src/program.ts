@@ -11,6 +11,7 @@ import { addLs } from "./commands/ls.ts";
 import { addRm } from "./commands/rm.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStat } from "./commands/stat.ts";
+import { addStorage } from "./commands/storage.ts";
 import { addTransfer } from "./commands/transfer.ts";
 import { addUpload } from "./commands/upload.ts";
 import { Context, type Terminal } from "./context.ts";
@@ -65,7 +66,7 @@ function buildProgram(context: Context): Command {
   for (const add of [addUpload, addDownload, addLs, addStat, addTransfer, addRm]) {
     add(program, context);
   }
-  for (const add of [addGrant, addBucket, addKey, addConfig]) add(program, context);
+  for (const add of [addGrant, addBucket, addKey, addStorage, addConfig]) add(program, context);
   return program;
 }
 

@@ -21,7 +21,7 @@ export const errorCodes = [
   "storage_not_found",
   /** The name is taken, and the request asked to create it. */
   "already_exists",
-  /** The bucket still holds objects. */
+  /** The bucket still holds objects, or the storage blobs. */
   "not_empty",
   "invalid_part",
   "offset_mismatch",

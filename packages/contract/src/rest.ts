@@ -184,3 +184,86 @@ export interface UploadJson {
 export interface UploadListJson {
   readonly uploads: readonly UploadJson[];
 }
+
+/**
+ * `active` takes new uploads; `draining` only finishes those that run; `read-only` reads and deletes;
+ * `retired` holds no object and is kept so that its id is not given to another storage.
+ */
+export type StorageStateJson = "active" | "draining" | "read-only" | "retired";
+
+/**
+ * A storage: what is known of it, and beside that its driver's own settings (`root` of `posix`,
+ * `vendor`, `bucket` … of `s3`) with their defaults. Secrets read `[redacted]`.
+ */
+export interface StorageJson {
+  readonly id: string;
+  readonly driver: string;
+  readonly state: StorageStateJson;
+  /** Where bytes go when a bucket's placement does not say. */
+  readonly default: boolean;
+  readonly status: StorageStatusJson;
+  readonly revision: number;
+  readonly createdAt: string;
+  readonly changedAt: string;
+  readonly [setting: string]: unknown;
+}
+
+export interface StorageStatusJson {
+  /** Described by the server's own configuration: its settings cannot be changed here. */
+  readonly builtIn: boolean;
+  readonly open: boolean;
+  /** Why it, or its newest settings, could not be opened. */
+  readonly problem: string | null;
+  /** `open`: it failed too often, and is left alone for a while. */
+  readonly breaker: "closed" | "open" | "half-open" | null;
+  readonly uploadsRunning: number;
+  /** Reads and deletes. */
+  readonly othersRunning: number;
+}
+
+/**
+ * `PUT /v1/storages/{id}` and `PATCH`: the driver and its settings beside these. What is left out keeps
+ * its value, secrets too; `null` gives a setting its default.
+ */
+export interface StorageSettingsJson {
+  /** Needed for a new storage; that of an existing one never changes. */
+  readonly driver?: string;
+  readonly state?: Exclude<StorageStateJson, "retired">;
+  /** `true` makes it the default; the default stays so until another is made it. */
+  readonly default?: boolean;
+  readonly [setting: string]: unknown;
+}
+
+export interface StorageListJson {
+  readonly storages: readonly StorageJson[];
+}
+
+/** What the long canary found: `POST /v1/storages/{id}/test`. */
+export interface StorageTestJson {
+  readonly storage: string;
+  readonly startedAt: string;
+  readonly ms: number;
+  /** No step failed, and nothing is less than declared. */
+  readonly ok: boolean;
+  /** The setting or the step, and the reason. */
+  readonly refusal: string | null;
+  readonly steps: readonly StorageTestStepJson[];
+  readonly capabilities: readonly StorageTestCapabilityJson[];
+  /** The same as a text that can be pasted: no secret, address or key is in it. */
+  readonly markdown: string;
+}
+
+export interface StorageTestStepJson {
+  readonly name: string;
+  /** `absent`: the storage does not offer it, and does not say so. */
+  readonly outcome: "passed" | "failed" | "absent" | "skipped";
+  readonly ms: number;
+  readonly detail: string | null;
+}
+
+export interface StorageTestCapabilityJson {
+  readonly name: string;
+  readonly declared: string;
+  readonly seen: string | null;
+  readonly verdict: "as declared" | "more than declared" | "less than declared" | "not tried";
+}

@@ -1,4 +1,4 @@
-/** Buckets, access keys, grants and unfinished uploads. */
+/** Buckets, access keys, grants, storages and unfinished uploads. */
 import type {
   AccessKeyJson,
   BucketJson,
@@ -7,6 +7,9 @@ import type {
   GrantRequestJson,
   NewAccessKeyJson,
   PolicyStatementJson,
+  StorageJson,
+  StorageSettingsJson,
+  StorageTestJson,
   UploadJson,
 } from "@roma/contract";
 import { namedPath, query } from "./address.ts";
@@ -18,6 +21,9 @@ import {
   parseBucketList,
   parseGrant,
   parseNewAccessKey,
+  parseStorage,
+  parseStorageList,
+  parseStorageTest,
   parseUpload,
   parseUploadList,
 } from "./parse.ts";
@@ -151,6 +157,69 @@ export class Grants {
       parse: parseGrant,
       signal,
     });
+  }
+}
+
+export class Storages {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /** All of them, retired ones too. */
+  list({ signal }: CallSignal = {}): Promise<readonly StorageJson[]> {
+    const request = { method: "GET", path: "/v1/storages", parse: parseStorageList, signal };
+    return this.#caller.json(request);
+  }
+
+  get(id: string, { signal }: CallSignal = {}): Promise<StorageJson> {
+    const path = namedPath("/v1/storages", id);
+    return this.#caller.json({ method: "GET", path, parse: parseStorage, signal });
+  }
+
+  /** Adds a storage, once the server has opened and tried it; refused when there is one of that id. */
+  add(
+    id: string,
+    settings: StorageSettingsJson & { readonly driver: string },
+    { signal }: CallSignal = {},
+  ): Promise<StorageJson> {
+    return this.#caller.json({
+      method: "PUT",
+      path: namedPath("/v1/storages", id),
+      headers: { "if-none-match": "*" },
+      value: settings,
+      parse: parseStorage,
+      signal,
+      idempotent: false,
+    });
+  }
+
+  /** Changes what `settings` names, and leaves the rest; `null` gives a setting its default. */
+  change(
+    id: string,
+    settings: StorageSettingsJson,
+    { signal }: CallSignal = {},
+  ): Promise<StorageJson> {
+    const path = namedPath("/v1/storages", id);
+    const request = { method: "PATCH", path, value: settings, parse: parseStorage, signal };
+    return this.#caller.json(request);
+  }
+
+  /** Takes a drained, empty storage out for good; `not_empty` says how much it holds. */
+  retire(
+    id: string,
+    { forget = false, signal }: CallSignal & { readonly forget?: boolean } = {},
+  ): Promise<void> {
+    const path = `${namedPath("/v1/storages", id)}${forget ? "?forget" : ""}`;
+    // With `forget`, done twice it would not find what it has forgotten.
+    return this.#caller.none({ method: "DELETE", path, signal, idempotent: !forget });
+  }
+
+  /** Tries everything that the storage can do. That it fails is an answer: `ok` is false. */
+  test(id: string, { signal }: CallSignal = {}): Promise<StorageTestJson> {
+    const path = `${namedPath("/v1/storages", id)}/test`;
+    return this.#caller.json({ method: "POST", path, parse: parseStorageTest, signal });
   }
 }
 

@@ -1,5 +1,5 @@
 /** The client: objects at hand, the rest one name further. No platform code. */
-import { Buckets, Grants, Keys, Uploads } from "./administration.ts";
+import { Buckets, Grants, Keys, Storages, Uploads } from "./administration.ts";
 import { Caller, type Credential } from "./caller.ts";
 import { Objects } from "./objects.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
@@ -30,6 +30,7 @@ export class Client<Source> {
   readonly buckets: Buckets;
   readonly keys: Keys;
   readonly grants: Grants;
+  readonly storages: Storages;
   readonly uploads: Uploads;
   readonly #caller: Caller;
 
@@ -50,6 +51,7 @@ export class Client<Source> {
     this.buckets = new Buckets(caller);
     this.keys = new Keys(caller);
     this.grants = new Grants(caller);
+    this.storages = new Storages(caller);
     this.uploads = new Uploads(caller);
     this.#caller = caller;
   }

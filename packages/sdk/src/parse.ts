@@ -13,6 +13,8 @@ import type {
   PlacementJson,
   PlacementRuleJson,
   PolicyStatementJson,
+  StorageJson,
+  StorageTestJson,
   UploadJson,
   UploadListJson,
 } from "@roma/contract";
@@ -41,6 +43,12 @@ function string(fields: Fields, name: string): string {
 function number(fields: Fields, name: string): number {
   const value = fields[name];
   if (typeof value !== "number" || !Number.isFinite(value)) throw bad(name);
+  return value;
+}
+
+function boolean(fields: Fields, name: string): boolean {
+  const value = fields[name];
+  if (typeof value !== "boolean") throw bad(name);
   return value;
 }
 
@@ -202,13 +210,12 @@ export function parsePolicyStatement(value: unknown): PolicyStatementJson {
 
 export function parseAccessKey(value: unknown): AccessKeyJson {
   const fields = fieldsOf(value, "key");
-  if (typeof fields.enabled !== "boolean") throw bad("enabled");
   return {
     id: string(fields, "id"),
     name: string(fields, "name"),
     policy: list(fields, "policy", parsePolicyStatement),
     createdAt: string(fields, "createdAt"),
-    enabled: fields.enabled,
+    enabled: boolean(fields, "enabled"),
   };
 }
 
@@ -244,4 +251,68 @@ export function parseUpload(value: unknown): UploadJson {
 
 export function parseUploadList(value: unknown): UploadListJson {
   return { uploads: list(fieldsOf(value, "list"), "uploads", parseUpload) };
+}
+
+const storageStates = ["active", "draining", "read-only", "retired"] as const;
+const breakerStates = ["closed", "open", "half-open"] as const;
+
+/** The settings of the driver are kept as they came. */
+export function parseStorage(value: unknown): StorageJson {
+  const fields = fieldsOf(value, "storage");
+  const status = fieldsOf(fields.status, "status");
+  return {
+    ...fields,
+    id: string(fields, "id"),
+    driver: string(fields, "driver"),
+    state: oneOf(fields, "state", storageStates),
+    default: boolean(fields, "default"),
+    status: {
+      builtIn: boolean(status, "builtIn"),
+      open: boolean(status, "open"),
+      problem: nullable(status, "problem", string),
+      breaker: nullable(status, "breaker", (from, name) => oneOf(from, name, breakerStates)),
+      uploadsRunning: number(status, "uploadsRunning"),
+      othersRunning: number(status, "othersRunning"),
+    },
+    revision: number(fields, "revision"),
+    createdAt: string(fields, "createdAt"),
+    changedAt: string(fields, "changedAt"),
+  };
+}
+
+export function parseStorageList(value: unknown): readonly StorageJson[] {
+  return list(fieldsOf(value, "list"), "storages", parseStorage);
+}
+
+const outcomes = ["passed", "failed", "absent", "skipped"] as const;
+const verdicts = ["as declared", "more than declared", "less than declared", "not tried"] as const;
+
+export function parseStorageTest(value: unknown): StorageTestJson {
+  const fields = fieldsOf(value, "test");
+  return {
+    storage: string(fields, "storage"),
+    startedAt: string(fields, "startedAt"),
+    ms: number(fields, "ms"),
+    ok: boolean(fields, "ok"),
+    refusal: nullable(fields, "refusal", string),
+    steps: list(fields, "steps", (item) => {
+      const step = fieldsOf(item, "step");
+      return {
+        name: string(step, "name"),
+        outcome: oneOf(step, "outcome", outcomes),
+        ms: number(step, "ms"),
+        detail: nullable(step, "detail", string),
+      };
+    }),
+    capabilities: list(fields, "capabilities", (item) => {
+      const capability = fieldsOf(item, "capability");
+      return {
+        name: string(capability, "name"),
+        declared: string(capability, "declared"),
+        seen: nullable(capability, "seen", string),
+        verdict: oneOf(capability, "verdict", verdicts),
+      };
+    }),
+    markdown: string(fields, "markdown"),
+  };
 }

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { destination, pino } from "pino";
-import { ConfigError, loadConfig, referenceText } from "./config/index.ts";
+import { ConfigError, loadConfig, processEnvironment, referenceText } from "./config/index.ts";
 import { isOperationalError } from "./core/errors.ts";
 import type { Log } from "./core/ports/log.ts";
 import { type RunningServer, startServer } from "./server.ts";
@@ -29,7 +29,7 @@ export async function runServe(argv: readonly string[]): Promise<void> {
   const log = createLog(config);
   let server: RunningServer;
   try {
-    server = await startServer(config, { log });
+    server = await startServer(config, { log, environment: processEnvironment() });
   } catch (error) {
     log.error({ err: error }, "start failed");
     return fail(error);

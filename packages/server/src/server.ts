@@ -9,13 +9,12 @@ import { typeDetector } from "./content-types/detect.ts";
 import { AccessKeys } from "./core/access-keys.ts";
 import { Buckets } from "./core/buckets.ts";
 import { isOperationalError } from "./core/errors.ts";
-import { fixedStorages } from "./core/fixed-storages.ts";
+import { newInstallation } from "./core/ids.ts";
 import { Objects } from "./core/objects.ts";
 import { type Clock, systemClock } from "./core/ports/clock.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
-import type { StorageDriver } from "./core/ports/storage-driver.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import { Uploads } from "./core/uploads.ts";
 import { closeHttp, createHttp } from "./http/index.ts";
@@ -28,10 +27,7 @@ import { Sweeper } from "./operations/sweeper.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
 import { refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
 import type { ServerConfig } from "./server-config.ts";
-import { openPosixStorage, withLayers } from "./storage/index.ts";
-
-/** The id of the local storage; it stands on every row and never changes. */
-const localStorageId = "local";
+import { openStorages } from "./server-storages.ts";
 
 /** The bucket to try, made at the first start. */
 const demoBucket = "demo";
@@ -50,6 +46,8 @@ export interface RunningServer extends AsyncDisposable {
 export interface ServerParts {
   readonly log: Log;
   readonly clock?: Clock;
+  /** The process's, for storages whose keys come from there; left out: they find none. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Rejects, with everything closed again, when a part cannot be opened. */
@@ -65,18 +63,31 @@ export async function startServer(
   const folder = await openDataFolder(config.data);
   const metadata = opened.use(await openSqliteStore({ path: folder.metadataPath, log, meter }));
   const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
-  const driver = await openLocalStorage(folder.objectsPath, metadata);
-  const storages = fixedStorages([opened.use(withLayers(driver, { clock, log, meter }))]);
+  const serverStorages = opened.use(
+    await openStorages({
+      root: folder.objectsPath,
+      environment: parts.environment ?? {},
+      drainMsMax: config.drain,
+      metadata,
+      sealer,
+      clock,
+      log,
+      meter,
+    }),
+  );
+  const storages = serverStorages.registry;
 
   const accessKeys = new AccessKeys({ metadata, sealer, clock });
   const rootKey = await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
-  const core = createCore(config, { metadata, storages, clock, log, meter });
+  const installation = await ensureInstallation(metadata);
+  const core = createCore(config, { metadata, storages, clock, log, meter, installation });
   const { uploads } = core;
 
   const sweeper = opened.use(
     new Sweeper({
       metadata,
       storages,
+      installation,
       isWriting: (blobKey) => uploads.isWriting(blobKey),
       oldestRunningAt: () => uploads.oldestRunningAt(),
       clock,
@@ -100,13 +111,15 @@ export async function startServer(
     clock,
   });
   opened.defer(() => closeHttp(http, { drainMs: config.drain }));
-  const services = { ...core, accessKeys, clock, log };
+  const services = { ...core, storages: serverStorages.administration, accessKeys, clock, log };
   const { publicUrl } = config;
   const rest = restProtocol(publicUrl === undefined ? services : { ...services, publicUrl });
   await http.register(rest, { prefix: "/v1" });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
-  const operations = createOperationsServer({ registry, checks: readiness(metadata, storages) });
+  const store = { name: "metadata", essential: true, check: () => metadata.probe() };
+  const checks = () => [store, ...serverStorages.checks()];
+  const operations = createOperationsServer({ registry, checks });
   opened.defer(() => operations.close());
 
   const opsHost = config.opsHost ?? config.host;
@@ -135,6 +148,7 @@ function createCore(
     readonly clock: Clock;
     readonly log: Log;
     readonly meter: Meter;
+    readonly installation: string;
   },
 ) {
   const buckets = new Buckets(ports);
@@ -150,17 +164,14 @@ function createCore(
   };
 }
 
-/**
- * The folder is made at the first start only. After that it must be the one whose marker was written
- * down then: a folder that is gone or not mounted stops the start.
- */
-async function openLocalStorage(root: string, metadata: MetadataStore): Promise<StorageDriver> {
-  const settingName = `storage.${localStorageId}.uuid`;
-  const uuid = await metadata.getSetting(settingName);
-  if (uuid !== undefined) return openPosixStorage({ id: localStorageId, root, uuid });
-  const driver = await openPosixStorage({ id: localStorageId, root, createMarker: true });
-  await metadata.putSetting(settingName, driver.uuid);
-  return driver;
+/** Made at the first start, and kept for as long as this metadata store is. */
+async function ensureInstallation(metadata: MetadataStore): Promise<string> {
+  const settingName = "installation";
+  const kept = await metadata.getSetting(settingName);
+  if (kept !== undefined) return kept;
+  const made = newInstallation();
+  await metadata.putSetting(settingName, made);
+  return made;
 }
 
 /** At the first start only: who deletes it does not get it back. */
@@ -178,16 +189,6 @@ async function ensureDemoBucket(
   }
   await metadata.putSetting(settingName, "made");
   return demoBucket;
-}
-
-function readiness(metadata: MetadataStore, storages: Storages) {
-  return [
-    { name: "metadata", check: () => metadata.probe() },
-    ...storages.ids().map((id) => ({
-      name: `storage ${id}`,
-      check: () => storages.get(id).probe({ signal: AbortSignal.timeout(2_000) }),
-    })),
-  ];
 }
 
 async function listen(

@@ -1,5 +1,11 @@
 /** Option schemas, units, loading and the generated reference. */
-export { ConfigError, type ConfigProblem, type LoadOptions, loadConfig } from "./load.ts";
+export {
+  ConfigError,
+  type ConfigProblem,
+  type LoadOptions,
+  loadConfig,
+  processEnvironment,
+} from "./load.ts";
 export { referenceMarkdown, referenceText } from "./reference.ts";
 export {
   type AmountBounds,

@@ -203,6 +203,11 @@ function freeze(value: unknown): void {
   for (const child of Object.values(value)) freeze(child);
 }
 
+/** As it is now, for what has rules of its own about it: where cloud keys come from. */
+export function processEnvironment(): Readonly<Record<string, string | undefined>> {
+  return { ...process.env };
+}
+
 /** The configuration, whole and frozen; throws a `ConfigError` with all problems. */
 export function loadConfig<Schema extends z.ZodType>(
   schema: Schema,

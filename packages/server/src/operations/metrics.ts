@@ -50,6 +50,51 @@ export const metricDefinitions: MetricDefinitions = {
     help: "Bytes read from storages",
     labels: ["storage", "operation"],
   },
+  storage_retries_total: {
+    kind: "counter",
+    help: "Calls of storages that were tried again",
+    labels: ["storage"],
+  },
+  storage_retries_refused_total: {
+    kind: "counter",
+    help: "Calls of storages that were not tried again because the budget was used up",
+    labels: ["storage"],
+  },
+  storage_hedges_total: {
+    kind: "counter",
+    help: "Reads that were asked for twice because their first byte was late",
+    labels: ["storage"],
+  },
+  storage_hedges_won_total: {
+    kind: "counter",
+    help: "Reads that were asked for twice and whose second answer came first",
+    labels: ["storage"],
+  },
+  storage_breaker_open: {
+    kind: "gauge",
+    help: "1 while a storage that failed too often is left alone",
+    labels: ["storage"],
+  },
+  storage_breaker_opened_total: {
+    kind: "counter",
+    help: "Times that a storage failed too often",
+    labels: ["storage"],
+  },
+  storage_breaker_refused_total: {
+    kind: "counter",
+    help: "Calls refused because the storage failed too often",
+    labels: ["storage"],
+  },
+  storage_cold_probes_total: {
+    kind: "counter",
+    help: "First reads of blobs that nobody has read for long, by outcome: ok, or an error code",
+    labels: ["storage", "outcome"],
+  },
+  storage_refused: {
+    kind: "gauge",
+    help: "1 while a storage, or its newest settings, cannot be opened",
+    labels: ["storage"],
+  },
   metadata_group_calls: {
     kind: "histogram",
     help: "Calls that shared one commit of the metadata store",

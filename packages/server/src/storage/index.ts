@@ -1,5 +1,10 @@
-// The storages that Roma can open, and the layers around them.
+// The storages that Roma can open, the layers around them, the canary, and the registry of them all.
 
+export { admitStorage, type CanaryOptions, runCanary } from "./canary/canary.ts";
+export { type Diagnosis, diagnose } from "./canary/diagnose.ts";
+export { type CanaryReport, canaryMarkdown } from "./canary/report.ts";
+export { type KindOptions, storageKinds } from "./kinds.ts";
+export { ColdProbe, type ColdProbeOptions } from "./layers/cold-probe.ts";
 export { type LayerOptions, withLayers } from "./layers/stack.ts";
 export {
   type MemoryContent,
@@ -13,3 +18,6 @@ export {
   type PosixOptions,
   type PosixStorage,
 } from "./posix/driver.ts";
+export type { StorageInfo } from "./registry/info.ts";
+export { type Settings, type StorageKind, storageKind } from "./registry/kinds.ts";
+export { StorageRegistry, type StorageRegistryOptions } from "./registry/registry.ts";

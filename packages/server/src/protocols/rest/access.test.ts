@@ -52,6 +52,14 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["PATCH", "/v1/keys/ROOTKEY", { body: {} }],
   ["DELETE", "/v1/keys/OTHER"],
   ["POST", "/v1/grants", { body: { bucket: "b", key: "k", actions: ["object:read"] } }],
+  ["GET", "/v1/storages"],
+  ["HEAD", "/v1/storages"],
+  ["GET", "/v1/storages/memory"],
+  ["HEAD", "/v1/storages/memory"],
+  ["PUT", "/v1/storages/new", { body: { driver: "memory", place: "new" } }],
+  ["PATCH", "/v1/storages/memory", { body: {} }],
+  ["DELETE", "/v1/storages/memory"],
+  ["POST", "/v1/storages/memory/test"],
   ["GET", "/v1/uploads"],
   ["HEAD", "/v1/uploads"],
   ["GET", "/v1/uploads/none"],
@@ -87,7 +95,8 @@ test("the table of routes above is the table that is registered", async (t) => {
     const path = (target.split("?")[0] ?? "").split("/").slice(1);
     const [, group = "", id, ...rest] = path;
     const name = group === "buckets" || group === "objects" ? ":bucket" : ":id";
-    const route = `${method} /v1/${group}${id === undefined ? "" : `/${name}`}${rest.length > 0 ? "/*" : ""}`;
+    const below = group === "storages" ? `/${rest.join("/")}` : "/*";
+    const route = `${method} /v1/${group}${id === undefined ? "" : `/${name}`}${rest.length > 0 ? below : ""}`;
     assert.ok(registered.includes(route), route);
     known.delete(route);
   }

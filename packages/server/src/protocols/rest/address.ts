@@ -26,7 +26,7 @@ export function bucketOf(request: FastifyRequest): string {
   return bucketName(segmentsAfter(request, 2)[0] ?? "");
 }
 
-/** The last name in `/v1/keys/{id}` and `/v1/uploads/{id}`. */
+/** The id in `/v1/keys/{id}`, `/v1/storages/{id}/test` and their kin. */
 export function idOf(request: FastifyRequest): string {
   const id = percentDecoded(segmentsAfter(request, 2)[0] ?? "");
   if (id === undefined) throw new OperationalError("invalid_request", "id is not percent-encoded");

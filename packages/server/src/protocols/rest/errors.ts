@@ -25,7 +25,7 @@ export const errorTable: Readonly<
   key_not_found: { status: 404, title: "There is no such access key" },
   storage_not_found: { status: 404, title: "There is no such storage" },
   already_exists: { status: 409, title: "The name is taken" },
-  not_empty: { status: 409, title: "The bucket still holds objects" },
+  not_empty: { status: 409, title: "It still holds objects" },
   invalid_part: { status: 400, title: "A part is not as announced" },
   offset_mismatch: { status: 409, title: "The offset is not where the upload is" },
   too_large: { status: 413, title: "Larger than a limit allows" },

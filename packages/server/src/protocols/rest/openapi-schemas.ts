@@ -8,6 +8,7 @@ import {
   grantRequest,
   keyChanges,
   newKey,
+  storageSettings,
 } from "./schemas.ts";
 
 /** JSON as it stands in the document. */
@@ -110,6 +111,49 @@ const answers: JsonObject = {
   }),
   AccessKeyList: object({ keys: listOf(ref("AccessKey")) }),
   Grant: object({ grant: text, url: orNull(text), expiresAt: instant }),
+  Storage: {
+    ...object({
+      id: text,
+      driver: text,
+      state: { type: "string", enum: ["active", "draining", "read-only", "retired"] },
+      default: {
+        type: "boolean",
+        description: "Where bytes go when a bucket's placement does not say.",
+      },
+      status: object({
+        builtIn: { type: "boolean" },
+        open: { type: "boolean" },
+        problem: orNull(text),
+        breaker: orNull({ type: "string", enum: ["closed", "open", "half-open"] }),
+        uploadsRunning: integer,
+        othersRunning: integer,
+      }),
+      revision: integer,
+      createdAt: instant,
+      changedAt: instant,
+    }),
+    description:
+      "With the driver's own settings beside these (`root` of `posix`; `vendor`, `bucket` and others " +
+      "of `s3`), with their defaults. Secrets read `[redacted]`.",
+  },
+  StorageList: object({ storages: listOf(ref("Storage")) }),
+  StorageTest: object({
+    storage: text,
+    startedAt: instant,
+    ms: integer,
+    ok: { type: "boolean" },
+    refusal: orNull(text),
+    steps: listOf(
+      object({
+        name: text,
+        outcome: { type: "string", enum: ["passed", "failed", "absent", "skipped"] },
+        ms: { type: "number" },
+        detail: orNull(text),
+      }),
+    ),
+    capabilities: listOf(object({ name: text, declared: text, seen: orNull(text), verdict: text })),
+    markdown: { type: "string", description: "The same, to be pasted into an issue." },
+  }),
   Upload: object({
     id: text,
     bucket: text,
@@ -135,6 +179,7 @@ export function componentSchemas(): JsonObject {
     NewKeyRequest: fromZod(newKey),
     KeyChanges: fromZod(keyChanges),
     GrantRequest: fromZod(grantRequest),
+    StorageSettings: fromZod(storageSettings),
   };
 }
 

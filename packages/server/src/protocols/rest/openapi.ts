@@ -31,6 +31,7 @@ const parameters: JsonObject = {
     { type: "integer", minimum: 1, maximum: 1000, default: 1000 },
     "Objects and prefixes on the page.",
   ),
+  forget: query("forget", text, "Its id may be given to another storage."),
   delete: query("delete", text, "The body is a list of keys to delete."),
   download: query(
     "download",
@@ -115,7 +116,9 @@ export function openapiDocument({ publicUrl = "/" }: { readonly publicUrl?: stri
       },
     ],
     security: [...credentials],
-    tags: ["buckets", "objects", "access", "uploads", "description"].map((name) => ({ name })),
+    tags: ["buckets", "objects", "access", "storages", "uploads", "description"].map((name) => ({
+      name,
+    })),
     paths: paths(),
     components: {
       schemas: componentSchemas(),

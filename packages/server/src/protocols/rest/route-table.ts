@@ -10,6 +10,14 @@ import { listObjects } from "./objects-list.ts";
 import { putObject } from "./objects-put.ts";
 import { hasQuery } from "./query.ts";
 import type { Handler, RestServices } from "./services.ts";
+import {
+  changeStorage,
+  deleteStorage,
+  getStorage,
+  listStorages,
+  putStorage,
+  testStorage,
+} from "./storages.ts";
 import { cancelUpload, getUpload, listUploads } from "./uploads.ts";
 
 export type Method = "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
@@ -44,6 +52,12 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("PATCH", "/keys/{id}", changeKey(services)),
     route("DELETE", "/keys/{id}", deleteKey(services)),
     route("POST", "/grants", createGrant(services)),
+    ...readable("/storages", "credential", listStorages(services)),
+    ...readable("/storages/{id}", "credential", getStorage(services)),
+    route("PUT", "/storages/{id}", putStorage(services)),
+    route("PATCH", "/storages/{id}", changeStorage(services)),
+    route("DELETE", "/storages/{id}", deleteStorage(services)),
+    route("POST", "/storages/{id}/test", testStorage(services)),
     ...readable("/uploads", "credential", listUploads(services)),
     ...readable("/uploads/{id}", "credential", getUpload(services)),
     route("DELETE", "/uploads/{id}", cancelUpload(services)),

@@ -124,3 +124,15 @@ export const grantRequest = z.strictObject({
   contentTypes: z.array(text).min(1).max(100).optional(),
   expiresIn: duration.optional(),
 });
+
+/** `PUT` and `PATCH /v1/storages/{id}`: what is not named here is a setting of the driver. */
+export const storageSettings = z.looseObject({
+  id: text.optional(),
+  driver: text.optional(),
+  state: z.enum(["active", "draining", "read-only"]).optional(),
+  default: z.boolean().optional(),
+  revision: z.int().optional(),
+  status: z.unknown().optional(),
+  createdAt: z.unknown().optional(),
+  changedAt: z.unknown().optional(),
+});

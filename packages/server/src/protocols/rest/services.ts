@@ -7,12 +7,14 @@ import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Uploads } from "../../core/uploads.ts";
 import type { Caller } from "./authenticate.ts";
+import type { StorageAdministration } from "./storage-administration.ts";
 
 export interface RestServices {
   readonly uploads: Uploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
   readonly accessKeys: AccessKeys;
+  readonly storages: StorageAdministration;
   readonly clock: Clock;
   readonly log: Log;
   /** Where clients reach the server; named in the OpenAPI document. */

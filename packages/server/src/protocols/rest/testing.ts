@@ -6,10 +6,11 @@ import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { z } from "zod";
+import { secret } from "../../config/index.ts";
 import { typeDetector } from "../../content-types/detect.ts";
 import { AccessKeys } from "../../core/access-keys.ts";
 import { Buckets } from "../../core/buckets.ts";
-import { fixedStorages } from "../../core/fixed-storages.ts";
 import { Objects } from "../../core/objects.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import { silentLog } from "../../core/ports/log.ts";
@@ -19,13 +20,21 @@ import { Uploads } from "../../core/uploads.ts";
 import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
 import {
+  admitStorage,
+  type CanaryReport,
+  canaryMarkdown,
   type MemoryContent,
   memoryContent,
   openMemoryStorage,
+  runCanary,
+  StorageRegistry,
+  storageKind,
+  storageKinds,
   withLayers,
 } from "../../storage/index.ts";
 import { renderRestError } from "./errors.ts";
 import { restProtocol } from "./routes.ts";
+import type { StorageAdministration } from "./storage-administration.ts";
 
 export interface RestServer {
   readonly port: number;
@@ -33,6 +42,8 @@ export interface RestServer {
   readonly key: { readonly id: string; readonly secret: string };
   /** What the storage really holds. */
   readonly content: MemoryContent;
+  /** What the memory of another storage holds; its setting `place` leads there. */
+  readonly contentOf: (place: string) => MemoryContent;
   /** Moves the time by which grants and signatures are judged. */
   readonly advance: (ms: number) => void;
   readonly registered: readonly string[];
@@ -73,12 +84,32 @@ export async function startRest(
     now: () => new Date(systemClock.now().getTime() + aheadMs),
     monotonicMs: () => systemClock.monotonicMs() + aheadMs,
   };
-  const content = memoryContent();
-  const storage = opened.use(withLayers(openMemoryStorage({ id: "memory", content })));
-  const storages = fixedStorages([storage]);
+  const contents = new Map<string, MemoryContent>();
+  const contentOf = (place: string): MemoryContent => {
+    const known = contents.get(place) ?? memoryContent();
+    contents.set(place, known);
+    return known;
+  };
+  const sealer = createSealer(Buffer.alloc(32, 7));
+  const storages = opened.use(
+    await StorageRegistry.open<CanaryReport>({
+      metadata,
+      sealer,
+      kinds: new Map([
+        ...storageKinds({ clock, environment: {} }),
+        ["memory", memoryKind(contentOf)],
+      ]),
+      builtIn: [{ id: "memory", driver: "memory", settings: { place: "memory" } }],
+      wrap: (driver) => withLayers(driver),
+      admit: (driver, { signal, mayWrite }) => admitStorage(driver, { signal, mayWrite }),
+      test: (driver, { signal }) => runCanary(driver, { form: "long", signal }),
+      clock,
+      log: silentLog,
+    }),
+  );
   const buckets = new Buckets({ metadata, storages, clock });
   const shared = { metadata, storages, buckets, clock, log: silentLog, blobGraceMs: 60_000 };
-  const accessKeys = new AccessKeys({ metadata, sealer: createSealer(Buffer.alloc(32, 7)), clock });
+  const accessKeys = new AccessKeys({ metadata, sealer, clock });
   const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
   await accessKeys.ensureRoot(key);
   const app = createHttp({
@@ -96,7 +127,13 @@ export async function startRest(
       buckets,
       accessKeys,
       objects: new Objects(shared),
-      uploads: new Uploads({ ...shared, detector: typeDetector, meter: silentMeter }),
+      uploads: new Uploads({
+        installation: "test",
+        ...shared,
+        detector: typeDetector,
+        meter: silentMeter,
+      }),
+      storages: administrationOf(storages),
       clock,
       log: silentLog,
     }),
@@ -109,12 +146,40 @@ export async function startRest(
     port,
     url: `http://127.0.0.1:${port}`,
     key,
-    content,
+    content: contentOf("memory"),
+    contentOf,
     registered,
     advance: (ms) => {
       aheadMs += ms;
     },
     call: (method, target, given) => send(port, key, method, target, given),
+  };
+}
+
+/** Memory that outlives its storage; the place stands in for a mark. */
+function memoryKind(contentOf: (place: string) => MemoryContent) {
+  return storageKind({
+    schema: z.strictObject({ place: z.string().min(1), token: secret().optional() }),
+    open: async ({ place }, { id }) => ({
+      driver: openMemoryStorage({ id, content: contentOf(place) }),
+      markerUuid: `memory ${place}`,
+    }),
+  });
+}
+
+function administrationOf(registry: StorageRegistry<CanaryReport>): StorageAdministration {
+  return {
+    list: () => registry.list(),
+    describe: (id) => registry.describe(id),
+    add: (storage) => registry.add(storage),
+    change: (id, changes) => registry.change(id, changes),
+    makeDefault: (id) => registry.makeDefault(id),
+    retire: (id) => registry.retire(id),
+    forget: (id) => registry.forget(id),
+    test: async (id, options) => {
+      const report = await registry.test(id, options);
+      return { ...report, markdown: canaryMarkdown(report) };
+    },
   };
 }
 

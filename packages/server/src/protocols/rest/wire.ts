@@ -4,6 +4,8 @@ import type {
   BucketJson,
   ChecksumsJson,
   ObjectJson,
+  StorageJson,
+  StorageTestJson,
   UploadJson,
 } from "@roma/contract";
 import { formatDuration } from "../../config/index.ts";
@@ -15,6 +17,7 @@ import type {
 import { offsetOf } from "../../core/upload.ts";
 import type { RunningUpload } from "../../core/uploads.ts";
 import { objectPath } from "./address.ts";
+import type { StorageTest, StorageView } from "./storage-administration.ts";
 
 export function objectJson(object: ObjectRecord): ObjectJson {
   return {
@@ -72,6 +75,42 @@ export function uploadJson(upload: RunningUpload): UploadJson {
     offset: offsetOf(state),
     length: length === "unknown" ? null : length,
     createdAt: upload.createdAt.toISOString(),
+  };
+}
+
+/** The settings come first: what is known of a storage is never hidden by one of the same name. */
+export function storageJson(storage: StorageView): StorageJson {
+  return {
+    ...storage.settings,
+    id: storage.id,
+    driver: storage.driver,
+    state: storage.state,
+    default: storage.isDefault,
+    status: {
+      builtIn: storage.isBuiltIn,
+      open: storage.isOpen,
+      problem: storage.problem ?? null,
+      breaker: storage.breaker ?? null,
+      uploadsRunning: storage.uploadsRunning,
+      othersRunning: storage.othersRunning,
+    },
+    revision: storage.revision,
+    createdAt: storage.createdAt.toISOString(),
+    changedAt: storage.changedAt.toISOString(),
+  };
+}
+
+export function storageTestJson(found: StorageTest): StorageTestJson {
+  const { storageId, startedAt, ms, ok, refusal = null, markdown } = found;
+  return {
+    storage: storageId,
+    startedAt: startedAt.toISOString(),
+    ms: Math.round(ms),
+    ok,
+    refusal,
+    steps: found.steps.map(({ detail = null, ...step }) => ({ ...step, detail })),
+    capabilities: found.capabilities.map(({ seen = null, ...rest }) => ({ ...rest, seen })),
+    markdown,
   };
 }
 

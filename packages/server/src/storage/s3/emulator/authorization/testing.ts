@@ -94,8 +94,10 @@ function byHeaderOss(arrived: ArrivedRequest, rules: AuthorizationRules): string
   if (common !== undefined) return common;
   if (headers["x-oss-content-sha256"] !== "UNSIGNED-PAYLOAD") return "InvalidArgument";
   const names = additional === "" ? [] : additional.split(";");
+  // `?uploads=`, as OSS's SDK for Node sends it, is signed as `?uploads`.
+  const query = arrived.query.map(([name, value]): QueryPair => [name, value || undefined]);
   const computed = signOssV4(
-    { ...keyed(arrived), method, headers: pick(headers, Object.keys(headers)) },
+    { ...keyed(arrived), query, method, headers: pick(headers, Object.keys(headers)) },
     { credentials: rules.key, region, at },
     names,
   );

@@ -1,0 +1,78 @@
+/** What the protocol needs of those who keep the storages. Permission is asked for before each call. */
+import type { StorageState } from "../../core/ports/metadata-store.ts";
+import type { BreakerState } from "../../core/ports/storage-driver.ts";
+
+/** Settings of a driver, as JSON. */
+export type StorageSettings = Readonly<Record<string, unknown>>;
+
+export interface StorageView {
+  readonly id: string;
+  readonly driver: string;
+  /** With defaults, secrets redacted. */
+  readonly settings: StorageSettings;
+  readonly state: StorageState;
+  readonly isDefault: boolean;
+  readonly isBuiltIn: boolean;
+  readonly isOpen: boolean;
+  readonly problem?: string;
+  readonly breaker?: BreakerState;
+  readonly uploadsRunning: number;
+  readonly othersRunning: number;
+  readonly revision: number;
+  readonly createdAt: Date;
+  readonly changedAt: Date;
+}
+
+/** What the long canary found. */
+export interface StorageTest {
+  readonly storageId: string;
+  readonly startedAt: Date;
+  readonly ms: number;
+  readonly ok: boolean;
+  readonly refusal?: string;
+  readonly steps: readonly {
+    readonly name: string;
+    readonly outcome: "passed" | "failed" | "absent" | "skipped";
+    readonly ms: number;
+    readonly detail?: string;
+  }[];
+  readonly capabilities: readonly {
+    readonly name: string;
+    readonly declared: string;
+    readonly seen?: string;
+    readonly verdict: "as declared" | "more than declared" | "less than declared" | "not tried";
+  }[];
+  /** The same as a text that can be pasted into an issue. */
+  readonly markdown: string;
+}
+
+export interface StorageAdministration {
+  /** Retired ones too. */
+  list(): readonly StorageView[];
+  /** `storage_not_found`; a retired one is found. */
+  describe(id: string): StorageView;
+  /** `already_exists`; `invalid_request` for settings; `unavailable`, with the reason, if refused. */
+  add(storage: {
+    readonly id: string;
+    readonly driver: string;
+    readonly settings: StorageSettings;
+  }): Promise<StorageView>;
+  /**
+   * What is left out stays; `null` removes a setting. `precondition_failed`, `locked`, `unsupported`,
+   * and as `add`.
+   */
+  change(
+    id: string,
+    changes: {
+      readonly settings?: StorageSettings;
+      readonly state?: Exclude<StorageState, "retired">;
+    },
+  ): Promise<StorageView>;
+  makeDefault(id: string): Promise<StorageView>;
+  /** `precondition_failed`, `locked`, and `not_empty` with the count. */
+  retire(id: string): Promise<StorageView>;
+  /** Of a retired one: its id may be given again. */
+  forget(id: string): Promise<void>;
+  /** Rejects if it cannot be tried, not if it fails the test. */
+  test(id: string, options: { readonly signal: AbortSignal }): Promise<StorageTest>;
+}
