@@ -45,7 +45,7 @@ test("PUT: file sync, rename, folder sync, metadata sync, answer, in this order"
   const folderSync = find(
     "the sync of the blob's folder",
     ({ syscall, arguments: text }) =>
-      syscall === "fsync" && /\/objects\/b%\/\d{8}%\/\d{4}%>/.test(text),
+      syscall === "fsync" && /\/objects\/b%\/[0-9a-f]{16}%\/\d{8}%\/\d{4}%>/.test(text),
   );
   const metadataSync = find(
     "the sync of the metadata",
