@@ -2,15 +2,20 @@
 // unseen: the run's end names what was left out, and ROMA_TEST_REQUIRE=all makes it a failure.
 
 import { spawnSync } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmdirSync } from "node:fs";
+import { appendFileSync, closeSync, mkdtempSync, openSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import type { TestContext } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 
 type Check = {
   /** How to get it, as a phrase. */
   readonly enable: string;
   readonly isMet: () => boolean;
+  /**
+   * Why ROMA_TEST_REQUIRE=all does not demand it: this kernel or container cannot, or it takes too long
+   * for every run. It is named as left out then; a list that names it demands it all the same.
+   */
+  readonly excuse?: () => string | undefined;
 };
 
 const checks = {
@@ -22,6 +27,38 @@ const checks = {
   },
   nginx: { enable: "apt-get install nginx-light", isMet: () => succeeds("nginx", ["-v"]) },
   curl: { enable: "apt-get install curl", isMet: () => succeeds("curl", ["--version"]) },
+  ceph: {
+    enable: "apt-get install ceph-mon ceph-mgr ceph-osd ceph-mds radosgw ceph-fuse",
+    isMet: () => hasPrograms("ceph-mon ceph-mgr ceph-osd ceph-mds radosgw ceph-fuse"),
+  },
+  moosefs: {
+    enable: "apt-get install moosefs-master moosefs-chunkserver moosefs-client iproute2",
+    isMet: () => hasPrograms("mfsmaster mfschunkserver mfsmount ip"),
+  },
+  minio: {
+    enable: "put minio on the PATH, or run test/services/minio.sh build where Go is",
+    isMet: () => succeeds(join(import.meta.dirname, "services/minio.sh"), ["path"]),
+  },
+  fuse: {
+    enable: "run as root, with /dev/fuse and the right to mount",
+    isMet: () => canMountTmpfs() && canOpen("/dev/fuse"),
+    excuse: () => (isRootWithout(() => canOpen("/dev/fuse")) ? "no FUSE here" : noMounts()),
+  },
+  loop: {
+    enable: "run as root, with loop devices, e2fsprogs and the right to mount",
+    isMet: () => canMountTmpfs() && hasPrograms("mkfs.ext4 losetup") && hasLoopDevices(),
+    excuse: () => (isRootWithout(hasLoopDevices) ? "no loop devices here" : noMounts()),
+  },
+  namespaces: {
+    enable: "run as root, with the right to make network namespaces",
+    isMet: canMakeNamespaces,
+    excuse: () => (isRootWithout(canMakeNamespaces) ? "no network namespaces here" : undefined),
+  },
+  large: {
+    enable: "set TEST_STORAGES_LARGE=1",
+    isMet: () => process.env.TEST_STORAGES_LARGE === "1",
+    excuse: () => "it takes long",
+  },
   registry: {
     enable: "let npm reach its registry",
     isMet: () =>
@@ -41,17 +78,14 @@ const answers = new Map<Prerequisite, boolean>();
  *     if (!requirePrerequisite(t, "strace")) return;
  */
 export function requirePrerequisite(t: TestContext, prerequisite: Prerequisite): boolean {
-  let isMet = answers.get(prerequisite);
-  if (isMet === undefined) {
-    isMet = checks[prerequisite].isMet();
-    answers.set(prerequisite, isMet);
-  }
-  if (isMet) return true;
+  if (has(prerequisite)) return true;
 
-  const { enable } = checks[prerequisite];
-  const reason = `needs ${prerequisite} (${enable})`;
+  const check: Check = checks[prerequisite];
   const required = (process.env.ROMA_TEST_REQUIRE ?? "").split(",");
-  if (required.includes("all") || required.includes(prerequisite)) {
+  const excuse = check.excuse?.();
+  const enable = excuse === undefined ? check.enable : `${check.enable}; ${excuse}`;
+  const reason = `needs ${prerequisite} (${enable})`;
+  if (required.includes(prerequisite) || (required.includes("all") && excuse === undefined)) {
     throw new Error(`a required prerequisite is missing: ${reason}`);
   }
   const reportFile = process.env.TEST_RUN_REPORT;
@@ -65,8 +99,63 @@ export function requirePrerequisite(t: TestContext, prerequisite: Prerequisite):
   return false;
 }
 
+/** Defines tests that all need the same; where it is missing, one test that says so stands for them. */
+export function describeWhere(
+  prerequisites: readonly Prerequisite[],
+  name: string,
+  define: () => void,
+): void {
+  const missing = prerequisites.find((prerequisite) => !has(prerequisite));
+  if (missing === undefined) {
+    describe(name, define);
+    return;
+  }
+  test(name, (t) => {
+    requirePrerequisite(t, missing);
+  });
+}
+
+function has(prerequisite: Prerequisite): boolean {
+  let isMet = answers.get(prerequisite);
+  if (isMet === undefined) {
+    isMet = checks[prerequisite].isMet();
+    answers.set(prerequisite, isMet);
+  }
+  return isMet;
+}
+
 function succeeds(command: string, args: readonly string[]): boolean {
   return spawnSync(command, args, { stdio: "ignore", timeout: 30_000 }).status === 0;
+}
+
+function hasPrograms(names: string): boolean {
+  return succeeds("bash", ["-c", `PATH=$PATH:/usr/sbin:/sbin; type ${names}`]);
+}
+
+function canOpen(device: string): boolean {
+  try {
+    closeSync(openSync(device, "r+"));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function hasLoopDevices(): boolean {
+  return succeeds("bash", ["-c", "PATH=$PATH:/usr/sbin:/sbin; losetup --find"]);
+}
+
+function canMakeNamespaces(): boolean {
+  return succeeds("unshare", ["--net", "true"]);
+}
+
+/** True where root itself cannot: then nothing that is installed would help. */
+function isRootWithout(isPossible: () => boolean): boolean {
+  return checks.root.isMet() && !isPossible();
+}
+
+function noMounts(): string | undefined {
+  return isRootWithout(canMountTmpfs) ? "no right to mount here" : undefined;
 }
 
 function canMountTmpfs(): boolean {

@@ -16,8 +16,11 @@ port() { echo $(($1 + SERVICES_PORT_OFFSET)); }
 say() { echo "$SVC: $*" >&2; }
 die() { say "$*"; exit 1; }
 PATH=$PATH:/usr/sbin:/sbin   # where Debian keeps servers
-need() { # need COMMAND PACKAGE: with a hint what to install
-  command -v "$1" >/dev/null || die "no '$1' here: apt-get install $2"
+need() { # need COMMAND PACKAGE...: in pairs, with a hint what to install
+  for (( ; $# > 0; )); do
+    command -v "$1" >/dev/null || die "no '$1' here: apt-get install $2"
+    shift 2
+  done
 }
 
 starttime() { # field 22 of /proc/PID/stat, counted after the ") " of the name
@@ -75,7 +78,18 @@ tcp_free() { # tcp_free PORT...: dies when another process listens there
     ! tcp_open "$HOST" "$p" || die "port $p is taken; set SERVICES_PORT_OFFSET"
   done
 }
-wipe_state() { rm -rf "$D"; }
+mounted() { # mounted DIR: by the mount table; a mount that hangs is never touched
+  local dir
+  while read -r _ dir _; do [ "$dir" != "$1" ] || return 0; done </proc/self/mounts
+  return 1
+}
+unmount() { # unmount DIR: lazily when something is still open below it
+  ! mounted "$1" || umount "$1" 2>/dev/null || umount -l "$1"
+}
+wipe_state() { # removes the state, unless something is still mounted below it
+  ! grep -q " $D/" /proc/self/mounts || die "something is still mounted below $D"
+  rm -rf "$D"
+}
 lock() { # one up/down/wipe of a service at a time, however many workers ask
   mkdir -p "$SERVICES_DIR"
   exec 8>"$SERVICES_DIR/.$SVC.lock"
