@@ -1,5 +1,5 @@
-// How fast is Roma beside nginx, on this machine, in one run? Asks all questions of this folder, or
-// those that are named, and prints the answers as Markdown.
+// How fast is Roma beside nginx, and before a storage that is not its own disk, on this machine, in one
+// run? Asks all questions of this folder, or those that are named, and prints the answers as Markdown.
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -14,19 +14,31 @@ import { list } from "./list.ts";
 import { describeMachine } from "./machine.ts";
 import { oneByte } from "./one-byte.ts";
 import { forgetPeak, memory } from "./process-figures.ts";
+import { s3Put } from "./s3-put.ts";
+import { s3Silent } from "./s3-silent.ts";
+import { s3Slow } from "./s3-slow.ts";
 import { startNginx, startRoma, startSink } from "./servers.ts";
 import { smallPuts } from "./small-puts.ts";
 import { digits } from "./statistics.ts";
+import {
+  type RealStorage,
+  realStorages,
+  type StorageQuestion,
+  storageTable,
+} from "./storages/question.ts";
 
 const questions: readonly Question[] = [largePut, largeGet, smallPuts, oneByte, list];
+const storageQuestions: readonly StorageQuestion[] = [s3Put, s3Slow, s3Silent];
+const names = [...questions, ...storageQuestions].map(({ name }) => name);
 
-const help = `npm run bench [-- [options] [${questions.map(({ name }) => name).join("|")}]…]
+const help = `npm run bench [-- [options] [${names.join("|")}]…]
 
   --quick          fewer rounds and smaller lists: a look, not a figure to quote
   --rounds N       rounds that count (7; 3 with --quick)
   --folder DIR     where both servers keep their data (the system's folder for temporary files)
   --split          server on core 0, client on core 1, for both servers alike
   --profile        runs Roma under node's CPU profiler, and prints where its time went
+  --storage NAME   of s3-put: ${realStorages.join(" or ")}, as test/services starts it (ceph)
 `;
 
 interface Options {
@@ -35,6 +47,7 @@ interface Options {
   readonly folder: string;
   readonly split: boolean;
   readonly profile: boolean;
+  readonly storage: RealStorage;
 }
 
 const { values, positionals } = parseArgs({
@@ -46,18 +59,21 @@ const { values, positionals } = parseArgs({
     folder: { type: "string", default: tmpdir() },
     split: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
+    storage: { type: "string", default: "ceph" },
   },
 });
-const unknown = positionals.find((name) => !questions.some((question) => question.name === name));
-if (values.help === true || unknown !== undefined) {
-  process.stdout.write(unknown === undefined ? help : `there is no question ${unknown}\n\n${help}`);
-  process.exitCode = unknown === undefined ? 0 : 2;
+const storage = realStorages.find((name) => name === values.storage);
+const unknown = positionals.find((name) => !names.includes(name));
+if (values.help === true || unknown !== undefined || storage === undefined) {
+  const what = unknown === undefined ? `storage ${values.storage}` : `question ${unknown}`;
+  process.stdout.write(values.help === true ? help : `there is no ${what}\n\n${help}`);
+  process.exitCode = values.help === true ? 0 : 2;
 } else {
   const { quick, split, profile } = values;
   const rounds = Number(values.rounds ?? (quick ? 3 : 7));
   const folder = mkdtempSync(join(values.folder, "roma-bench-"));
   try {
-    await askAll({ quick, rounds, split, profile, folder });
+    await askAll({ quick, rounds, split, profile, storage, folder });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -70,14 +86,23 @@ async function askAll(options: Options): Promise<void> {
     `- ${options.split ? split : "no process is pinned"}; medians (lowest … highest) of ${options.rounds} rounds`,
   );
   const rows: Row[] = [];
-  for (const question of questions) {
-    if (positionals.length > 0 && !positionals.includes(question.name)) continue;
+  const tables: string[] = [];
+  const isAsked = ({ name }: { readonly name: string }) =>
+    positionals.length === 0 || positionals.includes(name);
+  for (const question of questions.filter(isAsked)) {
     process.stderr.write(`${question.name} …\n`);
     const asked = await askOne(question, options);
     rows.push(...asked.rows);
     notes.push(...asked.notes.map((note) => `- ${note}`));
   }
-  process.stdout.write(`${notes.join("\n")}\n\n${table(rows)}\n`);
+  if (rows.length > 0) tables.push(table(rows));
+  for (const question of storageQuestions.filter(isAsked)) {
+    process.stderr.write(`${question.name} …\n`);
+    const asked = await askStorage(question, options);
+    tables.push(asked.table);
+    notes.push(...asked.notes.map((note) => `- ${note}`));
+  }
+  process.stdout.write(`${notes.join("\n")}\n\n${tables.join("\n\n")}\n`);
 }
 
 async function askOne(
@@ -117,6 +142,22 @@ async function askOne(
   }
   rmSync(folder, { recursive: true, force: true });
   return { rows, notes: note === undefined ? [] : [note] };
+}
+
+async function askStorage(
+  question: StorageQuestion,
+  options: Options,
+): Promise<{ readonly table: string; readonly notes: readonly string[] }> {
+  const { rounds, quick, profile, storage } = options;
+  const folder = join(options.folder, question.name);
+  mkdirSync(folder);
+  const profileFolder = profile ? join(folder, "profiles") : undefined;
+  const { rows, notes } = await question.ask({ folder, rounds, quick, storage, profileFolder });
+  if (profileFolder !== undefined) {
+    process.stderr.write(`${question.name}: ${summariseProfiles(profileFolder)}\n`);
+  }
+  rmSync(folder, { recursive: true, force: true });
+  return { table: storageTable(rows), notes };
 }
 
 /** Adds the lines about memory to those of the question. */

@@ -124,18 +124,21 @@ http {
 `;
 }
 
-function start(command: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
+export function start(
+  command: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): ChildProcess {
   const [file = "", ...args] = command;
   // taskset replaces itself by what it starts, so the child's pid is the server's.
   return spawn(file, args, { stdio: ["ignore", "pipe", "inherit"], env });
 }
 
-function pidOf(child: ChildProcess): number {
+export function pidOf(child: ChildProcess): number {
   if (child.pid === undefined) throw new Error("the server did not start");
   return child.pid;
 }
 
-async function portSaid(child: ChildProcess, line: RegExp): Promise<number> {
+export async function portSaid(child: ChildProcess, line: RegExp): Promise<number> {
   const { promise, resolve: found, reject } = Promise.withResolvers<number>();
   let output = "";
   child.once("error", reject);
@@ -173,7 +176,7 @@ async function accepts(child: ChildProcess, port: number): Promise<void> {
   throw new Error("nginx does not accept connections");
 }
 
-async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+export async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const { promise, resolve: ended } = Promise.withResolvers<void>();
   child.once("exit", () => ended());

@@ -2,6 +2,7 @@
 // arguments and prints one line of JSON.
 
 import { Connection } from "./connection.ts";
+import { noise } from "./noise.ts";
 import type {
   GetTask,
   PagesTask,
@@ -21,19 +22,6 @@ function head(method: string, path: string, target: Target, more = ""): string {
 
 function lengthLine(bytes: number): string {
   return `Content-Type: application/octet-stream\r\nContent-Length: ${bytes}\r\n`;
-}
-
-/** Bytes that do not repeat within a block, so that nothing on the way can take them for zeros. */
-function noise(bytes: number): Buffer {
-  const buffer = Buffer.allocUnsafe(bytes);
-  let state = 0x9e3779b9;
-  for (let at = 0; at + 4 <= bytes; at += 4) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    buffer.writeInt32LE(state | 0, at);
-  }
-  return buffer;
 }
 
 async function put({ target, path, bytes }: PutTask): Promise<TaskResult> {
