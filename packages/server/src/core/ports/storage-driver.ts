@@ -95,6 +95,11 @@ export interface StorageCapabilities {
   readonly listing: "strong" | "eventual";
   /** Whether metadata given to put comes back from head. Core keeps its own in any case. */
   readonly keepsMetadata: boolean;
+  /**
+   * False where the blob "a" hides the blob "a/b" from lists: the storage's keys must not nest so.
+   * Absent: both can be.
+   */
+  readonly nestedKeys?: boolean;
   readonly keyBytesMax: number;
   readonly metadataBytesMax: number;
   readonly putBytesMax: number;

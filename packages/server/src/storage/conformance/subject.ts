@@ -100,6 +100,15 @@ export async function keysOf(
   return keys;
 }
 
+/** The keys that a storage can hold together: without those below another one, where it hides them. */
+export function together(
+  { capabilities }: StorageDriver,
+  keys: readonly string[],
+): readonly string[] {
+  if (capabilities.nestedKeys !== false) return keys;
+  return keys.filter((key) => !keys.some((other) => key.startsWith(`${other}/`)));
+}
+
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

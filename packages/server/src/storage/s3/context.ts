@@ -26,7 +26,7 @@ export interface S3Context {
 }
 
 /** The key in the storage; `invalid_key` if it cannot be one. */
-export function storedKey({ keyPrefix, keyBytesMax }: S3Context, key: string): string {
+export function storedKey({ keyPrefix, keyBytesMax, dialect }: S3Context, key: string): string {
   if (key === "") throw new OperationalError("invalid_key", "the key is empty");
   if (!key.isWellFormed() || key.includes("\0")) {
     throw new OperationalError("invalid_key", "the key is not well-formed Unicode");
@@ -36,7 +36,21 @@ export function storedKey({ keyPrefix, keyBytesMax }: S3Context, key: string): s
     const message = `the key has ${bytes} bytes, more than ${keyBytesMax}`;
     throw new OperationalError("invalid_key", message);
   }
-  return keyPrefix + key;
+  const stored = keyPrefix + key;
+  const { segmentBytesMax } = dialect;
+  if (segmentBytesMax !== undefined && !isPath(stored, segmentBytesMax)) {
+    throw new OperationalError("invalid_key", `the key is no path, as ${dialect.title} wants it`);
+  }
+  return stored;
+}
+
+/** One slash at the end is none too many. */
+function isPath(key: string, segmentBytesMax: number): boolean {
+  const segments = (key.endsWith("/") ? key.slice(0, -1) : key).split("/");
+  return segments.every(
+    (segment) =>
+      !["", ".", ".."].includes(segment.trim()) && Buffer.byteLength(segment) <= segmentBytesMax,
+  );
 }
 
 /** The headers that bind a write to a free key; `unsupported` where there are none. */

@@ -135,6 +135,7 @@ class S3Driver implements S3Storage {
       etagIsMd5: false,
       listing: "strong",
       keepsMetadata: false,
+      nestedKeys: dialect.nestedKeys,
       keyBytesMax: this.#context.keyBytesMax,
       metadataBytesMax: 0,
       putBytesMax: partBytes * dialect.partsMax,

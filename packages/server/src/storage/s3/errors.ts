@@ -53,6 +53,8 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   KeyTooLongError: "invalid_key",
   KeyTooLong: "invalid_key",
   InvalidObjectName: "invalid_key",
+  XMinioInvalidObjectName: "invalid_key",
+  XMinioInvalidResourceName: "invalid_key",
   InvalidURI: "invalid_key",
   SlowDown: "rate_limited",
   SlowDownRead: "rate_limited",
@@ -131,9 +133,10 @@ export function classifyAnswer(answer: StorageAnswer): OperationalError {
       ...(retryable !== undefined && { retryable }),
     });
   const told = code === "" ? `status ${status}` : code;
-  const missing = code === "NoSuchKey" || (status === 404 && code === "");
+  const missing =
+    code === "NoSuchKey" || (status === 404 && code === "") || code === "XMinioInvalidResourceName";
 
-  // Ceph RGW names the key where it is the upload that is gone.
+  // Ceph RGW names the key where it is the upload that is gone; MinIO takes its id for a path.
   if (missing && ofUploads.has(operation)) return fail("upload_not_found", "no such upload");
 
   if (code === "NoSuchBucket") {

@@ -271,7 +271,7 @@ export async function* listPendingUploads(
       method: "GET",
       query: [
         ["uploads", undefined],
-        ["prefix", keyPrefix + prefix],
+        ["prefix", dialect.pendingByPrefix ? keyPrefix + prefix : ""],
         ...(dialect.listUrlEncode ? [["encoding-type", "url"] as const] : []),
         ...(keyMarker === undefined ? [] : [["key-marker", keyMarker] as const]),
         ...(uploadIdMarker === undefined ? [] : [["upload-id-marker", uploadIdMarker] as const]),

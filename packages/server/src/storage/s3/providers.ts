@@ -69,6 +69,12 @@ export interface Provider {
   readonly putBytesMax: number;
   readonly copyBytesMax: number;
   readonly keyBytesMax: number;
+  /** Keys are paths of a file system: a segment that is empty, `.`, `..` or longer is refused. */
+  readonly segmentBytesMax?: number;
+  /** The blob "a" can stand beside the blob "a/b". */
+  readonly nestedKeys: boolean;
+  /** Pending uploads are listed by a prefix of their keys; otherwise only all of them can be. */
+  readonly pendingByPrefix: boolean;
   readonly postPolicy: boolean;
   /** `response-content-disposition` of a presigned get is honoured. */
   readonly responseOverrides: boolean;
@@ -104,6 +110,8 @@ const s3 = {
   putBytesMax: 5 * GiB,
   copyBytesMax: 5 * GiB,
   keyBytesMax: 1024,
+  nestedKeys: true,
+  pendingByPrefix: true,
   postPolicy: true,
   responseOverrides: true,
   signAcceptEncoding: false,
@@ -134,6 +142,11 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
     partEtagIsMd5: true,
     multipartEtagForm: "aws",
     createOnlyHeader: ifNoneMatch,
+    segmentBytesMax: 255,
+    nestedKeys: false,
+    // A list with a prefix finds the uploads of exactly that key. One without is what this server
+    // remembers; it cancels all uploads after 24 h by itself (api stale_uploads_expiry).
+    pendingByPrefix: false,
   },
   "ceph-rgw": {
     ...s3,
