@@ -38,6 +38,7 @@ const checks = {
   minio: {
     enable: "put minio on the PATH, or run test/services/minio.sh build where Go is",
     isMet: () => succeeds(join(import.meta.dirname, "services/minio.sh"), ["path"]),
+    excuse: () => (hasPrograms("go") ? undefined : "no Go here to build it with"),
   },
   fuse: {
     enable: "run as root, with /dev/fuse and the right to mount",
