@@ -164,10 +164,14 @@ test("placement changes ten times and a storage is drained and retired under loa
       running.push(put(name));
     }
   };
+  // One of each round ends before the next change, so that every storage surely gets some.
+  burst(5);
+  await running.at(-1);
   for (let change = 0; change < 10; change += 1) {
     burst(20);
     await place(change % 2 === 0 ? "spare" : "fast");
     burst(5);
+    await running.at(-1);
   }
   await place("spare");
   burst(20);
