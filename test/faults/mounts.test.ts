@@ -51,8 +51,7 @@ describeWhere(["loop"], "mounts that go bad", () => {
     };
     remount("ro");
     cleanUp(t, () => remount("rw"));
-    // Few enough for the breaker, which takes writes that fail for a storage that is away.
-    for (let round = 0; round < 4; round += 1) {
+    for (let round = 0; round < 12; round += 1) {
       await assert.rejects(put(driver, "old", "x"), { code: "unavailable", message: /read-only/ });
       assertSame(await read(driver, "old"), old);
     }

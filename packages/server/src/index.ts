@@ -2,6 +2,7 @@
  * Public entry points: run a server as the command line does, or embed one.
  *
  * ```ts
+ * widenThreadPool(); // before the first file is read: see there
  * const server = await startServer(parseServerConfig({ data: "./data", port: 0 }), { log });
  * console.log(server.url);
  * await server.close();
@@ -18,3 +19,4 @@ export {
   type ServerConfigInput,
   serverConfig,
 } from "./server-config.ts";
+export { widenThreadPool } from "./thread-pool.ts";

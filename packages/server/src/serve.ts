@@ -9,12 +9,17 @@ import { isOperationalError } from "./core/errors.ts";
 import type { Log } from "./core/ports/log.ts";
 import { type RunningServer, startServer } from "./server.ts";
 import { type ServerConfig, serverConfig } from "./server-config.ts";
+import { widenThreadPool } from "./thread-pool.ts";
+
+/** After all is closed, for what still runs. */
+const endMsMax = 3_000;
 
 /** Variables that begin like ours and belong to the command line or the tests. */
 const variablesIgnored = ["ROMA_ENDPOINT", "ROMA_KEY", "ROMA_TEST_REQUIRE", "ROMA_TEST_SEED"];
 
 /** Resolves when the server has stopped; the exit code is set. `argv` is what follows `serve`. */
 export async function runServe(argv: readonly string[]): Promise<void> {
+  widenThreadPool();
   surviveBrokenStreams();
   if (argv.includes("--help") || argv.includes("-h")) {
     process.stdout.write(`roma serve [options]\n\n${referenceText(serverConfig)}\n`);
@@ -34,10 +39,13 @@ export async function runServe(argv: readonly string[]): Promise<void> {
     log.error({ err: error }, "start failed");
     return fail(error);
   }
+  // Before the greeting: who waits for it may stop the server right away.
+  const stopping = stopped(log);
   greet(server, config);
-  await stopped(log);
+  const signal = await stopping;
   await server.close();
   log.info({}, "stopped");
+  endAnyway(signal, log);
 }
 
 /** All problems of a configuration, or none. For `roma config check`. */
@@ -106,13 +114,28 @@ function curlLine(server: RunningServer, id: string, secret: string): string {
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one does not wait for the drain. */
-async function stopped(log: Log): Promise<void> {
+async function stopped(log: Log): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
   const onSignal = (signal: NodeJS.Signals) => resolve(signal);
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   const signal = await promise;
   log.info({ signal }, "stopping");
-  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
+  // Without listeners the next signal ends the process at once, whatever hangs.
+  process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  return signal;
+}
+
+/**
+ * A call that hangs on a mount keeps the process alive, and `process.exit` would wait for its thread;
+ * only a signal does not.
+ */
+function endAnyway(signal: NodeJS.Signals, log: Log): void {
+  const end = (): void => {
+    const running = process.getActiveResourcesInfo();
+    log.warn({ signal, running }, "calls hang, as on a mount: the process ends without them");
+    process.kill(process.pid, signal);
+  };
+  setTimeout(end, endMsMax).unref();
 }
 
 function fail(error: unknown): void {

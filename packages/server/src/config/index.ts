@@ -4,6 +4,7 @@ export {
   type ConfigProblem,
   type LoadOptions,
   loadConfig,
+  presetVariable,
   processEnvironment,
 } from "./load.ts";
 export { referenceMarkdown, referenceText } from "./reference.ts";

@@ -203,6 +203,11 @@ function freeze(value: unknown): void {
   for (const child of Object.values(value)) freeze(child);
 }
 
+/** For what the runtime itself reads from there, later; what is set stays. */
+export function presetVariable(name: string, value: string): void {
+  process.env[name] ??= value;
+}
+
 /** As it is now, for what has rules of its own about it: where cloud keys come from. */
 export function processEnvironment(): Readonly<Record<string, string | undefined>> {
   return { ...process.env };

@@ -13,12 +13,15 @@ export interface KindOptions {
   readonly clock: Clock;
   /** Where storages find keys that are not among their settings. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** File system calls at once on one mount. */
+  readonly mountCallsMax?: number;
 }
 
 /** By the name of the driver. */
 export function storageKinds({
   clock,
   environment,
+  mountCallsMax: callsMax,
 }: KindOptions): ReadonlyMap<string, StorageKind> {
   return new Map([
     [
@@ -30,7 +33,7 @@ export function storageKinds({
         }),
         open: async ({ root, syncAfterRename }, { id, markerUuid }) => {
           const known = markerUuid === undefined ? { createMarker: true } : { uuid: markerUuid };
-          const driver = await openPosixStorage({ id, root, syncAfterRename, ...known });
+          const driver = await openPosixStorage({ id, root, syncAfterRename, callsMax, ...known });
           return { driver, markerUuid: driver.uuid };
         },
       }),

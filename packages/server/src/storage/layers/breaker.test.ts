@@ -12,6 +12,7 @@ import { type Fault, type FaultRule, faults } from "./faults.ts";
 import { forward } from "./forward.ts";
 import { withLayers } from "./stack.ts";
 import { movedTime, rememberingMeter } from "./testing.ts";
+import { isTimedOut } from "./timeout.ts";
 
 const unavailable: Fault = { kind: "fail", code: "unavailable" };
 
@@ -190,6 +191,66 @@ test("a storage that opens blobs and does not give their bytes is not an answer"
   assert.equal(driver.breaker?.(), "open");
 });
 
+const puts = (until: number): readonly FaultRule[] =>
+  heads(until).map((rule) => ({ ...rule, operation: "put" }));
+
+test("where only writes fail, only writes are refused, with the reason; reads between them do not count for them", async () => {
+  const { driver, inner, state, head, meter } = breaking(puts(99));
+  await put(inner, "k", "x");
+  for (let count = 0; count < 5; count += 1) {
+    assert.equal(state(), "closed");
+    await rejectsWith("unavailable", put(driver, "k", "y"));
+    await head();
+  }
+  assert.equal(state(), "open", "new bytes go elsewhere");
+  await refused(put(driver, "k", "y"));
+  await refused(driver.delete("k", { signal: calm }));
+  const upload = driver.parts?.create("k", { signal: calm, partBytes: 5 });
+  await assert.rejects(upload ?? Promise.reject(new Error("no parts")), {
+    message: /^the storage took no writes lately and gets none for a while \(.+\)$/,
+  });
+  for (let count = 0; count < 9; count += 1) await head();
+  assert.equal((await read(driver, "k")).toString(), "x");
+  assert.deepEqual(await keysOf(driver), ["k"]);
+  await driver.probe({ signal: calm });
+  assert.equal(state(), "open", "what reads say is not about writes");
+  assert.equal(meter.value("storage_breaker_open", { storage: "m" }), 1);
+});
+
+test("a write that is answered lets writes through again, one that fails waits twice as long", async () => {
+  const { driver, state, time, meter } = breaking(puts(6), { openMsMin: 10 });
+  await fail(() => put(driver, "k", "x"), 5);
+  time.move(10);
+  assert.equal(state(), "half-open");
+  await driver.probe({ signal: calm });
+  await fail(() => put(driver, "k", "x"), 1);
+  time.move(19);
+  await refused(put(driver, "k", "x"));
+  time.move(1);
+  await put(driver, "k", "x");
+  assert.equal(state(), "closed");
+  assert.equal(meter.value("storage_breaker_open", { storage: "m" }), 0);
+});
+
+test("a storage whose reads fail gets no writes either, and one that fails in both is open once", async () => {
+  const { driver, inner, state, head, time, meter } = breaking([...heads(5), ...puts(5)]);
+  await put(inner, "k", "x");
+  await fail(() => put(driver, "k", "y"), 4);
+  await fail(head, 5);
+  await refused(put(driver, "k", "y"));
+  time.move(5_000);
+  // The write is the trial: its failure says nothing for or against reads, and they may try.
+  await fail(() => put(driver, "k", "y"), 1);
+  assert.equal(meter.value("storage_breaker_open", { storage: "m" }), 1);
+  await head();
+  assert.equal(state(), "open", "writes still wait");
+  await refused(put(driver, "k", "y"));
+  time.move(5_000);
+  await put(driver, "k", "y");
+  assert.equal(state(), "closed");
+  assert.equal(meter.value("storage_breaker_open", { storage: "m" }), 0);
+});
+
 test("calls from before a change of state no longer count", async () => {
   const slow: (() => void)[] = [];
   const inner = forward(openMemoryStorage({ id: "m" }), {
@@ -220,15 +281,17 @@ test("in the stack timeouts open it, the refusal is not tried again, and closing
     timeout: { answerMs: 5 },
     retry: { attemptsMax: 9, sleep: async () => undefined },
   });
-  // Five attempts open it; the sixth is refused and ends the call.
+  // Five calls open it, each with all the time there is; the sixth is refused.
+  for (let call = 0; call < 5; call += 1) {
+    await assert.rejects(driver.head("k", { signal: calm }), isTimedOut);
+  }
   await assert.rejects(driver.head("k", { signal: calm }), isRefusedByBreaker);
   assert.equal(driver.breaker?.(), "open");
-  assert.equal(meter.value("storage_retries_total"), 5);
   await assert.rejects(
     driver.head("k", { signal: calm }),
     (error) => isOperationalError(error) && error.retryable,
   );
-  assert.equal(meter.value("storage_retries_total"), 5);
+  assert.equal(meter.value("storage_retries_total"), 0);
   await driver[Symbol.asyncDispose]();
   assert.equal(meter.value("storage_breaker_open"), 0);
 });

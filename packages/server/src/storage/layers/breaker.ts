@@ -2,8 +2,10 @@
 // a while, so that its requests neither pile up nor wait for a deadline each. Then one call at a time
 // may try, and the first answer lets all through again.
 //
-//   closed --too many failures--> open --time--> half-open --answer--> closed
-//                                   ^------------ failure -----'      (each time twice as long)
+// Writes are judged by themselves as well, for a mount may be read-only and a quorum lost: where only
+// writes fail, only writes are refused. A read that fails speaks of the whole storage, and refuses
+// both; a write that is answered speaks for it. A write takes part in both judgements, but its failure
+// counts for writes alone.
 //
 // Only silence counts: `unavailable`, which is also what a timeout becomes. An answer that nobody
 // likes (not found, full, wrong bytes) is an answer; a client that leaves or sends nonsense says
@@ -20,27 +22,26 @@ import type {
   ObjectBody,
   StorageLayer,
 } from "../../core/ports/storage-driver.ts";
+import { Breaker, type BreakerLimits, type Outcome, type Settle } from "./breaker-state.ts";
 import { forward, forwardParts } from "./forward.ts";
 import { layeredBody } from "./layered-body.ts";
 
-export interface BreakerOptions {
-  /** Failures in a row that open it. */
-  readonly failuresMax?: number;
-  /** Or this share of failures … */
-  readonly failureShareMax?: number;
-  /** … of at least so many calls … */
-  readonly callsMin?: number;
-  /** … in one to two times this long. */
-  readonly windowMs?: number;
-  /** The first wait; each failed trial doubles it. */
-  readonly openMsMin?: number;
-  readonly openMsMax?: number;
-  /** A trial without an outcome for so long no longer keeps others from trying. */
-  readonly trialMsMax?: number;
+/** Limits are of each judgement. */
+export interface BreakerOptions extends Partial<BreakerLimits> {
   readonly clock?: Clock;
   readonly meter?: Meter;
   readonly log?: Log;
 }
+
+const limitsDefault: BreakerLimits = {
+  failuresMax: 5,
+  failureShareMax: 0.5,
+  callsMin: 20,
+  windowMs: 10_000,
+  openMsMin: 5_000,
+  openMsMax: 60_000,
+  trialMsMax: 30_000,
+};
 
 /** Codes by which a storage shows that it is there. */
 const answers: ReadonlySet<ErrorCode> = new Set([
@@ -59,39 +60,37 @@ const answers: ReadonlySet<ErrorCode> = new Set([
   "unsupported",
 ]);
 
-/** Neither for nor against the storage: the caller left, or its body failed. */
-type Outcome = "answered" | "failed" | "unknown";
-type Settle = (outcome: Outcome) => void;
-
 /** The layer. What it refuses is `unavailable` with `breaker: "open"` in its context. */
 export const breaker =
   (options: BreakerOptions = {}): StorageLayer =>
   (inner) => {
-    const guard = new Breaker(inner.id, options);
+    const guard = new Guard(inner.id, options);
     return forward(inner, {
       breaker: () => guard.state,
       put: (key, body, given) =>
         guard.write(body, given.signal, (passing) => inner.put(key, passing, given)),
       get: (key, given) => guard.get(given.signal, () => inner.get(key, given)),
       head: (key, call) => guard.run(call.signal, () => inner.head(key, call)),
-      delete: (key, call) => guard.run(call.signal, () => inner.delete(key, call)),
+      delete: (key, call) => guard.change(call.signal, () => inner.delete(key, call)),
+      deleteMany: (deleteMany) => (keys, call) =>
+        guard.change(call.signal, () => deleteMany(keys, call)),
       probe: (call) => guard.run(call.signal, () => inner.probe(call)),
       list: (prefix, given) => guard.list(given.signal, () => inner.list(prefix, given)),
       space: (space) => (call) => guard.run(call.signal, () => space(call)),
-      copy: (copy) => (from, to, given) => guard.run(given.signal, () => copy(from, to, given)),
+      copy: (copy) => (from, to, given) => guard.change(given.signal, () => copy(from, to, given)),
       leftOvers: (leftOvers) => ({
         list: (call) => guard.list(call.signal, () => leftOvers.list(call)),
-        remove: (token, call) => guard.run(call.signal, () => leftOvers.remove(token, call)),
+        remove: (token, call) => guard.change(call.signal, () => leftOvers.remove(token, call)),
       }),
       parts: (parts) => {
         const { append } = parts;
         return forwardParts(parts, {
-          create: (key, given) => guard.run(given.signal, () => parts.create(key, given)),
+          create: (key, given) => guard.change(given.signal, () => parts.create(key, given)),
           writePart: (upload, partNumber, bytes, given) =>
-            guard.run(given.signal, () => parts.writePart(upload, partNumber, bytes, given)),
+            guard.change(given.signal, () => parts.writePart(upload, partNumber, bytes, given)),
           complete: (upload, list, given) =>
-            guard.run(given.signal, () => parts.complete(upload, list, given)),
-          cancel: (upload, call) => guard.run(call.signal, () => parts.cancel(upload, call)),
+            guard.change(given.signal, () => parts.complete(upload, list, given)),
+          cancel: (upload, call) => guard.change(call.signal, () => parts.cancel(upload, call)),
           listParts: (upload, call) => guard.list(call.signal, () => parts.listParts(upload, call)),
           listPending: (prefix, call) =>
             guard.list(call.signal, () => parts.listPending(prefix, call)),
@@ -115,57 +114,55 @@ export function isRefusedByBreaker(error: unknown): boolean {
   return isOperationalError(error, "unavailable") && error.context.breaker === "open";
 }
 
-class Breaker {
+class Guard {
   readonly #storageId: string;
-  readonly #options: Required<Omit<BreakerOptions, "clock" | "meter" | "log">>;
-  readonly #clock: Clock;
   readonly #meter: Meter;
-  readonly #log: Log;
-  /** Calls that began before the last change of state no longer count. */
-  #generation = 0;
-  #inARow = 0;
-  readonly #window: Window;
-  #open: { readonly until: number; readonly ms: number } | undefined;
-  #trial: { readonly until: number } | undefined;
+  readonly #all: Breaker;
+  readonly #writes: Breaker;
+  #openCount = 0;
 
   constructor(storageId: string, options: BreakerOptions) {
     const { clock = systemClock, meter = silentMeter, log = silentLog, ...given } = options;
     this.#storageId = storageId;
-    this.#clock = clock;
     this.#meter = meter;
-    this.#log = log;
-    this.#options = {
-      failuresMax: 5,
-      failureShareMax: 0.5,
-      callsMin: 20,
-      windowMs: 10_000,
-      openMsMin: 5_000,
-      openMsMax: 60_000,
-      trialMsMax: 30_000,
-      ...given,
-    };
-    this.#window = new Window(this.#options.windowMs);
+    const limits = { ...limitsDefault, ...given };
+    const breaker = (leftAlone: string, back: string): Breaker =>
+      new Breaker(limits, clock, {
+        opened: (ms, { message }) => {
+          this.#countOpen(1);
+          meter.count("storage_breaker_opened_total", 1, { storage: storageId });
+          log.warn({ storageId, ms, failure: message }, leftAlone);
+        },
+        closed: (why) => {
+          this.#countOpen(-1);
+          if (why === "answered") log.info({ storageId }, back);
+        },
+      });
+    this.#all = breaker("a storage does not answer: left alone", "a storage answers again");
+    this.#writes = breaker(
+      "a storage does not take writes: it gets none for a while",
+      "a storage takes writes again",
+    );
   }
 
+  /** Of the judgement that refuses more: one that takes no writes is not "closed". */
   get state(): BreakerState {
-    if (this.#open === undefined) return "closed";
-    return this.#clock.monotonicMs() < this.#open.until ? "open" : "half-open";
+    const states = [this.#all.state, this.#writes.state];
+    return states.find((state) => state === "open") ?? states.find(isNotClosed) ?? "closed";
   }
 
+  /** For a call that changes nothing. */
   async run<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
-    const settle = this.#enter();
-    try {
-      const result = await call();
-      settle("answered");
-      return result;
-    } catch (error) {
-      settle(judge(error, signal));
-      throw error;
-    }
+    return await this.#judged(this.#enter(), signal, call);
   }
 
+  async change<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    return await this.#judged(this.#enterToWrite(), signal, call);
+  }
+
+  /** For a call that changes something, with a body. */
   async write<T>(body: Body, signal: AbortSignal, call: (body: Body) => Promise<T>): Promise<T> {
-    const settle = this.#enter();
+    const settle = this.#enterToWrite();
     // The body may come from another storage: its silence is not this one's.
     let sourceFailed = false;
     const failed = (): void => {
@@ -227,114 +224,68 @@ class Breaker {
     }
   }
 
-  /** The storage is closed: what is shown of it is not "open" for ever. */
   stop(): void {
-    if (this.#open !== undefined) this.#gauge(-1);
-    this.#open = undefined;
-    this.#generation += 1;
+    this.#all.stop();
+    this.#writes.stop();
+  }
+
+  async #judged<T>(settle: Settle, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    try {
+      const result = await call();
+      settle("answered");
+      return result;
+    } catch (error) {
+      settle(judge(error, signal));
+      throw error;
+    }
   }
 
   #enter(): Settle {
-    if (this.#open === undefined) {
-      const generation = this.#generation;
-      return (outcome) => this.#count(generation, outcome);
-    }
-    const now = this.#clock.monotonicMs();
-    const tried = this.#trial !== undefined && now < this.#trial.until;
-    if (now < this.#open.until || tried) throw this.#refusal();
-    const trial = { until: now + this.#options.trialMsMax };
-    this.#trial = trial;
-    return (outcome) => this.#endTrial(trial, outcome);
-  }
-
-  #count(generation: number, outcome: Outcome): void {
-    if (outcome === "unknown" || generation !== this.#generation) return;
-    const failed = outcome === "failed";
-    this.#inARow = failed ? this.#inARow + 1 : 0;
-    const { calls, failures } = this.#window.add(failed, this.#clock.monotonicMs());
-    if (!failed) return;
-    const { failuresMax, failureShareMax, callsMin, openMsMin } = this.#options;
-    const share = calls >= callsMin && failures >= calls * failureShareMax;
-    if (this.#inARow >= failuresMax || share) this.#setOpen(openMsMin);
-  }
-
-  #endTrial(trial: { readonly until: number }, outcome: Outcome): void {
-    if (this.#trial !== trial || this.#open === undefined) return;
-    this.#trial = undefined;
-    if (outcome === "answered") this.#setClosed();
-    if (outcome === "failed") {
-      this.#setOpen(Math.min(this.#options.openMsMax, this.#open.ms * 2));
-    }
-  }
-
-  #setOpen(ms: number): void {
-    if (this.#open === undefined) {
-      this.#gauge(1);
-      this.#meter.count("storage_breaker_opened_total", 1, { storage: this.#storageId });
-      this.#log.warn({ storageId: this.#storageId, ms }, "a storage does not answer: left alone");
-    }
-    this.#open = { until: this.#clock.monotonicMs() + ms, ms };
-    this.#generation += 1;
-  }
-
-  #setClosed(): void {
-    this.#gauge(-1);
-    this.#log.info({ storageId: this.#storageId }, "a storage answers again");
-    this.#open = undefined;
-    this.#generation += 1;
-    this.#inARow = 0;
-    this.#window.clear();
-  }
-
-  #gauge(change: 1 | -1): void {
-    this.#meter.gauge("storage_breaker_open", change, { storage: this.#storageId });
-  }
-
-  #refusal(): OperationalError {
-    this.#meter.count("storage_breaker_refused_total", 1, { storage: this.#storageId });
-    return new OperationalError(
-      "unavailable",
+    const settle = this.#all.enter();
+    if (settle !== undefined) return settle;
+    throw this.#refusal(
       "the storage did not answer lately and is left alone for a while",
-      { context: { storageId: this.#storageId, breaker: "open" } },
+      this.#all,
     );
   }
-}
 
-/** Calls and failures of this window and the one before: old ones go without a timer. */
-class Window {
-  readonly #ms: number;
-  #beganAt = Number.NEGATIVE_INFINITY;
-  #now = { calls: 0, failures: 0 };
-  #before = { calls: 0, failures: 0 };
-
-  constructor(ms: number) {
-    this.#ms = ms;
-  }
-
-  add(failed: boolean, at: number): { readonly calls: number; readonly failures: number } {
-    const age = at - this.#beganAt;
-    if (age >= this.#ms) {
-      this.#before = age < 2 * this.#ms ? this.#now : { calls: 0, failures: 0 };
-      this.#now = { calls: 0, failures: 0 };
-      this.#beganAt = at;
+  #enterToWrite(): Settle {
+    const settleAll = this.#enter();
+    const settleWrites = this.#writes.enter();
+    if (settleWrites === undefined) {
+      settleAll("unknown");
+      const message = "the storage took no writes lately and gets none for a while";
+      throw this.#refusal(message, this.#writes);
     }
-    this.#now.calls += 1;
-    if (failed) this.#now.failures += 1;
-    return {
-      calls: this.#now.calls + this.#before.calls,
-      failures: this.#now.failures + this.#before.failures,
+    return (outcome) => {
+      settleAll(outcome === "answered" ? outcome : "unknown");
+      settleWrites(outcome);
     };
   }
 
-  clear(): void {
-    this.#beganAt = Number.NEGATIVE_INFINITY;
-    this.#now = { calls: 0, failures: 0 };
+  #countOpen(change: 1 | -1): void {
+    const before = Math.min(1, this.#openCount);
+    this.#openCount += change;
+    const moved = Math.min(1, this.#openCount) - before;
+    if (moved !== 0) this.#meter.gauge("storage_breaker_open", moved, { storage: this.#storageId });
   }
+
+  #refusal(message: string, { failure }: Breaker): OperationalError {
+    this.#meter.count("storage_breaker_refused_total", 1, { storage: this.#storageId });
+    const reason = failure === undefined ? "" : ` (${failure.message})`;
+    return new OperationalError("unavailable", message + reason, {
+      context: { storageId: this.#storageId, breaker: "open" },
+    });
+  }
+}
+
+function isNotClosed(state: BreakerState): boolean {
+  return state !== "closed";
 }
 
 function judge(error: unknown, signal: AbortSignal): Outcome {
   if (signal.aborted || !isOperationalError(error)) return "unknown";
-  if (error.code === "unavailable") return "failed";
+  if (error.code === "unavailable") return error;
   return answers.has(error.code) ? "answered" : "unknown";
 }
 

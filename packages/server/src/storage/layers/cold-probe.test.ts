@@ -33,6 +33,35 @@ test("each round reads the blob left alone the longest, and writes one until the
   assert.deepEqual(await keysOf(driver), ["roma/probe/00", "roma/probe/01", "roma/probe/02"]);
 });
 
+test("while the breaker refuses writes, a full set is written too, until one is taken", async () => {
+  const rules = [4, 5, 6].map((nth) => ({
+    operation: "put" as const,
+    nth,
+    fault: { kind: "fail" as const, code: "unavailable" as const },
+  }));
+  const time = movedTime();
+  const { clock } = time;
+  const driver = withLayers(openMemoryStorage({ id: "m" }), {
+    clock,
+    innermost: [faults({ rules })],
+    breaker: { failuresMax: 2, openMsMin: 10 },
+  });
+  const { round } = probing(driver);
+  for (let count = 0; count < 3; count += 1) await round();
+  assert.equal((await round()).wrote, undefined);
+  for (let count = 0; count < 2; count += 1)
+    await rejectsWith("unavailable", put(driver, "k", "x"));
+  assert.equal(driver.breaker?.(), "open");
+  time.move(10);
+  await rejectsWith("unavailable", round());
+  assert.equal(driver.breaker?.(), "open");
+  time.move(20);
+  const { read, wrote } = await round();
+  assert.equal(wrote, read, "it takes the blob that is warm");
+  assert.equal(driver.breaker?.(), "closed");
+  assert.equal((await round()).wrote, undefined);
+});
+
 test("the time to the first byte is observed, as an operation of its own", async () => {
   const inner = openMemoryStorage({ id: "m" });
   let opened = (): void => undefined;

@@ -4,7 +4,8 @@
 // is full, and reads the one that was left alone the longest; what it reads must be what it wrote.
 //
 // It goes through the storage's layers, so the breaker sees its outcomes: a storage that nobody else
-// uses is found dead, and found alive again.
+// uses is found dead, and found alive again. While the breaker is not closed it writes in each round,
+// for one that takes no writes is given none by others.
 
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
@@ -156,15 +157,29 @@ export class ColdProbe implements AsyncDisposable {
 
   async #write(keys: string[], signal: AbortSignal): Promise<ColdProbeRound> {
     const { blobsMax } = this.#options;
+    // The one that was just read: it is warm already.
+    const last = keys.at(-1);
+    if (last !== undefined && keys.length >= blobsMax && this.#isLeftAlone) {
+      await this.#put(last, signal);
+      return { wrote: last };
+    }
     const taken = new Set(keys);
     for (let number = 0; number < blobsMax && keys.length < blobsMax; number += 1) {
       const key = `${coldProbePrefix}${String(number).padStart(2, "0")}`;
       if (taken.has(key)) continue;
-      await this.#driver.put(key, oneChunk(bytesOfKey(key)), { signal, length: blobBytes });
+      await this.#put(key, signal);
       keys.push(key);
       return { wrote: key };
     }
     return {};
+  }
+
+  get #isLeftAlone(): boolean {
+    return (this.#driver.breaker?.() ?? "closed") !== "closed";
+  }
+
+  async #put(key: string, signal: AbortSignal): Promise<void> {
+    await this.#driver.put(key, oneChunk(bytesOfKey(key)), { signal, length: blobBytes });
   }
 }
 

@@ -5,7 +5,7 @@
 // the folder and of new parents, answer.
 
 import { constants } from "node:fs";
-import fs from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { keyBytesMax } from "@roma/contract";
 import { OperationalError } from "../../core/errors.ts";
@@ -27,7 +27,7 @@ import { receive } from "../receive.ts";
 import { refuseDigests } from "../refusals.ts";
 import { BodyWriter } from "./body-writer.ts";
 import { classify, during, errnoOf, ignore } from "./errors.ts";
-import { type Files, systemFiles } from "./files.ts";
+import { type Files, systemFiles, withSlots } from "./files.ts";
 import { Folders } from "./folders.ts";
 import { MountGuard, makeMarker, ownFolder, readMarker } from "./guard.ts";
 import { headOf } from "./head.ts";
@@ -35,6 +35,7 @@ import { bytesOfPrefix, keyOfBytes, pathOfKey } from "./keys.ts";
 import { listNames } from "./list.ts";
 import { type Publisher, publish, settle } from "./publish.ts";
 import { FileBody } from "./read.ts";
+import { slotsOf } from "./slots.ts";
 import { Temporaries } from "./temporaries.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -60,6 +61,10 @@ export interface PosixOptions {
   /** The marker's uuid as it was seen before: another, or none, is `unavailable`. */
   readonly uuid?: string;
   readonly syncAfterRename?: "auto" | boolean;
+  /** File system calls at once: well below the size of the process's thread pool. */
+  readonly callsMax?: number | undefined;
+  /** All of them held for so long, and none ended: the mount is stuck. */
+  readonly stuckMsMin?: number;
   /** For tests that make a call fail. */
   readonly files?: Files;
 }
@@ -72,12 +77,18 @@ export interface PosixStorage extends StorageDriver {
 
 /** Opens a storage; `unavailable` if its marker is missing or another storage's. */
 export async function openPosixStorage(options: PosixOptions): Promise<PosixStorage> {
-  const { id, createMarker = false, syncAfterRename = "auto", files = systemFiles } = options;
+  const { id, createMarker = false, syncAfterRename = "auto" } = options;
+  const given = resolve(options.root);
+  const slots = slotsOf(given, options);
+  const files = withSlots(options.files ?? systemFiles, slots);
+  const makeFolder = (path: string): Promise<unknown> =>
+    slots.run(() => mkdir(path, { recursive: true, mode: 0o750 }));
   try {
     const mayCreate = createMarker && options.uuid === undefined;
-    if (mayCreate) await fs.mkdir(options.root, { recursive: true, mode: 0o750 });
-    const root = await fs.realpath(resolve(options.root));
-    const marker = (await readMarker(root)) ?? (mayCreate ? await makeMarker(root, id) : undefined);
+    if (mayCreate) await makeFolder(given);
+    const root = await files.realPath(given);
+    let marker = await readMarker(root, files);
+    if (marker === undefined && mayCreate) marker = await slots.run(() => makeMarker(root, id));
     if (marker === undefined || (options.uuid !== undefined && options.uuid !== marker.uuid)) {
       throw new OperationalError(
         "unavailable",
@@ -88,7 +99,7 @@ export async function openPosixStorage(options: PosixOptions): Promise<PosixStor
       throw new OperationalError("unavailable", `the folder is the storage ${marker.storageId}`);
     }
     for (const name of ["tmp", "uploads"]) {
-      await fs.mkdir(join(root, ownFolder, name), { recursive: true, mode: 0o750 });
+      await makeFolder(join(root, ownFolder, name));
     }
     const identity = await files.stat(root);
     const folders = new Folders(root, files);
@@ -159,7 +170,7 @@ class PosixDriver implements PosixStorage {
     signal.throwIfAborted();
     const path = this.#path(key);
     return await this.#calls.run(async () => {
-      const fd = await this.#open(path);
+      const fd = await this.#open(path, signal);
       try {
         const stat = await during("read", this.#files.statOpen(fd));
         if (!stat.isFile()) throw notFound();
@@ -262,7 +273,7 @@ class PosixDriver implements PosixStorage {
 
   async #put(key: string, to: string, body: Body, options: PutOptions): Promise<BlobHead> {
     const { signal, length, createOnly = false } = options;
-    const temporary = await this.#temporaries.create();
+    const temporary = await this.#temporaries.create(signal);
     const { fd, path: from } = temporary;
     let published = false;
     try {
@@ -299,8 +310,8 @@ class PosixDriver implements PosixStorage {
     }
   }
 
-  async #open(path: string): Promise<number> {
-    const opening = this.#files.open(path, readFlags);
+  async #open(path: string, signal: AbortSignal): Promise<number> {
+    const opening = this.#files.open(path, readFlags, undefined, signal);
     const [opened, inside] = await Promise.allSettled([
       opening,
       this.#publisher.folders.exists(dirname(path)),

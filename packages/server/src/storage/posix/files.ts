@@ -1,14 +1,17 @@
 // The file system calls of the posix driver as promises over Node's callback API, which costs less
 // per call than FileHandle. One object, so that a test can make a call fail; a call that was started
-// always ends in its promise, and nothing here retries.
+// always ends in its promise, and nothing here retries. No call goes around it: `withSlots` bounds how
+// many run at once.
 
 import fs from "node:fs";
+import type { Slots } from "./slots.ts";
 
 type Callback<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
 /** What the driver asks of the operating system. Rejects with the system's own error. */
 export interface Files {
-  open(path: string, flags: number, mode?: number): Promise<number>;
+  /** The signal ends the wait for a slot; a call that began goes on. */
+  open(path: string, flags: number, mode?: number, signal?: AbortSignal): Promise<number>;
   close(fd: number): Promise<void>;
   /** Resolves to the bytes read: fewer than asked at the end of the file, 0 past it. */
   read(fd: number, buffer: Uint8Array, length: number, position: number): Promise<number>;
@@ -23,13 +26,22 @@ export interface Files {
   stat(path: string): Promise<fs.BigIntStats>;
   rename(from: string, to: string): Promise<void>;
   link(from: string, to: string): Promise<void>;
-  unlink(path: string): Promise<void>;
+  /** `anyway`: for what the driver itself clears away, waits for its slot however long that takes. */
+  unlink(path: string, how?: "anyway"): Promise<void>;
   makeFolder(path: string, mode: number): Promise<void>;
   removeFolder(path: string): Promise<void>;
   /** The path with every symbolic link resolved. */
   realPath(path: string): Promise<string>;
-  openFolder(path: string): Promise<fs.Dir>;
+  openFolder(path: string): Promise<OpenFolder>;
+  readText(path: string): Promise<string>;
   statFileSystem(path: string): Promise<fs.StatsFs>;
+}
+
+/** To be iterated, once: that closes it. */
+export interface OpenFolder extends AsyncIterable<fs.Dirent> {
+  /** `null` after the last entry. */
+  read(): Promise<fs.Dirent | null>;
+  close(): Promise<void>;
 }
 
 function call<T>(start: (callback: Callback<T>) => void): Promise<T> {
@@ -69,5 +81,51 @@ export const systemFiles: Files = {
   removeFolder: (path) => call<void>((done) => fs.rmdir(path, done as fs.NoParamCallback)),
   realPath: (path) => call((done) => fs.realpath.native(path, done)),
   openFolder: (path) => call((done) => fs.opendir(path, { bufferSize: 256 }, done)),
+  readText: (path) => call((done) => fs.readFile(path, "utf8", done)),
   statFileSystem: (path) => call((done) => fs.statfs(path, done)),
 };
+
+/** The files with each call in a slot. Closing is never refused: a descriptor would be lost. */
+export function withSlots(files: Files, slots: Slots): Files {
+  return {
+    open: (path, flags, mode, signal) => slots.run(() => files.open(path, flags, mode), signal),
+    close: (fd) => slots.runAnyway(() => files.close(fd)),
+    read: (fd, buffer, length, position) =>
+      slots.run(() => files.read(fd, buffer, length, position)),
+    write: (fd, pieces, position) => slots.run(() => files.write(fd, pieces, position)),
+    syncData: (fd) => slots.run(() => files.syncData(fd)),
+    sync: (fd) => slots.run(() => files.sync(fd)),
+    truncate: (fd, length) => slots.run(() => files.truncate(fd, length)),
+    statOpen: (fd) => slots.run(() => files.statOpen(fd)),
+    stat: (path) => slots.run(() => files.stat(path)),
+    rename: (from, to) => slots.run(() => files.rename(from, to)),
+    link: (from, to) => slots.run(() => files.link(from, to)),
+    unlink: (path, how) => {
+      const unlink = (): Promise<void> => files.unlink(path);
+      return how === "anyway" ? slots.runAnyway(unlink) : slots.run(unlink);
+    },
+    makeFolder: (path, mode) => slots.run(() => files.makeFolder(path, mode)),
+    removeFolder: (path) => slots.run(() => files.removeFolder(path)),
+    realPath: (path) => slots.run(() => files.realPath(path)),
+    openFolder: async (path) =>
+      folderWithSlots(await slots.run(() => files.openFolder(path)), slots),
+    readText: (path) => slots.run(() => files.readText(path)),
+    statFileSystem: (path) => slots.run(() => files.statFileSystem(path)),
+  };
+}
+
+function folderWithSlots(folder: OpenFolder, slots: Slots): OpenFolder {
+  const read = (): Promise<fs.Dirent | null> => slots.run(() => folder.read());
+  const close = (): Promise<void> => slots.runAnyway(() => folder.close());
+  return {
+    read,
+    close,
+    async *[Symbol.asyncIterator]() {
+      try {
+        for (let entry = await read(); entry !== null; entry = await read()) yield entry;
+      } finally {
+        await close();
+      }
+    },
+  };
+}

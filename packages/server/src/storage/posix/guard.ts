@@ -6,19 +6,14 @@ import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
 import { join } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
+import { type Marker, markerBytesMax, parseMarker } from "../marker.ts";
 import { errnoOf } from "./errors.ts";
-import type { Files } from "./files.ts";
+import { type Files, systemFiles } from "./files.ts";
 import { SharedRun } from "./shared-run.ts";
 
 /** The one folder below the root that no key can name. */
 export const ownFolder = ".roma";
 const markerName = "storage.json";
-const markerBytesMax = 4096;
-
-export interface Marker {
-  readonly uuid: string;
-  readonly storageId: string;
-}
 
 interface RootIdentity {
   readonly dev: bigint;
@@ -30,10 +25,10 @@ function unavailable(message: string, cause?: unknown): OperationalError {
 }
 
 /** Undefined if there is none; `unavailable` if it cannot be read or says nonsense. */
-export async function readMarker(root: string): Promise<Marker | undefined> {
+export async function readMarker(root: string, files: Files): Promise<Marker | undefined> {
   let text: string;
   try {
-    text = await fs.readFile(join(root, ownFolder, markerName), "utf8");
+    text = await files.readText(join(root, ownFolder, markerName));
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw unavailable("the storage's marker cannot be read", error);
@@ -41,19 +36,6 @@ export async function readMarker(root: string): Promise<Marker | undefined> {
   const marker = text.length <= markerBytesMax ? parseMarker(text) : undefined;
   if (marker === undefined) throw unavailable("the storage's marker is damaged");
   return marker;
-}
-
-function parseMarker(text: string): Marker | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  if (!("uuid" in value) || typeof value.uuid !== "string") return undefined;
-  if (!("storageId" in value) || typeof value.storageId !== "string") return undefined;
-  return { uuid: value.uuid, storageId: value.storageId };
 }
 
 /** Writes the marker unless another process was faster; answers the one that stands. */
@@ -79,7 +61,7 @@ export async function makeMarker(root: string, storageId: string): Promise<Marke
     await using handle = await fs.open(path, "r");
     await handle.sync();
   }
-  const standing = await readMarker(root);
+  const standing = await readMarker(root, systemFiles);
   if (standing === undefined) throw unavailable("the storage's marker vanished");
   return standing;
 }
@@ -112,7 +94,7 @@ export class MountGuard {
 
   /** Reads the marker again. */
   async probe(): Promise<void> {
-    const marker = await readMarker(this.#root);
+    const marker = await readMarker(this.#root, this.#files);
     if (marker?.uuid !== this.marker.uuid) {
       throw unavailable("the storage is not mounted: its marker is missing or another one");
     }

@@ -65,7 +65,7 @@ export async function settle(publisher: Publisher, publication: Publication): Pr
     if (syncAfterRename) await files.syncData(fd);
     await folders.sync(dirname(to));
   } catch (error) {
-    if (createOnly) await files.unlink(to).catch(ignore);
+    if (createOnly) await files.unlink(to, "anyway").catch(ignore);
     await during("sync", Promise.reject(error));
   }
 }

@@ -31,13 +31,13 @@ export class Temporaries {
     this.#files = files;
   }
 
-  async create(): Promise<Temporary> {
+  async create(signal: AbortSignal): Promise<Temporary> {
     const name = randomUUID();
     const path = join(this.#folder, name);
     this.#running.add(name);
     let fd: number;
     try {
-      fd = await this.#open(path);
+      fd = await this.#open(path, signal);
     } catch (error) {
       this.#running.delete(name);
       throw error;
@@ -50,7 +50,7 @@ export class Temporaries {
           // A failed close after the sync loses nothing; a failed unlink is left to the sweeper.
           await Promise.allSettled([
             this.#files.close(fd),
-            published ? undefined : this.#files.unlink(path),
+            published ? undefined : this.#files.unlink(path, "anyway"),
           ]);
         } finally {
           this.#running.delete(name);
@@ -82,9 +82,9 @@ export class Temporaries {
     }
   }
 
-  async #open(path: string): Promise<number> {
+  async #open(path: string, signal: AbortSignal): Promise<number> {
     try {
-      return await this.#files.open(path, createFlags, fileMode);
+      return await this.#files.open(path, createFlags, fileMode, signal);
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") return await during("open", Promise.reject<number>(error));
       throw new OperationalError("unavailable", "the storage is not mounted", { cause: error });
