@@ -14,7 +14,6 @@ import {
   type CanaryReport,
   ColdProbe,
   canaryMarkdown,
-  type Diagnosis,
   diagnose,
   runCanary,
   type Settings,
@@ -56,6 +55,8 @@ export interface ServerStoragesOptions {
   readonly sealer: Sealer;
   /** Where storages find keys that are not among their settings. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** File system calls at once on one mount. */
+  readonly mountCallsMax: number;
   readonly drainMsMax: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -64,13 +65,13 @@ export interface ServerStoragesOptions {
 
 /** Rejects if the local storage does not open: a folder that is gone or not mounted stops the start. */
 export async function openStorages(options: ServerStoragesOptions): Promise<ServerStorages> {
-  const { metadata, sealer, environment, clock, log, meter, drainMsMax } = options;
+  const { metadata, sealer, environment, mountCallsMax, clock, log, meter, drainMsMax } = options;
   const markerUuid = await metadata.getSetting(markerSetting);
   const judged = new Set<string>();
   const registry = await StorageRegistry.open<CanaryReport>({
     metadata,
     sealer,
-    kinds: storageKinds({ clock, environment }),
+    kinds: storageKinds({ clock, environment, mountCallsMax }),
     builtIn: [
       {
         id: localStorageId,
@@ -86,8 +87,7 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
       const { refusal = "" } = report;
       const fields = { storageId: driver.id };
       if (judged.has(driver.id) || !onlyWriteFailed(report)) {
-        const message = `storage ${driver.id} is refused: ${refusal}`;
-        throw new OperationalError("unavailable", message, { retryable: false, context: fields });
+        throw new OperationalError("unavailable", refusal, { retryable: false, context: fields });
       }
       log.warn(fields, `storage ${driver.id} is read, and takes no writes: ${refusal}`);
     },
@@ -97,6 +97,7 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
       return probe;
     },
     test: (driver, { signal }) => runCanary(driver, { form: "long", signal, clock }),
+    explain: reasonOf,
     drainMsMax,
     clock,
     log,
@@ -149,7 +150,7 @@ function administrationOf(
   };
 }
 
-/** What the registry itself refuses; anything else was said by the storage about its settings. */
+/** What the registry refuses by itself. */
 const ownRefusals: ReadonlySet<ErrorCode> = new Set([
   "invalid_request",
   "already_exists",
@@ -161,28 +162,37 @@ const ownRefusals: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** `unavailable`, and not to be tried again, with the setting and the reason. */
-function explained(id: string, error: unknown): unknown {
-  if (isOperationalError(error)) {
-    return isOwn(error) ? error : refused(id, textOf(diagnose(error)), error);
-  }
-  if (!isSystemError(error)) return error;
-  return refused(id, `its place cannot be used: ${error.code}`, error);
+function explained(storageId: string, error: unknown): unknown {
+  if (isDefect(error) || isOwnRefusal(error)) return error;
+  const message = `storage ${storageId} is refused: ${reasonOf(error)}`;
+  const context = { ...(isOperationalError(error) ? error.context : {}), storageId };
+  return new OperationalError("unavailable", message, { retryable: false, context, cause: error });
 }
 
-function refused(storageId: string, reason: string, cause: Error): OperationalError {
-  const message = `storage ${storageId} is refused: ${reason}`;
-  const context = { ...(isOperationalError(cause) ? cause.context : {}), storageId };
-  return new OperationalError("unavailable", message, { retryable: false, context, cause });
-}
-
-function isOwn({ code, retryable, context }: OperationalError): boolean {
-  if (context.vendorCode !== undefined || context.connection !== undefined) return false;
-  // Canary and mark say by themselves what is wrong.
-  return ownRefusals.has(code) || (code === "unavailable" && !retryable);
-}
-
-function textOf({ setting, reason }: Diagnosis): string {
+/** The setting to look at, and what is wrong with it; for operators, and without a path. */
+function reasonOf(error: unknown): string {
+  if (isSystemError(error)) return `its place cannot be used: ${error.code}`;
+  if (isOwnRefusal(error) || isFinding(error)) return error.message;
+  const { setting, reason } = diagnose(error);
   return setting === undefined ? reason : `${setting}: ${reason}`;
+}
+
+function isDefect(error: unknown): boolean {
+  return !isOperationalError(error) && !isSystemError(error);
+}
+
+function isOwnRefusal(error: unknown): error is OperationalError {
+  return isOperationalError(error) && ownRefusals.has(error.code) && !isAnswer(error);
+}
+
+/** Canary and mark say by themselves what is wrong. */
+function isFinding(error: unknown): error is OperationalError {
+  return isOperationalError(error, "unavailable") && !error.retryable && !isAnswer(error);
+}
+
+/** Whether a storage, or the way to it, answered so. */
+function isAnswer({ context }: OperationalError): boolean {
+  return context.vendorCode !== undefined || context.connection !== undefined;
 }
 
 /** Its own message names a path of the server. */

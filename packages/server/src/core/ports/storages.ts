@@ -1,5 +1,6 @@
 /** The storages that core writes to and reads from, by id; the set may change while the server runs. */
-import type { StorageDriver } from "./storage-driver.ts";
+import type { StorageState } from "./metadata-store.ts";
+import type { BreakerState, StorageDriver } from "./storage-driver.ts";
 
 /**
  * What an operation is about to do. A storage that drains refuses `create` and lets `continue` finish
@@ -34,4 +35,30 @@ export interface Storages {
   readonly defaultId: string;
   /** All that may hold blobs. */
   ids(): readonly string[];
+}
+
+/** Settings of a driver, as JSON. */
+export type StorageSettings = Readonly<Record<string, unknown>>;
+
+/** A storage as administrators see it: never a secret. */
+export interface StorageInfo {
+  readonly id: string;
+  readonly driver: string;
+  /** With defaults, secrets redacted. */
+  readonly settings: StorageSettings;
+  readonly state: StorageState;
+  readonly isDefault: boolean;
+  readonly isBuiltIn: boolean;
+  readonly isOpen: boolean;
+  /** Why it, or its newest settings, could not be opened: the setting, and what is wrong with it. */
+  readonly problem?: string;
+  /** Absent while it is not open. */
+  readonly breaker?: BreakerState;
+  /** Those too that began before its settings changed. */
+  readonly uploadsRunning: number;
+  /** Reads and deletes. */
+  readonly othersRunning: number;
+  readonly revision: number;
+  readonly createdAt: Date;
+  readonly changedAt: Date;
 }

@@ -1,27 +1,8 @@
 /** What the protocol needs of those who keep the storages. Permission is asked for before each call. */
 import type { StorageState } from "../../core/ports/metadata-store.ts";
-import type { BreakerState } from "../../core/ports/storage-driver.ts";
+import type { StorageInfo, StorageSettings } from "../../core/ports/storages.ts";
 
-/** Settings of a driver, as JSON. */
-export type StorageSettings = Readonly<Record<string, unknown>>;
-
-export interface StorageView {
-  readonly id: string;
-  readonly driver: string;
-  /** With defaults, secrets redacted. */
-  readonly settings: StorageSettings;
-  readonly state: StorageState;
-  readonly isDefault: boolean;
-  readonly isBuiltIn: boolean;
-  readonly isOpen: boolean;
-  readonly problem?: string;
-  readonly breaker?: BreakerState;
-  readonly uploadsRunning: number;
-  readonly othersRunning: number;
-  readonly revision: number;
-  readonly createdAt: Date;
-  readonly changedAt: Date;
-}
+export type { StorageInfo as StorageView } from "../../core/ports/storages.ts";
 
 /** What the long canary found. */
 export interface StorageTest {
@@ -48,15 +29,15 @@ export interface StorageTest {
 
 export interface StorageAdministration {
   /** Retired ones too. */
-  list(): readonly StorageView[];
+  list(): readonly StorageInfo[];
   /** `storage_not_found`; a retired one is found. */
-  describe(id: string): StorageView;
+  describe(id: string): StorageInfo;
   /** `already_exists`; `invalid_request` for settings; `unavailable`, with the reason, if refused. */
   add(storage: {
     readonly id: string;
     readonly driver: string;
     readonly settings: StorageSettings;
-  }): Promise<StorageView>;
+  }): Promise<StorageInfo>;
   /**
    * What is left out stays; `null` removes a setting. `precondition_failed`, `locked`, `unsupported`,
    * and as `add`.
@@ -67,10 +48,10 @@ export interface StorageAdministration {
       readonly settings?: StorageSettings;
       readonly state?: Exclude<StorageState, "retired">;
     },
-  ): Promise<StorageView>;
-  makeDefault(id: string): Promise<StorageView>;
+  ): Promise<StorageInfo>;
+  makeDefault(id: string): Promise<StorageInfo>;
   /** `precondition_failed`, `locked`, and `not_empty` with the count. */
-  retire(id: string): Promise<StorageView>;
+  retire(id: string): Promise<StorageInfo>;
   /** Of a retired one: its id may be given again. */
   forget(id: string): Promise<void>;
   /** Rejects if it cannot be tried, not if it fails the test. */

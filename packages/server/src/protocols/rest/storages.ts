@@ -6,17 +6,13 @@ import type { StorageJson, StorageListJson, StorageTestJson } from "@roma/contra
 import type { z } from "zod";
 import { authorize, isAllowed } from "../../core/access.ts";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
-import { requestSignal } from "../../http/index.ts";
+import type { StorageInfo, StorageSettings } from "../../core/ports/storages.ts";
+import { hasQuery, requestSignal } from "../../http/index.ts";
 import { basePath, idOf } from "./address.ts";
 import { receiveJson } from "./json-body.ts";
-import { hasQuery } from "./query.ts";
 import { storageSettings } from "./schemas.ts";
 import type { Exchange, Handler, RestServices } from "./services.ts";
-import type {
-  StorageAdministration,
-  StorageSettings,
-  StorageView,
-} from "./storage-administration.ts";
+import type { StorageAdministration } from "./storage-administration.ts";
 import { storageJson, storageTestJson } from "./wire.ts";
 import { writeConditions } from "./write-conditions.ts";
 
@@ -110,9 +106,9 @@ async function receiveSettings(exchange: Exchange): Promise<Given> {
 
 async function change(
   storages: StorageAdministration,
-  existing: StorageView,
+  existing: StorageInfo,
   given: Given,
-): Promise<StorageView> {
+): Promise<StorageInfo> {
   const { id } = existing;
   if (given.driver !== undefined && given.driver !== existing.driver) {
     throw new OperationalError("already_exists", `the storage ${id} is one of ${existing.driver}`, {
@@ -139,7 +135,7 @@ async function change(
 }
 
 /** Without what is so already: opening a storage again for nothing helps nobody. */
-function changed(existing: StorageView, settings: StorageSettings): StorageSettings {
+function changed(existing: StorageInfo, settings: StorageSettings): StorageSettings {
   if (!existing.isOpen || existing.problem !== undefined) return settings;
   const same = ([name, value]: readonly [string, unknown]): boolean =>
     JSON.stringify(existing.settings[name]) === JSON.stringify(value);
@@ -147,14 +143,14 @@ function changed(existing: StorageView, settings: StorageSettings): StorageSetti
 }
 
 /** Whoever may write but not read sees what he did, and no settings. */
-function shown({ caller }: Exchange, view: StorageView): StorageJson {
+function shown({ caller }: Exchange, view: StorageInfo): StorageJson {
   const mayRead = isAllowed(caller.actor, "storage:read", {});
   if (mayRead) return storageJson(view);
   const { problem: _problem, ...rest } = view;
   return storageJson({ ...rest, settings: {} });
 }
 
-function find(storages: StorageAdministration, id: string): StorageView | undefined {
+function find(storages: StorageAdministration, id: string): StorageInfo | undefined {
   try {
     return storages.describe(id);
   } catch (error) {

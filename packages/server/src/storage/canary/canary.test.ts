@@ -112,6 +112,55 @@ test("what is declared and not kept is less than declared, by name", async () =>
   assert.equal(report.refusal, "conditionalPut is declared and was not seen");
 });
 
+/** As a storage that keeps keys as folders: a list does not look below a blob. */
+const hiding = (inner: StorageDriver): StorageDriver =>
+  forward(inner, {
+    list: async function* (prefix, options) {
+      let outer: string | undefined;
+      for await (const head of inner.list(prefix, options)) {
+        if (outer !== undefined && head.key.startsWith(`${outer}/`)) continue;
+        outer = head.key;
+        yield head;
+      }
+    },
+  });
+
+/** As one that refuses a key below a blob. */
+const refusingNested = (inner: StorageDriver): StorageDriver =>
+  forward(inner, {
+    put: async (key, body, options) => {
+      if (key.endsWith("/a/b")) throw new OperationalError("invalid_key", "a is no folder");
+      return await inner.put(key, body, options);
+    },
+  });
+
+for (const [title, nest] of [
+  ["hides", hiding],
+  ["refuses", refusingNested],
+] as const) {
+  test(`a storage that ${title} a key below another one is told from one that takes both`, async () => {
+    const nestedOf = async (driver: StorageDriver) => {
+      const { capabilities, refusal } = await runCanary(withLayers(driver), long);
+      const found = capabilities.find(({ name }) => name === "nestedKeys");
+      return [found?.declared, found?.seen, found?.verdict, refusal];
+    };
+    const refusal = "nestedKeys is declared and was not seen";
+    const inner = memory();
+    assert.deepEqual(await nestedOf(inner), ["yes", "yes", "as declared", undefined]);
+    const lying = await nestedOf(nest(inner));
+    assert.deepEqual(lying, ["yes", "no", "less than declared", refusal]);
+    const declaring = (driver: StorageDriver): StorageDriver => ({
+      ...forward(driver, {}),
+      capabilities: { ...driver.capabilities, nestedKeys: false },
+    });
+    const honest = await nestedOf(declaring(nest(inner)));
+    assert.deepEqual(honest, ["no", "no", "as declared", undefined]);
+    const modest = await nestedOf(declaring(inner));
+    assert.deepEqual(modest, ["no", "yes", "more than declared", undefined]);
+    await assertEmpty(inner);
+  });
+}
+
 test("what is kept and not declared is told, and no reason to refuse", async () => {
   const inner = memory();
   const capabilities: StorageCapabilities = {

@@ -119,6 +119,7 @@ const declared: readonly (readonly [string, (driver: StorageDriver) => string])[
   ["conditionalComplete", ({ capabilities }) => flag(capabilities.conditionalComplete)],
   ["etagIsMd5", ({ capabilities }) => flag(capabilities.etagIsMd5)],
   ["listing", ({ capabilities }) => capabilities.listing],
+  ["nestedKeys", ({ capabilities }) => flag(capabilities.nestedKeys !== false)],
   ["keepsMetadata", ({ capabilities }) => flag(capabilities.keepsMetadata)],
   ["keyBytesMax", ({ capabilities }) => `${capabilities.keyBytesMax} bytes`],
   ["parts", ({ parts }) => flag(parts !== undefined)],

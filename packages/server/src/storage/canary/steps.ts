@@ -2,7 +2,17 @@
 // the capabilities that the storage declares.
 
 import { isOperationalError } from "../../core/errors.ts";
-import type { Grant, Part, PresignedRequest } from "../../core/ports/storage-driver.ts";
+import type { Grant } from "../../core/ports/storage-driver.ts";
+import {
+  assertTexts,
+  canHold,
+  longName,
+  missing,
+  namesListed,
+  partsOf,
+  send,
+  wasRefused,
+} from "./attempts.ts";
 import { assertSame, bytesOf, md5, type Seen, type Trial } from "./trial.ts";
 
 export interface Step {
@@ -112,21 +122,28 @@ export const steps: readonly Step[] = [
     run: async (trial) => {
       const names = ["list/a", "list/b c", "list/é", "list/z"];
       for (const name of names) await trial.put(trial.key(name), other);
-      const listed = async (after?: string): Promise<readonly string[]> => {
-        const { driver, signal, prefix } = trial;
-        const found: string[] = [];
-        const options = after === undefined ? { signal } : { signal, after };
-        for await (const { key } of driver.list(`${prefix}list/`, options)) {
-          found.push(key.slice(prefix.length));
-        }
-        return found;
-      };
+      const listed = (after?: string) => namesListed(trial, "list/", after);
       const inBytes = names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       const all = await listed();
       if (all.length < names.length) return { seen: { listing: "eventual" } };
       assertTexts(all, inBytes);
       assertTexts(await listed(`${trial.prefix}list/b c`), inBytes.slice(2));
       return { seen: { listing: "strong" } };
+    },
+  },
+  {
+    name: "nested keys",
+    writes: true,
+    run: async (trial) => {
+      const [outer, inner, last] = ["nested/a", "nested/a/b", "nested/c"] as const;
+      await trial.put(trial.key(outer), small);
+      if (!(await canHold(trial, trial.key(inner), other))) return { seen: { nestedKeys: no } };
+      await trial.expect(trial.key(outer), small);
+      await trial.put(trial.key(last), other);
+      const listed = await namesListed(trial, "nested/");
+      // A list that is late does not tell what is hidden.
+      if (!listed.includes(last)) return;
+      return { seen: { nestedKeys: listed.includes(outer) && listed.includes(inner) ? yes : no } };
     },
   },
   {
@@ -314,74 +331,3 @@ export const steps: readonly Step[] = [
     },
   },
 ];
-
-/** An upload of two parts, written the last one first, and what completes it. */
-async function partsOf(trial: Trial, key: string) {
-  const { driver, signal } = trial;
-  const { parts } = driver;
-  if (parts === undefined) throw new Error("the storage has no parts");
-  const partBytes = Math.max(parts.partBytesMin, 64 * 1024);
-  const bytes = bytesOf(partBytes + 1_001, 5);
-  const upload = trial.upload(await parts.create(key, { signal, partBytes }));
-  const write = (partNumber: number): Promise<Part> => {
-    const part = bytes.subarray((partNumber - 1) * partBytes, partNumber * partBytes);
-    return parts.writePart(upload, partNumber, part, { signal, digests: {} });
-  };
-  const second = await write(2);
-  const written = [await write(1), second];
-  const complete = (options: { readonly createOnly?: boolean }) =>
-    parts.complete(upload, written, { ...options, signal, length: bytes.length });
-  return { bytes, upload, parts: written, complete };
-}
-
-async function missing({ driver, signal }: Trial, key: string): Promise<void> {
-  try {
-    await driver.head(key, { signal });
-  } catch (error) {
-    if (isOperationalError(error, "object_not_found")) return;
-    throw error;
-  }
-  throw new Error("there is a blob where none should be");
-}
-
-async function wasRefused(running: Promise<unknown>): Promise<boolean> {
-  try {
-    await running;
-    return false;
-  } catch (error) {
-    if (isOperationalError(error, "already_exists")) return true;
-    throw error;
-  }
-}
-
-/** As a client without credentials does it. */
-async function send(
-  request: PresignedRequest | undefined,
-  { signal, body }: { readonly signal: AbortSignal; readonly body?: Uint8Array<ArrayBuffer> },
-): Promise<Buffer> {
-  if (request === undefined) throw new Error("nothing was signed");
-  const { method, url, headers } = request;
-  const response = await fetch(url, { method, headers, signal, ...(body && { body }) });
-  const answer = Buffer.from(await response.arrayBuffer());
-  if (!response.ok) throw new Error(`${method} of the signed address answered ${response.status}`);
-  return answer;
-}
-
-/** In segments that every file system takes. */
-function longName(bytes: number): string {
-  const segments: string[] = [];
-  let left = bytes;
-  while (left > 0) {
-    // A segment and its slash; the last one without, and never empty.
-    const length = left <= 200 ? left : Math.min(199, left - 2);
-    segments.push("k".repeat(length));
-    left -= length + 1;
-  }
-  return segments.join("/");
-}
-
-function assertTexts(actual: readonly string[], expected: readonly string[]): void {
-  if (actual.length === expected.length && actual.every((text, at) => text === expected[at]))
-    return;
-  throw new Error(`listed ${JSON.stringify(actual)} instead of ${JSON.stringify(expected)}`);
-}

@@ -1,9 +1,11 @@
 // What the registry knows of a storage, and what it shows of it: never a secret.
 
-import type { StorageRecord, StorageState } from "../../core/ports/metadata-store.ts";
-import type { BreakerState } from "../../core/ports/storage-driver.ts";
+import type { StorageRecord } from "../../core/ports/metadata-store.ts";
+import type { StorageInfo } from "../../core/ports/storages.ts";
 import type { Settings } from "./kinds.ts";
 import type { OpenStorage } from "./open-storage.ts";
+
+export type { StorageInfo } from "../../core/ports/storages.ts";
 
 /** One storage of a snapshot. */
 export interface Entry {
@@ -20,29 +22,9 @@ export interface Entry {
   readonly retiring?: boolean;
 }
 
-export interface StorageInfo {
-  readonly id: string;
-  readonly driver: string;
-  /** With defaults, secrets redacted. */
-  readonly settings: Settings;
-  readonly state: StorageState;
-  readonly isDefault: boolean;
-  readonly isBuiltIn: boolean;
-  readonly isOpen: boolean;
-  readonly problem?: string;
-  /** Absent while it is not open. */
-  readonly breaker?: BreakerState;
-  readonly uploadsRunning: number;
-  /** Reads and deletes. */
-  readonly othersRunning: number;
-  readonly revision: number;
-  readonly createdAt: Date;
-  readonly changedAt: Date;
-}
-
 export function infoOf(
   { record, shown, open, problem }: Entry,
-  facts: Pick<StorageInfo, "isDefault" | "isBuiltIn">,
+  facts: Pick<StorageInfo, "isDefault" | "isBuiltIn" | "uploadsRunning" | "othersRunning">,
 ): StorageInfo {
   const breaker = open?.driver.breaker?.();
   return {
@@ -54,8 +36,6 @@ export function infoOf(
     isOpen: open !== undefined,
     ...(problem === undefined ? {} : { problem }),
     ...(breaker === undefined ? {} : { breaker }),
-    uploadsRunning: open?.uploadsRunning ?? 0,
-    othersRunning: open?.othersRunning ?? 0,
     revision: record.revision,
     createdAt: record.createdAt,
     changedAt: record.changedAt,

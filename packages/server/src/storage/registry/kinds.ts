@@ -6,9 +6,9 @@ import type { z } from "zod";
 import { Secret } from "../../config/index.ts";
 import { OperationalError } from "../../core/errors.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
+import type { StorageSettings } from "../../core/ports/storages.ts";
 
-/** Settings as JSON. */
-export type Settings = Readonly<Record<string, unknown>>;
+export type Settings = StorageSettings;
 
 export interface OpenRequest {
   readonly id: string;

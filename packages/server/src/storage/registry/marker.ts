@@ -5,16 +5,10 @@
 import { randomUUID } from "node:crypto";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
+import { type Marker, markerBytesMax, parseMarker } from "../marker.ts";
 
 /** No key of an object's blob begins so. */
 export const markerKey = "roma/storage.json";
-
-const markerBytesMax = 4096;
-
-interface Marker {
-  readonly uuid: string;
-  readonly storageId: string;
-}
 
 /**
  * The uuid of the storage's mark, which is made if the storage is new to us (`expected` is absent)
@@ -74,19 +68,6 @@ async function makeMarker(driver: StorageDriver, signal: AbortSignal): Promise<v
   } catch (error) {
     if (!isOperationalError(error, "already_exists")) throw error;
   }
-}
-
-function parseMarker(text: string): Marker | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  if (!("uuid" in value) || typeof value.uuid !== "string") return undefined;
-  if (!("storageId" in value) || typeof value.storageId !== "string") return undefined;
-  return { uuid: value.uuid, storageId: value.storageId };
 }
 
 function refusal(what: string, storageId: string): OperationalError {

@@ -1,19 +1,27 @@
-// One storage that is open, and who uses it. It is closed when the last lease ends, or when the bound
-// is reached: from then on what still runs on it fails, and nobody else waits for it.
+// One storage that is open, and who uses it. Once it is to be closed, that is done when the last lease
+// ends, or when the bound is reached: from then on what still runs on it fails, and nobody else waits
+// for it.
 
-import { setTimeout as wait } from "node:timers/promises";
 import type { Log } from "../../core/ports/log.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type { StorageLease, StorageUse } from "../../core/ports/storages.ts";
 
+export interface CloseBounds {
+  /** For leases to end before the driver is closed under them. */
+  readonly leaseMsMax: number;
+  /** For the driver to close. */
+  readonly closeMsMax: number;
+}
+
 export class OpenStorage {
   readonly driver: StorageDriver;
   readonly #log: Log;
-  /** What works on the storage by itself, and ends before it. */
+  /** What works on the storage by itself, and ends before it: when it is to be closed. */
   readonly #attendant: AsyncDisposable | undefined;
   #uploads = 0;
   #others = 0;
   readonly #watchers = new Set<() => void>();
+  readonly #impatience = Promise.withResolvers<void>();
   #closed: Promise<void> | undefined;
 
   constructor(
@@ -50,37 +58,58 @@ export class OpenStorage {
     };
   }
 
-  /** Whether no upload ran any more within the time. */
-  uploadsEnded(msMax: number): Promise<boolean> {
-    return this.#ended(() => this.#uploads === 0, msMax);
+  /** Resolves when no upload runs any more, or the time is over. */
+  async uploadsEnded(msMax: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, msMax);
+    await this.#when(() => this.#uploads === 0, promise);
+    clearTimeout(timer);
   }
 
-  /** Waits for all leases, then closes the driver; each for `drainMsMax` at most. Idempotent. */
-  close(drainMsMax: number): Promise<void> {
-    this.#closed ??= this.#close(drainMsMax);
-    return this.#closed;
+  /** Without a bound. */
+  async leasesEnded(): Promise<void> {
+    await this.#when(() => this.#uploads + this.#others === 0);
   }
 
-  async #close(drainMsMax: number): Promise<void> {
-    const fields = { storageId: this.driver.id, drainMsMax };
-    if (!(await this.#ended(() => this.#uploads + this.#others === 0, drainMsMax))) {
+  /**
+   * Waits for all leases, then closes the driver, each within its bound. Asked again, it is closed
+   * once: what the second call can do is shorten the wait for leases.
+   */
+  async close({ leaseMsMax, closeMsMax }: CloseBounds): Promise<void> {
+    const timer = setTimeout(this.#impatience.resolve, leaseMsMax);
+    try {
+      this.#closed ??= this.#close(closeMsMax);
+      await this.#closed;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #close(closeMsMax: number): Promise<void> {
+    const storageId = this.driver.id;
+    // What watched it watches what comes after it: two of them would measure the storage twice.
+    const unattended = Promise.resolve(this.#attendant?.[Symbol.asyncDispose]());
+    unattended.catch(() => undefined);
+    if (!(await this.#when(() => this.#uploads + this.#others === 0, this.#impatience.promise))) {
       const counts = { uploads: this.#uploads, others: this.#others };
-      this.#log.warn({ ...fields, ...counts }, "a storage is closed while it is in use");
+      this.#log.warn({ storageId, ...counts }, "a storage is closed while it is in use");
     }
-    const closing = this.#dispose().catch((error: unknown) => {
-      this.#log.warn({ ...fields, err: error }, "a storage did not close well");
+    const closing = this.#dispose(unattended).catch((error: unknown) => {
+      this.#log.warn({ storageId, err: error }, "a storage did not close well");
     });
-    if (!(await within(closing, drainMsMax))) {
-      this.#log.warn(fields, "a storage does not end its calls: nobody waits for them any more");
+    if (!(await within(closing, closeMsMax))) {
+      const message = "a storage does not end its calls: nobody waits for them any more";
+      this.#log.warn({ storageId, closeMsMax }, message);
     }
   }
 
-  async #dispose(): Promise<void> {
-    await this.#attendant?.[Symbol.asyncDispose]();
+  async #dispose(unattended: Promise<void>): Promise<void> {
+    await unattended;
     await this.driver[Symbol.asyncDispose]();
   }
 
-  async #ended(isSo: () => boolean, msMax: number): Promise<boolean> {
+  /** Whether it came to be so before `givenUp` resolved. */
+  async #when(isSo: () => boolean, givenUp?: Promise<void>): Promise<boolean> {
     if (isSo()) return true;
     const { promise, resolve } = Promise.withResolvers<void>();
     const watcher = (): void => {
@@ -88,7 +117,8 @@ export class OpenStorage {
     };
     this.#watchers.add(watcher);
     try {
-      return await within(promise, msMax);
+      const end = promise.then(() => true);
+      return await (givenUp === undefined ? end : Promise.race([end, givenUp.then(() => false)]));
     } finally {
       this.#watchers.delete(watcher);
     }
@@ -96,11 +126,11 @@ export class OpenStorage {
 }
 
 async function within(running: Promise<void>, msMax: number): Promise<boolean> {
-  const controller = new AbortController();
-  const late = wait(msMax, false, { signal: controller.signal }).catch(() => false);
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, msMax);
   try {
-    return await Promise.race([running.then(() => true), late]);
+    return await Promise.race([running.then(() => true), late.then(() => false)]);
   } finally {
-    controller.abort();
+    clearTimeout(timer);
   }
 }

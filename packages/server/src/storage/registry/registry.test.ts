@@ -6,10 +6,12 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ErrorCode } from "../../core/errors.ts";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
+import { silentLog } from "../../core/ports/log.ts";
 import type { MetadataStore } from "../../core/ports/metadata-store.ts";
 import { calm, collect, keysOf, put, read, rejectsWith } from "../conformance/subject.ts";
 import { forward } from "../layers/forward.ts";
 import { rememberingMeter } from "../layers/testing.ts";
+import type { StorageRegistry } from "./registry.ts";
 import { newWorld, type World } from "./testing.ts";
 
 const fast = { id: "fast", driver: "memory", settings: { place: "fast" } };
@@ -137,16 +139,89 @@ test("a change of settings opens the new before the old is closed, and leases ke
   assert.deepEqual(world.closed, ["fast"]);
 });
 
-test("a lease that does not end holds the old storage for the bound, and no longer", async (t) => {
-  const world = await newWorld(t);
-  const registry = await world.open({ drainMsMax: 30 });
+const hour = 3_600_000;
+
+/** A storage that is in use, and what takes it away. */
+const departures = [
+  [
+    "whose settings changed",
+    (registry: StorageRegistry<string>) => registry.change("fast", { settings: { nested: {} } }),
+  ],
+  [
+    "that was retired",
+    async (registry: StorageRegistry<string>) => {
+      await registry.drain("fast");
+      return await registry.retire("fast");
+    },
+  ],
+] as const;
+
+for (const [title, take] of departures) {
+  test(`a lease of a storage ${title} lives longer than a stop of the server may take`, async (t) => {
+    const world = await newWorld(t);
+    const registry = await world.open({ drainMsMax: 20, leaseMsMax: hour });
+    await registry.add(fast);
+    const lease = registry.lease("fast", "read");
+    await take(registry);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.deepEqual(world.closed, []);
+    await lease.driver.probe({ signal: calm });
+    lease[Symbol.dispose]();
+    await until(() => world.closed.length > 0);
+    assert.deepEqual(world.closed, ["fast"]);
+  });
+
+  test(`a lease of a storage ${title} ends with its own bound, while the server runs on`, async (t) => {
+    const world = await newWorld(t);
+    const registry = await world.open({ drainMsMax: hour, leaseMsMax: 20 });
+    await registry.add(fast);
+    const lease = registry.lease("fast", "read");
+    await take(registry);
+    await until(() => world.closed.length > 0);
+    assert.deepEqual(world.closed, ["fast"]);
+    await rejectsWith("unavailable", lease.driver.probe({ signal: calm }));
+    assert.equal(registry.readiness("local"), "ready");
+  });
+
+  test(`a stop of the server ends the lease of a storage ${title} within the stop's bound`, async (t) => {
+    const world = await newWorld(t);
+    const registry = await world.open({ drainMsMax: 20, leaseMsMax: hour });
+    await registry.add(fast);
+    const lease = registry.lease("fast", "read");
+    await take(registry);
+    await registry[Symbol.asyncDispose]();
+    assert.ok(world.closed.includes("fast") && world.closed.includes("local"));
+    await rejectsWith("unavailable", lease.driver.probe({ signal: calm }));
+    throwsWith("unavailable", () => registry.lease("local", "read"));
+  });
+}
+
+test("an upload that began before the settings changed is counted, waited for, and not retired under", async (t) => {
+  const { registry } = await opened(t);
   await registry.add(fast);
-  const lease = registry.lease("fast", "read");
+  const running = registry.lease("fast", "create");
   await registry.change("fast", { settings: { nested: {} } });
-  await registry[Symbol.asyncDispose]();
-  assert.deepEqual(world.closed.toSorted(), ["fast", "fast", "local"]);
-  await rejectsWith("unavailable", lease.driver.probe({ signal: calm }));
-  throwsWith("unavailable", () => registry.lease("fast", "read"));
+  assert.equal((await registry.drain("fast", { waitMsMax: 5 })).uploadsRunning, 1);
+  await rejectsWith("locked", registry.change("fast", { state: "read-only" }));
+  await rejectsWith("locked", registry.retire("fast"));
+  const drained = registry.drain("fast", { waitMsMax: hour });
+  running[Symbol.dispose]();
+  assert.equal((await drained).uploadsRunning, 0);
+  assert.equal((await registry.retire("fast")).state, "retired");
+});
+
+test("an upload under which its storage was closed counts until it ends: it may still commit a row", async (t) => {
+  const world = await newWorld(t);
+  const registry = await world.open({ leaseMsMax: 20 });
+  await registry.add(fast);
+  const running = registry.lease("fast", "create");
+  await registry.change("fast", { settings: { nested: {} } });
+  await until(() => world.closed.length > 0);
+  await settled();
+  assert.equal((await registry.drain("fast", { waitMsMax: 5 })).uploadsRunning, 1);
+  await rejectsWith("locked", registry.retire("fast"));
+  running[Symbol.dispose]();
+  assert.equal((await registry.retire("fast")).state, "retired");
 });
 
 test("settings that lead to another storage, or to none, are refused and change nothing", async (t) => {
@@ -209,6 +284,22 @@ test("a storage that does not open stops nobody, says why, and is tried again", 
   await until(() => again.readiness("fast") === "ready");
   assert.equal(again.describe("fast").problem, undefined);
   assert.equal(meter.value("storage_refused", { storage: "fast" }), 0);
+});
+
+test("why a storage did not open is explained: at the start, and at each attempt after it", async (t) => {
+  const { world, registry } = await opened(t);
+  await registry.add(fast);
+  await registry[Symbol.asyncDispose]();
+  const told: string[] = [];
+  const explain = (error: unknown) => `explained: ${error instanceof Error ? error.message : ""}`;
+  const log = { ...silentLog, error: (_: object, message: string) => void told.push(message) };
+  world.broken.set("fast", new OperationalError("unavailable", "at the start"));
+  const again = await world.open({ retryMs: 5, explain, log });
+  assert.equal(again.describe("fast").problem, "explained: at the start");
+  world.broken.set("fast", new OperationalError("unavailable", "later"));
+  await until(() => again.describe("fast").problem === "explained: later");
+  assert.equal(told[0], "storage fast is refused: explained: at the start");
+  assert.equal(told.at(-1), "storage fast is refused: explained: later");
 });
 
 test("a storage that hangs while it opens does not hold up the others", async (t) => {

@@ -1,7 +1,7 @@
-/** A set of storages that does not change while the server runs. */
-import { OperationalError } from "./errors.ts";
-import type { StorageDriver } from "./ports/storage-driver.ts";
-import type { Storages } from "./ports/storages.ts";
+/** For tests: a set of storages that does not change. */
+import { OperationalError } from "../../packages/server/src/core/errors.ts";
+import type { StorageDriver } from "../../packages/server/src/core/ports/storage-driver.ts";
+import type { Storages } from "../../packages/server/src/core/ports/storages.ts";
 
 /** The first is the default. They are closed by whoever opened them: leases hold nothing. */
 export function fixedStorages(drivers: readonly [StorageDriver, ...StorageDriver[]]): Storages {
