@@ -4,7 +4,6 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { fixedStorages } from "../../packages/server/src/core/fixed-storages.ts";
 import { newBlobKey, newVersion } from "../../packages/server/src/core/ids.ts";
 import type { Clock } from "../../packages/server/src/core/ports/clock.ts";
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
@@ -13,6 +12,7 @@ import { openSqliteStore } from "../../packages/server/src/metadata/index.ts";
 import { Sweeper } from "../../packages/server/src/operations/sweeper.ts";
 import { openPosixStorage } from "../../packages/server/src/storage/index.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
+import { fixedStorages } from "./fixed-storages.ts";
 
 const hour = 60 * 60 * 1000;
 
@@ -39,11 +39,13 @@ async function open(
   const metadata = await openSqliteStore({ path: join(folder, "m.sqlite"), log: silentLog });
   const storage = await openPosixStorage({ id: "local", root, createMarker: true });
   const writing = new Set<string>();
+  const owned = new Set<string>();
   const sweeper = new Sweeper({
     installation: "ours",
     metadata,
     storages: fixedStorages([storage]),
     isWriting: (blobKey) => writing.has(blobKey),
+    ownedKeys: async (_, blobKeys) => new Set(blobKeys.filter((key) => owned.has(key))),
     oldestRunningAt: options.oldestRunningAt ?? (() => undefined),
     clock,
     log: silentLog,
@@ -99,7 +101,7 @@ async function open(
       () => true,
       () => false,
     );
-  return { root, clock, metadata, storage, sweeper, writing, publish, store, has };
+  return { root, clock, metadata, storage, sweeper, writing, owned, publish, store, has };
 }
 
 async function* chunks(text: string) {
@@ -172,6 +174,16 @@ test("a blob whose upload is about to commit is no orphan", async (t) => {
   await sweeper.sweep({ afterCrash: true });
   const { blobKey } = await publish();
   writing.add(blobKey);
+  clock.move(2 * hour);
+  assert.equal((await sweeper.sweep()).orphans, 0);
+  assert.equal(await has(blobKey), true);
+});
+
+test("a blob that an upload still needs, of which no row of an object knows yet, is no orphan", async (t) => {
+  const { clock, sweeper, owned, publish, has } = await open(t);
+  await sweeper.sweep({ afterCrash: true });
+  const { blobKey } = await publish();
+  owned.add(blobKey);
   clock.move(2 * hour);
   assert.equal((await sweeper.sweep()).orphans, 0);
   assert.equal(await has(blobKey), true);

@@ -1,10 +1,13 @@
 /**
- * The sweeper: removes what no object needs any more. Three kinds of rubbish, each with the proof that
+ * The sweeper: removes what no object needs any more. Four kinds of rubbish, each with the proof that
  * it is rubbish:
  *
  * - garbage: blobs whose last reference went, written down by the transaction that took it;
  * - left-overs: temporary files of writes that never ended, not of writes that run here;
- * - orphans: published blobs that no row knows, because a crash came before the commit.
+ * - orphans: published blobs that no row knows, because a crash came before the commit;
+ * - pending uploads: begun at a storage under a blob's key, owned by nobody here, because the answer that
+ *   named them was lost. Only those are cancelled that both clocks call old: the storage's, by the time
+ *   that it lists, and ours, by the minute in the key.
  *
  * An orphan is looked for only among blobs made since this metadata store exists, and a sweep that
  * would remove more than a share of what it saw stops and reports: it is more likely that the
@@ -15,7 +18,11 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { GarbageRecord, MetadataStore } from "../core/ports/metadata-store.ts";
 import type { Meter } from "../core/ports/meter.ts";
-import type { StorageDriver } from "../core/ports/storage-driver.ts";
+import {
+  deleteManyMax,
+  type StorageDriver,
+  type UploadAddress,
+} from "../core/ports/storage-driver.ts";
 import type { Storages } from "../core/ports/storages.ts";
 
 export interface SweeperOptions {
@@ -25,6 +32,11 @@ export interface SweeperOptions {
   readonly installation: string;
   /** Whether a running upload is about to need the blob. */
   readonly isWriting: (blobKey: string) => boolean;
+  /** Which of these blobs, or of the storage's uploads to their keys, an upload that rests still needs. */
+  readonly ownedKeys: (
+    storageId: string,
+    blobKeys: readonly string[],
+  ) => Promise<ReadonlySet<string>>;
   /** When the oldest running upload began: its blob's key is as old as that. */
   readonly oldestRunningAt: () => Date | undefined;
   readonly clock: Clock;
@@ -33,6 +45,10 @@ export interface SweeperOptions {
   readonly intervalMs: number;
   /** Left-overs and orphans younger than this are left alone while the server runs. */
   readonly ageMsMin: number;
+  /** Pending uploads younger than this are left alone, at the start too; by default a day. */
+  readonly pendingAgeMsMin?: number;
+  /** Between two looks for them at one storage, which may have very many; by default an hour. */
+  readonly pendingIntervalMs?: number;
   /** Orphans above this share of the blobs seen stop the sweep … */
   readonly orphanShareMax: number;
   /** … once there are more than these. */
@@ -43,6 +59,7 @@ export interface SweepReport {
   readonly garbage: number;
   readonly leftOvers: number;
   readonly orphans: number;
+  readonly pendingUploads: number;
   /** Storages whose orphans were left because there were too many. */
   readonly stopped: readonly string[];
 }
@@ -53,10 +70,13 @@ const orphansMax = 100_000;
 const garbageBatch = 500;
 const knownBatch = 500;
 const deletesAtOnce = 8;
+const hourMs = 60 * 60 * 1000;
 
 export class Sweeper implements AsyncDisposable {
   readonly #options: SweeperOptions;
   readonly #stop = new AbortController();
+  /** By storage, of the clock that never goes back. */
+  readonly #pendingAskedAt = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -87,6 +107,7 @@ export class Sweeper implements AsyncDisposable {
     const garbage = await this.#sweepGarbage();
     let leftOvers = 0;
     let orphans = 0;
+    let pendingUploads = 0;
     const stopped: string[] = [];
     for (const id of storages.ids()) {
       try {
@@ -95,16 +116,19 @@ export class Sweeper implements AsyncDisposable {
         const result = await this.#sweepOrphans(storage, before);
         if (result.stopped) stopped.push(id);
         orphans += result.removed;
+        // They are a day old at least: nothing at the start waits for them.
+        if (options.afterCrash !== true) pendingUploads += await this.#sweepPending(storage);
       } catch (error) {
         if (this.#stop.signal.aborted) throw error;
         log.warn({ err: error, storageId: id }, "sweep of a storage failed; the others go on");
       }
     }
-    const report = { garbage, leftOvers, orphans, stopped };
+    const report = { garbage, leftOvers, orphans, pendingUploads, stopped };
     meter.count("sweeper_removed_total", garbage, { kind: "garbage" });
     meter.count("sweeper_removed_total", leftOvers, { kind: "left_over" });
     meter.count("sweeper_removed_total", orphans, { kind: "orphan" });
-    if (garbage + leftOvers + orphans > 0) log.info(report, "swept");
+    meter.count("sweeper_removed_total", pendingUploads, { kind: "pending_upload" });
+    if (garbage + leftOvers + orphans + pendingUploads > 0) log.info(report, "swept");
     return report;
   }
 
@@ -129,24 +153,65 @@ export class Sweeper implements AsyncDisposable {
 
   /** Answers those that are gone. A storage that does not answer keeps its garbage for later. */
   async #deleteBlobs(blobs: readonly GarbageRecord[]): Promise<readonly GarbageRecord[]> {
+    const byStorage = Map.groupBy(blobs, ({ storageId }) => storageId);
+    // Side by side: one that hangs holds up none of the others.
+    const gone = await Promise.all(
+      [...byStorage].map(([storageId, ofStorage]) => this.#deleteGarbage(storageId, ofStorage)),
+    );
+    this.#stop.signal.throwIfAborted();
+    return gone.flat();
+  }
+
+  async #deleteGarbage(
+    storageId: string,
+    blobs: readonly GarbageRecord[],
+  ): Promise<readonly GarbageRecord[]> {
     const { storages, log } = this.#options;
-    const gone: GarbageRecord[] = [];
-    const queue = [...blobs];
+    const warn = (error: unknown, count: number): void =>
+      log.warn({ err: error, storageId, count }, "garbage was not removed");
+    try {
+      const storage = storages.get(storageId);
+      const failed = await this.#deleteKeys(
+        storage,
+        blobs.map(({ blobKey }) => blobKey),
+      );
+      const [failure] = failed.values();
+      if (failure !== undefined) warn(failure.error, failed.size);
+      return blobs.filter(({ blobKey }) => !failed.has(blobKey));
+    } catch (error) {
+      warn(error, blobs.length);
+      return [];
+    }
+  }
+
+  /** In as few calls as the storage allows; answers what was not deleted, and why. */
+  async #deleteKeys(
+    storage: StorageDriver,
+    keys: readonly string[],
+  ): Promise<ReadonlyMap<string, { readonly error: unknown }>> {
+    const { signal } = this.#stop;
+    const failed = new Map<string, { readonly error: unknown }>();
+    const { deleteMany } = storage;
+    const callMax = deleteMany === undefined ? 1 : deleteManyMax;
+    const calls = Array.from({ length: Math.ceil(keys.length / callMax) }, (_, index) =>
+      keys.slice(index * callMax, (index + 1) * callMax),
+    ).values();
     const work = async () => {
-      for (;;) {
-        const blob = queue.shift();
-        if (blob === undefined) return;
-        this.#stop.signal.throwIfAborted();
+      // One iterator for all: each takes the next call.
+      for (const some of calls) {
+        signal.throwIfAborted();
         try {
-          await storages.get(blob.storageId).delete(blob.blobKey, { signal: this.#stop.signal });
-          gone.push(blob);
+          if (deleteMany === undefined) await storage.delete(some[0] ?? "", { signal });
+          else
+            for (const { key, error } of await deleteMany(some, { signal }))
+              failed.set(key, { error });
         } catch (error) {
-          log.warn({ err: error, storageId: blob.storageId }, "garbage was not removed");
+          for (const key of some) failed.set(key, { error });
         }
       }
     };
     await Promise.all(Array.from({ length: deletesAtOnce }, work));
-    return gone;
+    return failed;
   }
 
   async #sweepLeftOvers(storage: StorageDriver, before: Date): Promise<number> {
@@ -166,7 +231,6 @@ export class Sweeper implements AsyncDisposable {
   ): Promise<{ readonly removed: number; readonly stopped: boolean }> {
     const { metadata, log, meter, orphanShareMax, orphansFree } = this.#options;
     const { installation, oldestRunningAt } = this.#options;
-    const { signal } = this.#stop;
     const placeName = `sweeper.place.${storage.id}`;
     const place = await metadata.getSetting(placeName);
     const next = blobKeyFolder(installation, earlier(before, oldestRunningAt()));
@@ -185,20 +249,24 @@ export class Sweeper implements AsyncDisposable {
       );
       return { removed: 0, stopped: true };
     }
-    for (const key of orphans) await storage.delete(key, { signal });
+    const [failure] = (await this.#deleteKeys(storage, orphans)).values();
+    // The place stays: what is left is found again from there.
+    if (failure !== undefined) throw failure.error;
     if (next > place && orphans.length < orphansMax) await metadata.putSetting(placeName, next);
     return { removed: orphans.length, stopped: false };
   }
 
   async #findOrphans(storage: StorageDriver, place: string, before: Date) {
-    const { metadata, isWriting, installation } = this.#options;
+    const { metadata, isWriting, ownedKeys, installation } = this.#options;
     const prefix = blobKeyPrefix(installation);
     const orphans: string[] = [];
     let seen = 0;
     let batch: string[] = [];
     const judge = async () => {
-      // First "is it being written", then "is it known": a commit in between makes it known.
-      const candidates = batch.filter((key) => !isWriting(key));
+      // First "does an upload need it", then "is it known": a commit in between makes it known.
+      const unwritten = batch.filter((key) => !isWriting(key));
+      const owned = await ownedKeys(storage.id, unwritten);
+      const candidates = unwritten.filter((key) => !owned.has(key));
       const known = await metadata.knownBlobs(storage.id, candidates);
       orphans.push(...candidates.filter((key) => !known.has(key)));
       seen += batch.length;
@@ -212,6 +280,45 @@ export class Sweeper implements AsyncDisposable {
     }
     if (batch.length > 0) await judge();
     return { seen, orphans };
+  }
+
+  #isPendingDue(storageId: string): boolean {
+    const { clock, pendingIntervalMs = hourMs } = this.#options;
+    const now = clock.monotonicMs();
+    const askedAt = this.#pendingAskedAt.get(storageId) ?? Number.NEGATIVE_INFINITY;
+    if (now - askedAt < pendingIntervalMs) return false;
+    this.#pendingAskedAt.set(storageId, now);
+    return true;
+  }
+
+  async #sweepPending(storage: StorageDriver): Promise<number> {
+    const { parts } = storage;
+    if (parts === undefined || !this.#isPendingDue(storage.id)) return 0;
+    const { clock, installation, isWriting, ownedKeys } = this.#options;
+    const { pendingAgeMsMin = 24 * hourMs } = this.#options;
+    const { signal } = this.#stop;
+    const before = new Date(clock.now().getTime() - pendingAgeMsMin);
+    const firstYoung = blobKeyFolder(installation, before);
+    let removed = 0;
+    let batch: UploadAddress[] = [];
+    const cancel = async () => {
+      const candidates = batch.filter(({ key }) => !isWriting(key));
+      const keys = candidates.map(({ key }) => key);
+      const owned = await ownedKeys(storage.id, keys);
+      for (const { key, token } of candidates) {
+        if (owned.has(key)) continue;
+        await parts.cancel({ key, token }, { signal });
+        removed += 1;
+      }
+      batch = [];
+    };
+    for await (const upload of parts.listPending(blobKeyPrefix(installation), { signal })) {
+      if (upload.createdAt > before || upload.key >= firstYoung) continue;
+      batch.push(upload);
+      if (batch.length >= knownBatch) await cancel();
+    }
+    if (batch.length > 0) await cancel();
+    return removed;
   }
 }
 

@@ -21,3 +21,4 @@ export {
 export type { StorageInfo } from "./registry/info.ts";
 export { type Settings, type StorageKind, storageKind } from "./registry/kinds.ts";
 export { StorageRegistry, type StorageRegistryOptions } from "./registry/registry.ts";
+export { sharedPartBuffers } from "./s3/part-buffers.ts";

@@ -3,8 +3,11 @@
  *
  * A driver stores immutable blobs under opaque keys. It classifies its failures once, as
  * `OperationalError`: a missing key is `object_not_found`, a full disk `storage_full`, wrong bytes
- * `checksum_mismatch`, a storage that does not answer `unavailable`. It never retries by itself.
+ * `checksum_mismatch`, a storage that does not answer `unavailable`. It never retries by itself: what it
+ * holds of a body it sends again by `PutOptions.repeat` alone.
  */
+
+import type { OperationalError } from "../errors.ts";
 
 /**
  * Pulled once; a pull is backpressure. A failing source throws here. A chunk may still be written
@@ -58,6 +61,12 @@ export interface BlobHead {
   readonly blocks?: BlockChecks;
 }
 
+/**
+ * Sends what can be sent again, and again while its failure may pass and the storage's budget of
+ * repetitions lasts. Errors are those of the last sending.
+ */
+export type Repeat = <T>(signal: AbortSignal, send: () => Promise<T>) => Promise<T>;
+
 export interface PutOptions extends Call {
   /** Declared: a shorter or longer body fails with `incomplete_body` and stores nothing. */
   readonly length?: number;
@@ -68,6 +77,10 @@ export interface PutOptions extends Call {
   readonly digestsWanted?: readonly DigestName[];
   /** `already_exists` if the key is taken. */
   readonly createOnly?: boolean;
+  /** Called by a copy after each piece of it, so that a long one is not taken for a hung one. */
+  readonly onProgress?: () => void;
+  /** For a driver that gathers bytes before it sends them; the retry layer sets it. Absent: once. */
+  readonly repeat?: Repeat;
 }
 
 export interface GetOptions extends Call {
@@ -119,6 +132,12 @@ export interface LeftOver {
   readonly length: number;
 }
 
+/** A blob that a call for many did not delete. */
+export interface FailedDelete {
+  readonly key: string;
+  readonly error: OperationalError;
+}
+
 /** Closed: calls pass. Open: they are refused at once. Half-open: one at a time may try. */
 export type BreakerState = "closed" | "open" | "half-open";
 
@@ -134,6 +153,14 @@ export interface StorageDriver extends AsyncDisposable {
   list(prefix: string, options: Call & { readonly after?: string }): AsyncIterable<BlobHead>;
   /** A missing key is success. */
   delete(key: string, options: Call): Promise<void>;
+  /**
+   * Many in one call, at most `deleteManyMax` keys. A missing key is success; what could not be deleted
+   * is answered, and only the failure of the whole call throws. Absent: one by one.
+   */
+  readonly deleteMany?: (
+    keys: readonly string[],
+    options: Call,
+  ) => Promise<readonly FailedDelete[]>;
   /** The mount guard, or a signed request. Fails with `unavailable` and says why. */
   probe(options: Call): Promise<void>;
   readonly space?: (options: Call) => Promise<StorageSpace>;
@@ -220,5 +247,8 @@ export interface PartWrites {
     options: Call,
   ): AsyncIterable<UploadAddress & { readonly createdAt: Date }>;
 }
+
+/** What every storage that deletes many takes at once. */
+export const deleteManyMax = 1_000;
 
 export type StorageLayer = (inner: StorageDriver) => StorageDriver;

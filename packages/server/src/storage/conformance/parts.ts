@@ -1,12 +1,14 @@
-// Cases of the contract: uploads in parts. A driver without them has no `parts` at all.
+// Cases of the contract: uploads in parts, and what else a driver may offer. One without it has no such
+// member at all.
 
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import type {
-  Part,
-  PartWrites,
-  StorageDriver,
-  UploadAddress,
+import {
+  deleteManyMax,
+  type Part,
+  type PartWrites,
+  type StorageDriver,
+  type UploadAddress,
 } from "../../core/ports/storage-driver.ts";
 import {
   assertSame,
@@ -19,6 +21,7 @@ import {
   read,
   rejectsWith,
   type StorageUnderTest,
+  together,
 } from "./subject.ts";
 
 interface WithParts {
@@ -29,7 +32,9 @@ interface WithParts {
 const call = { signal: calm };
 const withDigests = { signal: calm, digests: {} };
 
-export function partCases({ open }: StorageUnderTest): void {
+export function partCases(subject: StorageUnderTest): void {
+  const { open } = subject;
+  bulkCases(subject);
   const partTest = (
     name: string,
     run: (subject: WithParts & { readonly reopen: () => Promise<WithParts> }) => Promise<void>,
@@ -220,6 +225,46 @@ export function partCases({ open }: StorageUnderTest): void {
     assert.equal(await append(second.parts, 260_000, 500_000), 500_000);
     await second.parts.complete(upload, [], { signal: calm, length: 500_000 });
     assertSame(await read(second.driver, "p/append"), bytes);
+  });
+}
+
+/** Cases of what a driver may offer beside: deleting many blobs in a call, and copying long ones. */
+function bulkCases({ open }: StorageUnderTest): void {
+  test("many blobs are deleted in one call, also those that are not there", async (t) => {
+    const { driver } = await open(t);
+    if (driver.deleteMany === undefined) return t.diagnostic("the driver deletes one by one");
+    const gone = together(driver, ["d/1", "d/ü & <2>", "d/'3\"+%25", "d/sp ace", "d/line\nfeed"]);
+    await Promise.all([...gone, "d/kept"].map((key) => put(driver, key, key)));
+    const missing = Array.from({ length: 50 }, (_, index) => `d/missing-${index}`);
+    const failed = await driver.deleteMany([...gone, ...missing], call);
+    assert.deepEqual(failed, []);
+    assert.deepEqual(await keysOf(driver), ["d/kept"]);
+    assert.deepEqual(await driver.deleteMany([], call), []);
+    const aborted = AbortSignal.abort(new Error("gone"));
+    await assert.rejects(driver.deleteMany(["d/kept"], { signal: aborted }), /gone/);
+    assert.deepEqual(await keysOf(driver), ["d/kept"]);
+    const tooMany = Array.from({ length: deleteManyMax + 1 }, (_, index) => `d/${index}`);
+    await rejectsWith("invalid_request", driver.deleteMany(tooMany, call));
+  });
+
+  test("a blob as long as several parts is copied whole, and bound to what it is a copy of", async (t) => {
+    const { driver } = await open(t);
+    if (driver.copy === undefined) return t.diagnostic("the driver does not copy");
+    const partBytes = Math.max(driver.parts?.partBytesMin ?? 0, 70_000);
+    const bytes = bytesOf(2 * partBytes + 12_345);
+    await put(driver, "c/from", bytes, { length: bytes.length });
+    await put(driver, "c/to", "old");
+    const short = driver.copy("c/from", "c/to", { signal: calm, length: bytes.length - 1 });
+    await rejectsWith("incomplete_body", short);
+    assert.equal((await read(driver, "c/to")).toString(), "old");
+    const head = await driver.copy("c/from", "c/to", { signal: calm, length: bytes.length });
+    assert.equal(head.length, bytes.length);
+    assertSame(await read(driver, "c/to"), bytes);
+    assertSame(await read(driver, "c/from"), bytes);
+    assert.equal((await driver.head("c/to", call)).etag, head.etag);
+    const pending = driver.parts?.listPending("", call) ?? [];
+    assert.deepEqual(await Array.fromAsync(pending), []);
+    await rejectsWith("object_not_found", driver.copy("c/missing", "c/to", call));
   });
 }
 

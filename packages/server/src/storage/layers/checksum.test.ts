@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { BlockSums } from "../../core/digests/block-sums.ts";
 import { crc64NvmeToBytes } from "../../core/digests/crc64-nvme.ts";
+import { crc32c } from "../../core/digests/digest-set.ts";
 import type { GetOptions, StorageDriver } from "../../core/ports/storage-driver.ts";
 import {
   assertSame,
@@ -16,7 +17,6 @@ import {
 } from "../conformance/subject.ts";
 import { memoryContent, openMemoryStorage } from "../memory/driver.ts";
 import { checksum } from "./checksum.ts";
-import { crc32c } from "./digest-set.ts";
 import { type FaultRule, faults } from "./faults.ts";
 
 const blockBytes = 4096;

@@ -8,6 +8,7 @@ import {
   crc64NvmeFromBytes,
   crc64NvmeToBytes,
 } from "../../core/digests/crc64-nvme.ts";
+import { DigestSet, digestNames, firstDifference } from "../../core/digests/digest-set.ts";
 import { OperationalError } from "../../core/errors.ts";
 import type {
   BlobHead,
@@ -19,7 +20,6 @@ import type {
   StorageDriver,
   StorageLayer,
 } from "../../core/ports/storage-driver.ts";
-import { DigestSet, digestNames, firstDifference } from "./digest-set.ts";
 import { forward, forwardParts } from "./forward.ts";
 import { verifiedGet } from "./verified-get.ts";
 

@@ -5,12 +5,23 @@ import type { PartWrites, StorageDriver } from "../../core/ports/storage-driver.
 
 type Operations = Omit<
   StorageDriver,
-  "id" | "capabilities" | "space" | "breaker" | "leftOvers" | "parts" | "copy" | "presign"
+  | "id"
+  | "capabilities"
+  | "deleteMany"
+  | "space"
+  | "breaker"
+  | "leftOvers"
+  | "parts"
+  | "copy"
+  | "presign"
 >;
 
 export interface LayerChanges extends Partial<Operations> {
   /** Of the layer that sets it; the others hand it on. */
   readonly breaker?: NonNullable<StorageDriver["breaker"]>;
+  readonly deleteMany?: (
+    inner: NonNullable<StorageDriver["deleteMany"]>,
+  ) => NonNullable<StorageDriver["deleteMany"]>;
   readonly space?: (
     inner: NonNullable<StorageDriver["space"]>,
   ) => NonNullable<StorageDriver["space"]>;
@@ -23,7 +34,7 @@ export interface LayerChanges extends Partial<Operations> {
 
 /** The inner driver with some operations replaced. */
 export function forward(inner: StorageDriver, changes: LayerChanges): StorageDriver {
-  const { copy, presign, leftOvers, parts } = inner;
+  const { copy, deleteMany, presign, leftOvers, parts } = inner;
   const space = inner.space?.bind(inner);
   const breaker = changes.breaker ?? inner.breaker;
   return {
@@ -37,6 +48,7 @@ export function forward(inner: StorageDriver, changes: LayerChanges): StorageDri
     probe: changes.probe ?? ((options) => inner.probe(options)),
     [Symbol.asyncDispose]:
       changes[Symbol.asyncDispose] ?? (async () => await inner[Symbol.asyncDispose]()),
+    ...(deleteMany && { deleteMany: changes.deleteMany?.(deleteMany) ?? deleteMany }),
     ...(space && { space: changes.space?.(space) ?? space }),
     ...(breaker && { breaker }),
     ...(copy && { copy: changes.copy?.(copy) ?? copy }),

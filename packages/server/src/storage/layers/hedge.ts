@@ -10,6 +10,7 @@ import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type { BlobHead, ObjectBody, StorageLayer } from "../../core/ports/storage-driver.ts";
 import { forward } from "./forward.ts";
 import { layeredBody } from "./layered-body.ts";
+import { isTimedOut } from "./timeout.ts";
 import { systemTimer, type Timer } from "./timer.ts";
 
 export interface HedgeOptions {
@@ -159,8 +160,9 @@ class Hedges {
   }
 }
 
+/** Not after a whole deadline: the other would only have its caller wait past it. */
 function mayPass(error: unknown): boolean {
-  return isOperationalError(error) && error.retryable;
+  return isOperationalError(error) && error.retryable && !isTimedOut(error);
 }
 
 /** Frees the loser in its own time. */

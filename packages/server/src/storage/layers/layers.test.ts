@@ -71,7 +71,7 @@ test("retries end with their attempts, their budget or their caller", async () =
   assert.equal(waits.length, 3, "three retries were all that the budget gave");
 
   const controller = new AbortController();
-  const slow = retry({ backoffMsMin: 60_000, backoffMsMax: 60_000, random: () => 1 })(
+  const slow = retry({ backoffMsMin: 20_000, backoffMsMax: 20_000, random: () => 1 })(
     faults({ rules })(openMemoryStorage({ id: "m" })),
   );
   const running = slow.head("k", { signal: controller.signal });

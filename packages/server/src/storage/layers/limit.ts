@@ -36,6 +36,7 @@ export const limit =
       get: (key, given) => limitedGet(bodies, given, () => inner.get(key, given)),
       head: (key, call) => within(calls, call, () => inner.head(key, call)),
       delete: (key, call) => within(calls, call, () => inner.delete(key, call)),
+      deleteMany: (deleteMany) => (keys, call) => within(calls, call, () => deleteMany(keys, call)),
       probe: (call) => within(calls, call, () => inner.probe(call)),
       list: (prefix, given) => calls.steps(given.signal, () => inner.list(prefix, given)),
       space: (space) => (call) => within(calls, call, () => space(call)),

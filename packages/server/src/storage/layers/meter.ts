@@ -34,6 +34,8 @@ export const metered =
       get: (key, given) => gauges.get(given.signal, () => inner.get(key, given)),
       head: (key, call) => run("head", call, () => inner.head(key, call)),
       delete: (key, call) => run("delete", call, () => inner.delete(key, call)),
+      deleteMany: (deleteMany) => (keys, call) =>
+        run("delete_many", call, () => deleteMany(keys, call)),
       probe: (call) => run("probe", call, () => inner.probe(call)),
       list: (prefix, given) => gauges.list("list", given.signal, inner.list(prefix, given)),
       space: (space) => (call) => run("space", call, () => space(call)),

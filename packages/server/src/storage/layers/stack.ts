@@ -37,7 +37,7 @@ export function withLayers(driver: StorageDriver, options: LayerOptions = {}): S
     // Inside the timeout: a call that hangs is abandoned by its caller and keeps its place, so that
     // what a dead storage holds is bounded. Waiting in the queue counts as the storage's time.
     limit(options.limit),
-    // Inside retry: each attempt has a deadline of its own.
+    // Inside retry: an attempt that runs out of time is the storage's failure, and counts as one.
     timeout({ clock, ...options.timeout }),
     // Outside the timeout: to it, a call that ran out of time is a failure like any other. Inside
     // retry: each attempt counts, and what the open breaker refuses is not tried again.
@@ -45,8 +45,9 @@ export function withLayers(driver: StorageDriver, options: LayerOptions = {}): S
     // Outside the breaker, which judges both reads. Inside retry: each attempt may ask twice, waits
     // between attempts are not taken for a slow storage, and a first chunk that fails is tried again.
     hedge({ clock, meter, ...options.hedge }),
-    // Only what can be repeated. Outside the limit: a call that waits to try again holds no place.
-    retry({ meter, ...options.retry }),
+    // Only what can be repeated, within the time of one attempt: whoever waits is told by one deadline.
+    // Outside the limit: a call that waits to try again holds no place.
+    retry({ meter, clock, deadlineMs: options.timeout?.answerMs ?? 30_000, ...options.retry }),
     // Outermost: it counts and times what callers saw.
     metered(meter, clock),
   ];

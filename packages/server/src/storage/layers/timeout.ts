@@ -1,9 +1,9 @@
-// Every call on a storage ends. A call has a deadline for its first answer; a body is judged by
-// progress: while the storage has the bytes and does nothing, time runs, and while the client has the
-// word (the source does not yield, the consumer does not pull) it does not. A call that hangs is
-// abandoned: its caller gets `unavailable` in time, its late result is disposed.
+// Every call on a storage ends. A call has a deadline for its first answer, a get for its first byte; a
+// body is judged by progress: while the storage has the bytes and does nothing, time runs, and while the
+// client has the word (the source does not yield, the consumer does not pull) it does not. A call that
+// hangs is abandoned: its caller gets `unavailable` in time, its late result is disposed.
 
-import { OperationalError } from "../../core/errors.ts";
+import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import { systemClock } from "../../core/ports/clock.ts";
 import type {
@@ -48,12 +48,17 @@ export const timeout =
       get: (key, given) => watchedGet(limits, given, (call) => inner.get(key, call)),
       head: (key, call) => simple(call, (watched) => inner.head(key, watched)),
       delete: (key, call) => simple(call, (watched) => inner.delete(key, watched)),
+      deleteMany: (deleteMany) => (keys, call) =>
+        simple(call, (watched) => deleteMany(keys, watched)),
       probe: (call) => simple(call, (watched) => inner.probe(watched)),
       list: (prefix, given) =>
         watchedList(limits, given, (signal) => inner.list(prefix, { ...given, signal })),
       space: (space) => (call) => simple(call, space),
-      copy: (copy) => (from, to, given) =>
-        new Watch(given.signal, limits).end((signal) => copy(from, to, { ...given, signal })),
+      copy: (copy) => (from, to, given) => {
+        const watch = new Watch(given.signal, limits);
+        const onProgress = (): void => watch.start(progressMs);
+        return watch.end((signal) => copy(from, to, { ...given, signal, onProgress }));
+      },
       leftOvers: (leftOvers) => ({
         list: (call) => watchedList(limits, call, (signal) => leftOvers.list({ signal })),
         remove: (token, call) => simple(call, (watched) => leftOvers.remove(token, watched)),
@@ -83,6 +88,11 @@ export const timeout =
       },
     });
   };
+
+/** Whether a call on the storage had all its time, and ended by that. */
+export function isTimedOut(error: unknown): boolean {
+  return isOperationalError(error, "unavailable") && error.context.timedOut === true;
+}
 
 /**
  * Watches one call. `start` gives the storage the word, `pause` takes it; one timer looks now and then
@@ -129,8 +139,11 @@ class Watch {
     this.#timer = setTimeout(this.#look, ms);
   }
 
-  pause(): void {
+  /** Answers how long the storage has had the word. */
+  pause(): number {
+    const ms = this.#since === undefined ? 0 : this.#clock.monotonicMs() - this.#since;
     this.#since = undefined;
+    return ms;
   }
 
   /** Nothing is watched any more. */
@@ -178,8 +191,10 @@ class Watch {
       this.#lookIn(left, now);
       return;
     }
-    const message = `the storage did nothing for ${this.#limitMs} ms`;
-    this.#end({ error: new OperationalError("unavailable", message) });
+    const message = `the storage did nothing for ${Math.ceil(this.#limitMs)} ms`;
+    this.#end({
+      error: new OperationalError("unavailable", message, { context: { timedOut: true } }),
+    });
   };
 
   readonly #abort = (): void => this.#end({ error: this.#outer.reason });
@@ -226,12 +241,13 @@ async function watchedGet(
 ): Promise<{ head: BlobHead; body: ObjectBody }> {
   const watch = new Watch(options.signal, limits);
   let answer: { readonly head: BlobHead; readonly body: ObjectBody };
+  let answeredMs: number;
   try {
     watch.signal.throwIfAborted();
     watch.start();
     const late = ({ body }: typeof answer): void => abandon(body);
     answer = await watch.guard(get({ ...options, signal: watch.signal }), late);
-    watch.pause();
+    answeredMs = watch.pause();
   } catch (error) {
     watch.stop();
     throw error;
@@ -247,18 +263,24 @@ async function watchedGet(
       );
     },
   };
-  return { head, body: layeredBody(disposing, watchedChunks(watch, limits, body)) };
+  return {
+    head,
+    body: layeredBody(disposing, watchedChunks(watch, { ...limits, answeredMs }, body)),
+  };
 }
 
 async function* watchedChunks(
   watch: Watch,
-  { progressMs }: Limits,
+  { progressMs, answeredMs }: Limits & { readonly answeredMs: number },
   body: ObjectBody,
 ): AsyncGenerator<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]();
+  // Headers are no progress: the first byte has what they left of its time.
+  let limitMs = Math.max(1, progressMs - answeredMs);
   try {
     for (;;) {
-      watch.start(progressMs);
+      watch.start(limitMs);
+      limitMs = progressMs;
       const { done, value } = await watch.guard(Promise.resolve(chunks.next()));
       watch.pause();
       if (done === true) return;

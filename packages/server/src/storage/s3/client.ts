@@ -12,6 +12,7 @@ import type { Clock } from "../../core/ports/clock.ts";
 import { type AddressOptions, type BucketAddress, bucketAddress } from "./address.ts";
 import type { CachedCredentials, Credentials } from "./credentials/credentials.ts";
 import { classifyAnswer, classifyConnection, type Operation } from "./errors.ts";
+import { freeingConnector } from "./freeing-connector.ts";
 import type { Dialect } from "./providers.ts";
 import { type QueryPair, queryText } from "./signatures/encode.ts";
 import { obs } from "./signatures/obs.ts";
@@ -34,6 +35,8 @@ const signatures: Readonly<Record<Dialect["signature"], Signature>> = {
 /** A page of 1,000 keys of 1,024 bytes, each percent-encoded, and what stands around them. */
 const textBytesMax = 8 * MiB;
 const errorBytesMax = 64 * KiB;
+/** The hash of no more costs little. */
+const hashedBytesMax = 64 * KiB;
 const connectMsMax = 10_000;
 /** Shorter than any storage's own: a request must not meet a connection that is just being closed. */
 const idleMsMax = 4_000;
@@ -107,10 +110,11 @@ export class S3Client {
       bodyTimeout: 0,
       keepAliveTimeout: idleMsMax,
       keepAliveMaxTimeout: idleMsMax,
-      connect: {
+      connect: freeingConnector({
+        allowH2: false,
         timeout: connectMsMax,
         ...(options.lookup !== undefined && { lookup: options.lookup }),
-      },
+      }),
     });
   }
 
@@ -231,7 +235,7 @@ export class S3Client {
         },
         bucket: this.bucket,
         ...(key !== undefined && { key }),
-        payloadHash: this.#payloadHash(body),
+        payloadHash: this.#payloadHash(request),
       },
       scope,
     );
@@ -258,13 +262,15 @@ export class S3Client {
   }
 
   /**
-   * The real hash where the bytes are there and the line is open to others; over TLS the signed
-   * Content-MD5 is enough, and a stream's hash is not known before it is sent.
+   * The real hash where nothing else binds the bytes to the signature. A Content-MD5 is signed and
+   * compared by the storage, and a second digest of each part would cost as much again; a stream's
+   * hash is not known before it is sent.
    */
-  #payloadHash(body: StorageRequest["body"]): string {
+  #payloadHash({ body, headers = {} }: StorageRequest): string {
     if (isStream(body)) return unsignedPayload;
-    const large = body !== undefined && body.length > errorBytesMax;
-    if (large && this.#address.origin.startsWith("https:")) return unsignedPayload;
+    const large = body !== undefined && body.length > hashedBytesMax;
+    const bound = headers["content-md5"] !== undefined || this.#address.origin.startsWith("https:");
+    if (large && bound) return unsignedPayload;
     return createHash("sha256")
       .update(body ?? "")
       .digest("hex");

@@ -3,7 +3,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { OperationalError } from "../../core/errors.ts";
-import type { BlobHead, PutOptions } from "../../core/ports/storage-driver.ts";
+import type { BlobHead, PutOptions, Repeat } from "../../core/ports/storage-driver.ts";
 import type { Calls } from "../calls.ts";
 import type { S3Client } from "./client.ts";
 import type { PartBuffers } from "./part-buffers.ts";
@@ -19,6 +19,9 @@ export interface S3Context {
   readonly keyPrefix: string;
   readonly keyBytesMax: number;
   readonly partBytes: number;
+  /** Longer blobs are copied by ranges, each of `copyPartBytes`. */
+  readonly copyBytesMax: number;
+  readonly copyPartBytes: number;
   /** Longer bodies go in parts, also where their length is known. */
   readonly streamBytesMax: number;
   /** Whether an ETag proves a put's bytes; encryption by the storage can turn it off. */
@@ -65,6 +68,9 @@ export function createOnlyHeaders(
   }
   return { [header[0]]: header[1] };
 }
+
+/** Where nobody gives a way to repeat. */
+export const once: Repeat = (_, send) => send();
 
 const plainText = /^[\x20-\x7e]+$/;
 

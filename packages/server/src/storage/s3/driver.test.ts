@@ -6,6 +6,7 @@ import { type TestContext, test } from "node:test";
 import { KiB, MiB } from "@roma/contract";
 import { isOperationalError } from "../../core/errors.ts";
 import { systemClock } from "../../core/ports/clock.ts";
+import type { Repeat } from "../../core/ports/storage-driver.ts";
 import {
   assertSame,
   bytesOf,
@@ -20,10 +21,12 @@ import {
 } from "../conformance/subject.ts";
 import { describeStorageDriver, type OpenStorage } from "../conformance.ts";
 import { withLayers } from "../layers/stack.ts";
+import { isTimedOut } from "../layers/timeout.ts";
 import { s3Config } from "./config.ts";
 import { openS3Storage, type S3Options, type S3Storage } from "./driver.ts";
 import { Emulator, type EmulatorOptions, type Fault } from "./emulator/testing.ts";
 import { PartBuffers } from "./part-buffers.ts";
+import { providers } from "./providers.ts";
 
 interface Opened {
   readonly emulator: Emulator;
@@ -64,7 +67,11 @@ function settingsOf(emulator: Emulator, options: EmulatorOptions): S3Options {
 const conformance =
   (options: EmulatorOptions, layered = false): OpenStorage =>
   async (t) => {
-    const { driver, reopen } = await open(t, options, { keyPrefix: "some/prefix/" });
+    const { partBytesMin, partCopy } = providers[options.vendor ?? "aws-s3"];
+    // Ranges as short as the vendor allows, so that a copy by ranges is a copy of little.
+    const ranges = { copyBytesMax: partBytesMin, copyPartBytes: partBytesMin };
+    const settings = { keyPrefix: "some/prefix/", ...(partCopy && ranges) };
+    const { driver, reopen } = await open(t, options, settings);
     const wrap = (inner: S3Storage) => (layered ? withLayers(inner) : inner);
     return { driver: wrap(driver), reopen: async () => wrap(reopen()) };
   };
@@ -194,7 +201,7 @@ test("an answer that comes before the body has ended fails the put at once", asy
   await rejectsWith("unavailable", soon(hung));
 });
 
-test("a part that failed in passing is sent again, also on another connection", async (t) => {
+test("a part that failed in passing is sent again where the put may repeat, also on another connection", async (t) => {
   const { emulator, driver } = await open(t, {}, { partBytes: 5 * MiB });
   const faults: Fault[] = [
     { status: 503, code: "SlowDown" },
@@ -203,8 +210,20 @@ test("a part that failed in passing is sent again, also on another connection", 
   ];
   emulator.fault = ({ operation }) => (operation === "part" ? faults.shift() : undefined);
   const bytes = bytesOf(16 * MiB);
-  await put(driver, "again", bytes);
+  const repeat: Repeat = async (signal, send) => {
+    for (;;) {
+      try {
+        return await send();
+      } catch (error) {
+        signal.throwIfAborted();
+        assert.ok(isOperationalError(error) && error.retryable);
+      }
+    }
+  };
+  await put(driver, "again", bytes, { repeat });
   assert.equal(faults.length, 0);
+  faults.push({ status: 503, code: "SlowDown" });
+  await rejectsWith("rate_limited", put(driver, "once", bytes));
   assertSame(await read(driver, "again"), bytes);
 });
 
@@ -387,6 +406,67 @@ test("a copy is whole, and refused where the source is missing or the length ano
   await rejectsWith("incomplete_body", copy("to", "to2", { signal: calm, length: 1 }));
   await put(driver, "taken", "x");
   await rejectsWith("already_exists", copy("to", "taken", { signal: calm, createOnly: true }));
+});
+
+test("a copy by ranges is bound to its source, goes on after SlowDown, and leaves nothing where it fails", async (t) => {
+  const ranges = { copyBytesMax: 5 * MiB, copyPartBytes: 5 * MiB };
+  const { emulator, driver: bare } = await open(t, {}, ranges);
+  const driver = withLayers(bare);
+  const bytes = bytesOf(16 * MiB);
+  await put(driver, "from", bytes);
+  assert.ok(driver.copy);
+  const faults: Fault[] = [{ status: 503, code: "SlowDown" }];
+  emulator.fault = ({ operation }) => (operation === "part" ? faults.shift() : undefined);
+  await driver.copy("from", "to", { signal: calm });
+  assertSame(await read(driver, "to"), bytes);
+  assert.equal(faults.length, 0);
+  assert.equal(emulator.requests.filter((line) => line === "PUT part").length, 2 + 4 + 1);
+  // The source is another one from the second range on.
+  let parts = 0;
+  emulator.fault = ({ operation }) => {
+    if (operation !== "part") return undefined;
+    parts += 1;
+    const stored = emulator.objects.get("from");
+    if (parts === 2 && stored) emulator.objects.set("from", { ...stored, etag: "0".repeat(32) });
+    return undefined;
+  };
+  await rejectsWith("precondition_failed", driver.copy("from", "third", { signal: calm }));
+  assert.equal(emulator.uploads.size, 0);
+  assert.equal(emulator.objects.has("third"), false);
+});
+
+test("a copy that makes progress is not taken for a hung one", async (t) => {
+  const ranges = { copyBytesMax: 100 * KiB, copyPartBytes: 100 * KiB };
+  const { emulator, driver: bare } = await open(t, { vendor: "alibaba-oss" }, ranges);
+  await put(bare, "from", bytesOf(1150 * KiB));
+  emulator.delayMs = ({ operation }) => (operation === "part" ? 900 : 0);
+  const driver = withLayers(bare, { timeout: { answerMs: 2_000, progressMs: 2_000 } });
+  assert.ok(driver.copy);
+  const began = performance.now();
+  await driver.copy("from", "to", { signal: calm });
+  assert.ok(performance.now() - began > 2_000, "it took longer than one answer may");
+  emulator.delayMs = ({ operation }) => (operation === "part" ? 3_000 : 0);
+  await assert.rejects(driver.copy("from", "to", { signal: calm }), isTimedOut);
+});
+
+test("of many deletes the storage tells which it did not do; a key that fits no XML goes by itself", async (t) => {
+  const { emulator, driver } = await open(t);
+  const keys = ["a", "b & <c>", "ctrl\u0001", "kept"];
+  await Promise.all(keys.map((key) => put(driver, key, "x")));
+  emulator.undeletable.add("kept");
+  assert.ok(driver.deleteMany);
+  emulator.requests.length = 0;
+  const failed = await driver.deleteMany([...keys, "missing"], { signal: calm });
+  assert.deepEqual(
+    failed.map(({ key, error }) => [key, error.code, error.retryable]),
+    [["kept", "unavailable", true]],
+  );
+  assert.deepEqual(emulator.requests, ["POST bucket", "DELETE object"]);
+  assert.deepEqual(await keysOf(driver), ["kept"]);
+  emulator.fault = () => ({ status: 200, code: "InternalError" });
+  await rejectsWith("unavailable", driver.deleteMany(["kept"], { signal: calm }));
+  const gcs = await open(t, { vendor: "gcs" });
+  assert.equal(gcs.driver.deleteMany, undefined);
 });
 
 test("a page that repeats itself ends a list with an error", async (t) => {

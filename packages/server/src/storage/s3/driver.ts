@@ -5,6 +5,7 @@
 // found under its key.
 
 import type { LookupFunction } from "node:net";
+import { MiB } from "@roma/contract";
 import { OperationalError } from "../../core/errors.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import type {
@@ -24,6 +25,7 @@ import { refuseDigests } from "../refusals.ts";
 import { S3Client } from "./client.ts";
 import type { S3Config } from "./config.ts";
 import { Cleanups, type S3Context } from "./context.ts";
+import { copyObject } from "./copy.ts";
 import { type CredentialSource, cachedCredentials } from "./credentials/credentials.ts";
 import { containerCredentials, instanceCredentials } from "./credentials/endpoints.ts";
 import {
@@ -32,9 +34,10 @@ import {
   fileCredentials,
   staticCredentials,
 } from "./credentials/sources.ts";
+import { deleteObjects } from "./delete-many.ts";
 import { classifyConnection, type Operation } from "./errors.ts";
 import { listObjects } from "./list.ts";
-import { copyObject, deleteObject, getObject, headObject, probeBucket } from "./objects.ts";
+import { deleteObject, getObject, headObject, probeBucket } from "./objects.ts";
 import { type PartBuffers, sharedPartBuffers } from "./part-buffers.ts";
 import { S3Parts } from "./parts.ts";
 import { presign } from "./presign.ts";
@@ -56,6 +59,10 @@ export interface S3Options extends S3Config {
   readonly credentialSource?: CredentialSource;
   /** The memory for parts; by default what all storages of the process share. */
   readonly buffers?: PartBuffers;
+  /** Longer blobs are copied by ranges; by default the vendor's limit for one request. */
+  readonly copyBytesMax?: number;
+  /** Of such a range. */
+  readonly copyPartBytes?: number;
   readonly clock?: Clock;
   /** How host names are resolved, where the system's way does not fit. */
   readonly lookup?: LookupFunction;
@@ -84,10 +91,14 @@ export function openS3Storage(options: S3Options): S3Storage {
   return new S3Driver(options);
 }
 
+/** Large enough that a copy is few requests, small enough that each is answered in time. */
+const copyPartBytesDefault = 256 * MiB;
+
 class S3Driver implements S3Storage {
   readonly id: string;
   readonly capabilities: StorageCapabilities;
   readonly parts: S3Parts;
+  readonly deleteMany?: NonNullable<StorageDriver["deleteMany"]>;
   readonly #vendor: Vendor;
   readonly #context: S3Context;
   readonly #clock: Clock;
@@ -122,10 +133,16 @@ class S3Driver implements S3Storage {
       keyPrefix,
       keyBytesMax: dialect.keyBytesMax - Buffer.byteLength(keyPrefix),
       partBytes,
+      copyBytesMax: Math.min(options.copyBytesMax ?? dialect.copyBytesMax, dialect.copyBytesMax),
+      copyPartBytes: options.copyPartBytes ?? copyPartBytesDefault,
       streamBytesMax: Math.min(options.streamBytesMax, dialect.putBytesMax),
       etagIsMd5: options.etagIsMd5 ?? dialect.etagIsMd5,
     };
     this.parts = new S3Parts(this.#context);
+    if (dialect.batchDelete) {
+      this.deleteMany = (keys, call) =>
+        this.#call("delete", call, () => deleteObjects(this.#context, keys, call));
+    }
     this.capabilities = {
       conditionalPut: dialect.createOnlyHeader !== undefined,
       conditionalComplete: dialect.createOnlyHeader !== undefined && dialect.conditionalComplete,

@@ -1,4 +1,4 @@
-// Requests on whole objects: put, head, get, delete, copy. Each write is compared with what the storage
+// Requests on whole objects: put, head, get, delete. Each write is compared with what the storage
 // says it wrote; bytes that are not the ones sent do not stay.
 
 import { OperationalError } from "../../core/errors.ts";
@@ -12,11 +12,9 @@ import {
   type S3Context,
   storedKey,
 } from "./context.ts";
-import { classifyAnswer } from "./errors.ts";
-import { encode, encodeKey } from "./signatures/encode.ts";
 import type { StreamedBody } from "./streamed-body.ts";
 import { checkCrc, mismatch, type Sums, sumsOf } from "./sums.ts";
-import { bareEtag, parseWriteResult } from "./wire.ts";
+import { bareEtag } from "./wire.ts";
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -241,52 +239,6 @@ export async function deleteObject(
     const missing = error instanceof OperationalError && error.code === "object_not_found";
     if (!missing) throw error;
   });
-}
-
-/** Within the storage; `unsupported` over the vendor's limit. */
-export async function copyObject(
-  context: S3Context,
-  [from, to]: readonly [string, string],
-  options: PutOptions,
-): Promise<BlobHead> {
-  const { dialect, client } = context;
-  const { signal, createOnly } = options;
-  if (createOnly === true && !dialect.conditionalCopy) {
-    throw new OperationalError("unsupported", `createOnly of a copy on ${dialect.title}`);
-  }
-  const source = await headObject(context, from, { signal });
-  if (options.length !== undefined && options.length !== source.length) {
-    const message = `the blob has ${source.length} bytes, not ${options.length}`;
-    throw new OperationalError("incomplete_body", message);
-  }
-  if (source.length > dialect.copyBytesMax) {
-    const message = `a copy of more than ${dialect.copyBytesMax} bytes`;
-    throw new OperationalError("unsupported", message);
-  }
-  const prefix = dialect.headerPrefix;
-  const { status, text } = await client.read({
-    operation: "copy",
-    method: "PUT",
-    key: storedKey(context, to),
-    headers: {
-      ...contentTypeHeader(options),
-      ...createOnlyHeaders(context, createOnly),
-      [`${prefix}copy-source`]: `/${encode(client.bucket)}/${encodeKey(storedKey(context, from))}`,
-      // A key may be put again while it is copied: then the copy is refused.
-      [`${prefix}copy-source-if-match`]: `"${source.etag}"`,
-      [`${prefix}metadata-directive`]: "REPLACE",
-    },
-    signal,
-    createOnly: createOnly ?? false,
-  });
-  const result = parseWriteResult(text);
-  if ("error" in result) {
-    const failure = { operation: "copy", document: result.error, dialect } as const;
-    throw classifyAnswer({ ...failure, status: failureStatus(status), createOnly: false });
-  }
-  const head = await headObject(context, to, { signal });
-  if (head.length !== source.length) throw mismatch("length");
-  return head;
 }
 
 /** Of an error that came in a success. */

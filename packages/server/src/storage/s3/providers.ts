@@ -67,7 +67,10 @@ export interface Provider {
   readonly partBytesMax: number;
   readonly partsMax: number;
   readonly putBytesMax: number;
+  /** Of a copy by one request. */
   readonly copyBytesMax: number;
+  /** Ranges of a blob can be copied as parts of an upload. */
+  readonly partCopy: boolean;
   readonly keyBytesMax: number;
   /** Keys are paths of a file system: a segment that is empty, `.`, `..` or longer is refused. */
   readonly segmentBytesMax?: number;
@@ -109,6 +112,7 @@ const s3 = {
   partsMax: 10_000,
   putBytesMax: 5 * GiB,
   copyBytesMax: 5 * GiB,
+  partCopy: true,
   keyBytesMax: 1024,
   nestedKeys: true,
   pendingByPrefix: true,
@@ -238,6 +242,7 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
     region: "auto",
     checksContentSha256: false,
     batchDelete: false,
+    partCopy: false,
   },
 };
 

@@ -2,16 +2,21 @@
 // gathered in a buffer and sent with its MD5. Long or of unknown length: in parts, from buffers of the
 // process's one budget, two on their way at a time.
 //
-// A body is pulled once, so only this place can repeat what failed: what lies in a buffer is sent up to
-// three times. Whatever ends a put before its completion cancels its upload.
+// A body is pulled once, so only this place can repeat what failed: what lies in a buffer is sent again by
+// the way that the retry layer gives, within its budget. Whatever ends a put before its completion cancels its upload.
 
-import { setTimeout as delay } from "node:timers/promises";
 import { MiB } from "@roma/contract";
 import { OperationalError } from "../../core/errors.ts";
 import { freeChunk } from "../../core/ports/given-chunks.ts";
-import type { BlobHead, Body, PutOptions, UploadAddress } from "../../core/ports/storage-driver.ts";
+import type {
+  BlobHead,
+  Body,
+  PutOptions,
+  Repeat,
+  UploadAddress,
+} from "../../core/ports/storage-driver.ts";
 import { receive } from "../receive.ts";
-import { createOnlyHeaders, type S3Context, storedKey } from "./context.ts";
+import { createOnlyHeaders, once, type S3Context, storedKey } from "./context.ts";
 import { classifyConnection } from "./errors.ts";
 import {
   cancelUpload,
@@ -25,8 +30,6 @@ import { smallBufferBytes } from "./part-buffers.ts";
 import { StreamedBody } from "./streamed-body.ts";
 
 const inFlightMax = 2;
-const attemptsMax = 3;
-const againMs = 200;
 
 /** All or nothing; the source's own failure passes through. */
 export async function put(
@@ -87,6 +90,7 @@ class GatheredPut {
   readonly #partBytes: number;
   readonly #failing = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #repeat: Repeat;
   #buffer: Buffer | undefined;
   #filled = 0;
   #upload: UploadAddress | undefined;
@@ -102,6 +106,7 @@ class GatheredPut {
     this.#key = key;
     this.#options = options;
     this.#partBytes = partBytesOf(context, options.length);
+    this.#repeat = options.repeat ?? once;
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
   }
 
@@ -234,7 +239,7 @@ class GatheredPut {
     const signal = this.#signal;
     try {
       const part = { partNumber, bytes, signal };
-      this.#parts.push(await again(signal, () => writePart(this.#context, upload, part)));
+      this.#parts.push(await this.#repeat(signal, () => writePart(this.#context, upload, part)));
     } catch (error) {
       this.#failure ??= { error: classifyConnection(error, "writePart") };
       this.#failing.abort(this.#failure.error);
@@ -252,7 +257,8 @@ class GatheredPut {
     const send = (): Promise<BlobHead> => putBytes(this.#context, this.#key, bytes, options);
     try {
       // A repeated createOnly would meet what its own first attempt may have stored.
-      const head = options.createOnly === true ? await send() : await again(this.#signal, send);
+      const head =
+        options.createOnly === true ? await send() : await this.#repeat(this.#signal, send);
       this.#ended = true;
       this.#giveBuffer();
       return head;
@@ -287,17 +293,4 @@ function partBytesOf({ dialect, partBytes, buffers }: S3Context, length = 0): nu
   throw new OperationalError("too_large", message, {
     context: { limit: limit * dialect.partsMax },
   });
-}
-
-/** Up to three times, while the failure is one that may pass. */
-async function again<T>(signal: AbortSignal, send: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await send();
-    } catch (error) {
-      const passing = error instanceof OperationalError && error.retryable;
-      if (!passing || error.code === "storage_full" || attempt === attemptsMax) throw error;
-    }
-    await delay(againMs * 4 ** (attempt - 1), undefined, { signal });
-  }
 }

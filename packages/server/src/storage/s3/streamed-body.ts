@@ -4,6 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { OperationalError } from "../../core/errors.ts";
+import { freeChunk } from "../../core/ports/given-chunks.ts";
 import type { Body } from "../../core/ports/storage-driver.ts";
 import { Crc64Ecma } from "./crc64-ecma.ts";
 import type { Sums } from "./sums.ts";
@@ -43,9 +44,13 @@ export class StreamedBody implements AsyncIterable<Uint8Array> {
       if (received > this.length) throw this.#fail(wrongLength("more", this.length));
       this.#md5.update(value);
       this.#crc?.update(value);
-      // A copy: the chunk's memory may be the source's to use again.
-      if (received === this.length) last = Uint8Array.from(value);
-      else yield value;
+      if (received === this.length) {
+        // A copy: the chunk's memory may be the source's to use again.
+        last = Uint8Array.from(value);
+        freeChunk(value);
+      } else {
+        yield value;
+      }
     }
     if (received < this.length) throw this.#fail(wrongLength("fewer", this.length));
     if (last !== undefined) yield last;

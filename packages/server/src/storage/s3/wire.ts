@@ -1,4 +1,4 @@
-// The six answers of a storage that carry XML, parsed: outside input becomes our types here or is
+// The answers of a storage that carry XML, parsed: outside input becomes our types here or is
 // refused. Names that a vendor leaves out are undefined, never guessed.
 
 import { childrenOf, parseXml, textOf, type XmlElement } from "./xml.ts";
@@ -103,8 +103,14 @@ export function parseUploadId(text: string): string {
   return id;
 }
 
+const writeResults: ReadonlySet<string> = new Set([
+  "CompleteMultipartUploadResult",
+  "CopyObjectResult",
+  "CopyPartResult",
+]);
+
 /**
- * CompleteMultipartUploadResult or CopyObjectResult: the ETag, which may be missing. A 200 answer can
+ * CompleteMultipartUploadResult, CopyObjectResult or CopyPartResult: the ETag, which may be missing. A 200 answer can
  * hold an error instead.
  */
 export function parseWriteResult(
@@ -112,10 +118,32 @@ export function parseWriteResult(
 ): { readonly etag: string | undefined } | { readonly error: ErrorDocument } {
   const root = parseXml(text);
   if (root.name === "Error") return { error: errorOf(root) };
-  if (root.name !== "CompleteMultipartUploadResult" && root.name !== "CopyObjectResult") {
+  if (!writeResults.has(root.name)) {
     throw new SyntaxError(`an answer named ${root.name.slice(0, 40)}`);
   }
   return { etag: nonEmpty(bareEtag(textOf(root, "ETag") ?? "")) };
+}
+
+/** DeleteResult: what was not deleted. A 200 answer can hold an error instead. */
+export function parseDeleteResult(
+  text: string,
+):
+  | { readonly failed: readonly { readonly key: string; readonly error: ErrorDocument }[] }
+  | { readonly error: ErrorDocument } {
+  // OBS and OSS may answer nothing at all where nothing failed.
+  if (text.trim() === "") return { failed: [] };
+  const root = parseXml(text);
+  if (root.name === "Error") return { error: errorOf(root) };
+  if (root.name !== "DeleteResult") {
+    throw new SyntaxError(`${root.name.slice(0, 40)} instead of DeleteResult`);
+  }
+  const decode = decoderOf(root);
+  return {
+    failed: childrenOf(root, "Error").map((item) => ({
+      key: decode(required(item, "Key")),
+      error: errorOf(item),
+    })),
+  };
 }
 
 /** Of whatever came with a failure; an unreadable one says nothing. */

@@ -88,6 +88,12 @@ export function completeXml(
   return `<CompleteMultipartUpload xmlns="${namespace}">${rows.join("")}</CompleteMultipartUpload>`;
 }
 
+/** The list of keys to delete; the answer names only those that stay. */
+export function deleteXml(keys: readonly string[]): string {
+  const rows = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`);
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<Delete><Quiet>true</Quiet>${rows.join("")}</Delete>`;
+}
+
 const escapes: Readonly<Record<string, string>> = {
   "<": "&lt;",
   ">": "&gt;",

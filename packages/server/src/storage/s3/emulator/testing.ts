@@ -75,7 +75,11 @@ export class Emulator implements AsyncDisposable {
   readonly requests: string[] = [];
   /** Asked before each request is carried out. */
   fault: (request: Answered) => Fault | undefined = () => undefined;
+  /** Waited for once a request has arrived, before it is carried out. */
+  delayMs: (request: Answered) => number = () => 0;
   sockets = 0;
+  /** Keys, as stored, that a delete of many does not delete. */
+  readonly undeletable = new Set<string>();
   /** Told instead of the right one. */
   crcTold: string | undefined;
   /** Added to every answer. */
@@ -166,6 +170,8 @@ export class Emulator implements AsyncDisposable {
       return;
     }
     const turn = { ...refused, body };
+    const waitMs = this.delayMs({ method, operation, key: key ?? "" });
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     if (wrongStyle) return this.#refuseStyle(turn);
     if (refusal !== undefined)
       return this.#refuse(turn, refusal.startsWith("Auth") ? 400 : 403, refusal);
@@ -235,9 +241,16 @@ export class Emulator implements AsyncDisposable {
     }
     if (method === "GET") return this.#listParts(turn, upload);
     if (method === "PUT") {
-      const own = this.#dialect.partEtagIsMd5 ? this.#etag(body) : randomUUID().replaceAll("-", "");
+      const copied = request.headers[`${this.#dialect.headerPrefix}copy-source`] !== undefined;
+      const bytes = copied ? this.#copiedRange(turn) : body;
+      if (bytes === undefined) return;
+      const own = this.#dialect.partEtagIsMd5
+        ? this.#etag(bytes)
+        : randomUUID().replaceAll("-", "");
       const etag = turn.fault.etag ?? own;
-      upload.parts.set(Number(query.get("partNumber")), { bytes: body, etag });
+      upload.parts.set(Number(query.get("partNumber")), { bytes, etag });
+      const text = `<CopyPartResult><ETag>"${etag}"</ETag></CopyPartResult>`;
+      if (copied) return this.#answer(turn, 200, { text });
       return this.#answer(turn, 200, { headers: this.#told({ etag, crc: crcOf(body) }, turn) });
     }
     this.#complete(turn, upload, id);
@@ -280,6 +293,7 @@ export class Emulator implements AsyncDisposable {
   #onBucket(turn: Turn): undefined {
     const { query, method } = turn;
     if (method === "HEAD") return this.#answer(turn, 200);
+    if (method === "POST" && query.has("delete")) return this.#deleteMany(turn);
     const keyOf =
       this.#dialect.listUrlEncode && query.get("encoding-type") === "url" ? encode : escapeXml;
     const encoding = keyOf === encode ? "<EncodingType>url</EncodingType>" : "";
@@ -315,6 +329,38 @@ export class Emulator implements AsyncDisposable {
     const tokenText = v2 && more ? `<NextContinuationToken>${next}</NextContinuationToken>` : "";
     const text = `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${encoding}<IsTruncated>${more}</IsTruncated>${tokenText}${rows.join("")}</ListBucketResult>`;
     this.#answer(turn, 200, { text });
+  }
+
+  #deleteMany(turn: Turn): undefined {
+    const { batchDelete, contentMd5OnDelete } = this.#dialect;
+    if (!batchDelete) return this.#refuse(turn, 501, "NotImplemented");
+    if (contentMd5OnDelete && turn.request.headers["content-md5"] === undefined) {
+      return this.#refuse(turn, 400, "MissingContentMD5");
+    }
+    const listed = childrenOf(parseXml(turn.body.toString()), "Object");
+    if (listed.length > 1000) return this.#refuse(turn, 400, "MalformedXML");
+    const keys = listed.map((item) => textOf(item, "Key") ?? "");
+    const kept = keys.filter((key) => this.undeletable.has(key));
+    for (const key of keys) if (!this.undeletable.has(key)) this.objects.delete(key);
+    const rows = kept.map(
+      (key) => `<Error><Key>${escapeXml(key)}</Key><Code>InternalError</Code></Error>`,
+    );
+    this.#answer(turn, 200, { text: `<DeleteResult>${rows.join("")}</DeleteResult>` });
+  }
+
+  /** The bytes of a part that is a range of an object; undefined, and refused, where they are not. */
+  #copiedRange(turn: Turn): Buffer | undefined {
+    const prefix = this.#dialect.headerPrefix;
+    const { headers } = turn.request;
+    const source = decodeURIComponent(String(headers[`${prefix}copy-source`]));
+    const from = this.objects.get(source.slice(this.bucket.length + 2));
+    const range = /^bytes=(\d+)-(\d+)$/.exec(String(headers[`${prefix}copy-source-range`]));
+    const match = headers[`${prefix}copy-source-if-match`];
+    if (from === undefined) return this.#refuse(turn, 404, "NoSuchKey");
+    if (match !== `"${from.etag}"`) return this.#refuse(turn, 412, "PreconditionFailed");
+    const last = Number(range?.[2]);
+    if (range === null || last >= from.bytes.length) return this.#refuse(turn, 416, "InvalidRange");
+    return from.bytes.subarray(Number(range[1]), last + 1);
   }
 
   #listParts(turn: Turn, { parts }: StoredUpload): undefined {

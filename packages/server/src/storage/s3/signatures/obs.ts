@@ -3,7 +3,13 @@
 
 import { createHmac } from "node:crypto";
 import { encodeKey, type QueryPair } from "./encode.ts";
-import { headerLines, type RequestToSign, type Signature, type SigningScope } from "./signature.ts";
+import {
+  headerLines,
+  policyText,
+  type RequestToSign,
+  type Signature,
+  type SigningScope,
+} from "./signature.ts";
 
 const signedNames: ReadonlySet<string> = new Set(
   [
@@ -42,16 +48,11 @@ export const obs: Signature = {
     return [...query, ["AccessKeyId", accessKeyId], ["Expires", expires], ["Signature", signature]];
   },
 
-  post({ expiresAt, conditions }, scope) {
+  post(policy, scope) {
     const { accessKeyId, sessionToken } = scope.credentials;
     const token = sessionToken === undefined ? {} : { "x-obs-security-token": sessionToken };
-    const covered = Object.entries(token).map(([name, value]) => ({ [name]: value }));
-    const document = {
-      expiration: expiresAt.toISOString(),
-      conditions: [...conditions, ...covered],
-    };
-    const policy = Buffer.from(JSON.stringify(document)).toString("base64");
-    return { ...token, AccessKeyId: accessKeyId, policy, signature: hmacSha1(policy, scope) };
+    const text = policyText(policy, token);
+    return { ...token, AccessKeyId: accessKeyId, policy: text, signature: hmacSha1(text, scope) };
   },
 };
 

@@ -2,7 +2,6 @@
 // query, so `x-oss-process`, `callback` and the like are bound to the address. The bucket is part of
 // the signed path although it stands in the host name.
 
-import { createHash, createHmac } from "node:crypto";
 import { encodeKey, type QueryPair, queryText } from "./encode.ts";
 import {
   basicDate,
@@ -12,12 +11,22 @@ import {
   type SigningScope,
   unsignedPayload,
 } from "./signature.ts";
+import { version4 } from "./version-4.ts";
 
 const algorithm = "OSS4-HMAC-SHA256";
 
+export const ossVersion4 = version4({
+  algorithm,
+  prefix: "x-oss-",
+  algorithmField: "signature-version",
+  secretPrefix: "aliyun_v4",
+  service: "oss",
+  terminator: "aliyun_v4_request",
+});
+
 export const ossV4: Signature = {
   headers(request, scope) {
-    const { accessKeyId, sessionToken } = scope.credentials;
+    const { sessionToken } = scope.credentials;
     const headers: Record<string, string> = {
       ...request.headers,
       "x-oss-date": basicDate(scope.at),
@@ -25,20 +34,20 @@ export const ossV4: Signature = {
       ...(sessionToken !== undefined && { "x-oss-security-token": sessionToken }),
     };
     const { signature } = signOssV4({ ...request, headers }, scope);
-    const credential = `${accessKeyId}/${scopeText(scope)}`;
+    const credential = ossVersion4.credential(scope);
     const authorization = `${algorithm} Credential=${credential},Signature=${signature}`;
     return { ...headers, host: request.host, authorization };
   },
 
   query(request, scope) {
-    const { accessKeyId, sessionToken } = scope.credentials;
+    const { sessionToken } = scope.credentials;
     const additional = headerLines(request.headers)
       .map(([name]) => name)
       .filter((name) => !isSignedByItself(name));
     const query: readonly QueryPair[] = [
       ...request.query,
       ["x-oss-signature-version", algorithm],
-      ["x-oss-credential", `${accessKeyId}/${scopeText(scope)}`],
+      ["x-oss-credential", ossVersion4.credential(scope)],
       ["x-oss-date", basicDate(scope.at)],
       ["x-oss-expires", String(scope.expiresSeconds)],
       ...pairIf("x-oss-security-token", sessionToken),
@@ -48,22 +57,7 @@ export const ossV4: Signature = {
     return [...query, ["x-oss-signature", signature]];
   },
 
-  post({ expiresAt, conditions }, scope) {
-    const { accessKeyId, sessionToken } = scope.credentials;
-    const fields = {
-      "x-oss-signature-version": algorithm,
-      "x-oss-credential": `${accessKeyId}/${scopeText(scope)}`,
-      "x-oss-date": basicDate(scope.at),
-      ...(sessionToken !== undefined && { "x-oss-security-token": sessionToken }),
-    };
-    const covered = Object.entries(fields).map(([name, value]) => ({ [name]: value }));
-    const document = {
-      expiration: expiresAt.toISOString(),
-      conditions: [...conditions, ...covered],
-    };
-    const policy = Buffer.from(JSON.stringify(document)).toString("base64");
-    return { ...fields, policy, "x-oss-signature": signOssV4Policy(policy, scope) };
-  },
+  post: ossVersion4.post,
 };
 
 /** Signs `content-type`, `content-md5`, every `x-oss-*` header and those named in `additional`. */
@@ -85,14 +79,7 @@ export function signOssV4(
     additional.toSorted().join(";"),
     unsignedPayload,
   ].join("\n");
-  const hash = createHash("sha256").update(canonicalRequest).digest("hex");
-  const text = [algorithm, basicDate(scope.at), scopeText(scope), hash].join("\n");
-  return { signature: hmac(signingKey(scope), text).toString("hex"), canonicalRequest };
-}
-
-/** Of the base64 text of a form's policy. */
-export function signOssV4Policy(policy: string, scope: SigningScope): string {
-  return hmac(signingKey(scope), policy).toString("hex");
+  return { signature: ossVersion4.signRequest(canonicalRequest, scope), canonicalRequest };
 }
 
 /** What OSS calls after an upload; goes into the header `x-oss-callback` or the query `callback`. */
@@ -125,18 +112,4 @@ function isSignedByItself(name: string): boolean {
 
 function pairIf(name: string, value: string | undefined): readonly QueryPair[] {
   return value === undefined ? [] : [[name, value]];
-}
-
-function scopeText({ region, at }: SigningScope): string {
-  return `${basicDate(at).slice(0, 8)}/${region}/oss/aliyun_v4_request`;
-}
-
-function signingKey({ credentials, region, at }: SigningScope): Buffer {
-  const steps = [basicDate(at).slice(0, 8), region, "oss", "aliyun_v4_request"];
-  const secret = Buffer.from(`aliyun_v4${credentials.secretAccessKey}`);
-  return steps.reduce<Buffer>((key, step) => hmac(key, step), secret);
-}
-
-function hmac(key: Buffer, text: string): Buffer {
-  return createHmac("sha256", key).update(text).digest();
 }

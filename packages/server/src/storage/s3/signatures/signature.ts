@@ -52,6 +52,16 @@ export function basicDate(at: Date): string {
   return `${at.toISOString().slice(0, 19).replaceAll(/[-:]/g, "")}Z`;
 }
 
+/** The base64 text of a form's policy that covers these fields as well. */
+export function policyText(
+  { expiresAt, conditions }: PostPolicy,
+  fields: Readonly<Record<string, string>>,
+): string {
+  const covered = Object.entries(fields).map(([name, value]) => ({ [name]: value }));
+  const document = { expiration: expiresAt.toISOString(), conditions: [...conditions, ...covered] };
+  return Buffer.from(JSON.stringify(document)).toString("base64");
+}
+
 /** The lines of a header block: lower-case names, trimmed values, sorted. */
 export function headerLines(
   headers: Readonly<Record<string, string>>,

@@ -6,9 +6,9 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { encode, encodeKey, queryText } from "./encode.ts";
 import { obs, signObs } from "./obs.ts";
-import { ossCallbackValue, ossV4, signOssV4, signOssV4Policy } from "./oss-v4.ts";
+import { ossCallbackValue, ossV4, ossVersion4, signOssV4 } from "./oss-v4.ts";
 import { type SigningScope, unsignedPayload } from "./signature.ts";
-import { signPolicy, signSigV4, sigV4 } from "./sigv4.ts";
+import { awsVersion4, signSigV4, sigV4 } from "./sigv4.ts";
 
 const aws: SigningScope = {
   credentials: {
@@ -101,7 +101,7 @@ test("SigV4 of a presigned address, and of a form's policy", () => {
     "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404",
   );
   const at = new Date("2015-12-29T00:00:00Z");
-  assert.equal(signPolicy(awsPolicy, { ...aws, at }), awsPolicySignature);
+  assert.equal(awsVersion4.signPolicy(awsPolicy, { ...aws, at }), awsPolicySignature);
 });
 
 test("SigV4 signs the token of temporary credentials and every x-amz header", () => {
@@ -149,9 +149,56 @@ test("OSS V4 of the SDK's policy", () => {
   const policy =
     "eyJleHBpcmF0aW9uIjoiMjAyNi0wMS0wMlQwNDowNDowNS4wMDBaIiwiY29uZGl0aW9ucyI6W3siYnVja2V0IjoiZXhhbXBsZWJ1Y2tldCJ9LFsic3RhcnRzLXdpdGgiLCIka2V5IiwidS8iXV19";
   assert.equal(
-    signOssV4Policy(policy, vendor),
+    ossVersion4.signPolicy(policy, vendor),
     "d239b0b430dbac4a47d368ee75a0959870113971aa0ac7fd55ff98e18074fa8d",
   );
+});
+
+for (const [name, { signPolicy }] of [
+  ["SigV4", awsVersion4],
+  ["OSS V4", ossVersion4],
+] as const) {
+  test(`the key that ${name} keeps for credentials is that of the day and region asked for`, () => {
+    const scopes: readonly SigningScope[] = [
+      vendor,
+      { ...vendor, region: "cn-beijing" },
+      { ...vendor, at: new Date("2026-01-03T03:04:05Z") },
+      { ...vendor, credentials: { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "another" } },
+    ];
+    const fresh = scopes.map((scope) =>
+      signPolicy("text", { ...scope, credentials: { ...scope.credentials } }),
+    );
+    assert.equal(new Set(fresh).size, scopes.length);
+    const kept = () => scopes.map((scope) => signPolicy("text", scope));
+    assert.deepEqual([kept(), kept()], [fresh, fresh]);
+  });
+}
+
+test("a form's policy covers each field that is sent with it, and the token", () => {
+  const credentials = { ...vendor.credentials, sessionToken: "token" };
+  const scope = { ...vendor, credentials };
+  const given = { expiresAt: new Date("2026-01-02T04:04:05Z"), conditions: [{ bucket: "b" }] };
+  for (const [signature, proof] of [
+    [sigV4, "x-amz-signature"],
+    [ossV4, "x-oss-signature"],
+    [obs, "signature"],
+  ] as const) {
+    const {
+      policy = "",
+      [proof]: signed,
+      AccessKeyId: _,
+      ...fields
+    } = signature.post(given, scope);
+    assert.ok(signed);
+    assert.ok(Object.values(fields).includes("token"));
+    assert.deepEqual(JSON.parse(Buffer.from(policy, "base64").toString()), {
+      expiration: "2026-01-02T04:04:05.000Z",
+      conditions: [
+        { bucket: "b" },
+        ...Object.entries(fields).map(([name, value]) => ({ [name]: value })),
+      ],
+    });
+  }
 });
 
 test("OSS V4 signs the whole query, and in an address the headers that it names", () => {

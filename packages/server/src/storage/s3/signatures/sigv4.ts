@@ -1,7 +1,6 @@
 // AWS Signature Version 4 with a whole payload: `Authorization` header, query and form. Signs the host,
 // `content-md5`, `content-type` and every `x-amz-*` header, and no other: proxies rewrite the rest.
 
-import { createHash, createHmac } from "node:crypto";
 import { type QueryPair, sortedQuery } from "./encode.ts";
 import {
   basicDate,
@@ -11,8 +10,18 @@ import {
   type SigningScope,
   unsignedPayload,
 } from "./signature.ts";
+import { version4 } from "./version-4.ts";
 
 const algorithm = "AWS4-HMAC-SHA256";
+
+export const awsVersion4 = version4({
+  algorithm,
+  prefix: "x-amz-",
+  algorithmField: "algorithm",
+  secretPrefix: "AWS4",
+  service: "s3",
+  terminator: "aws4_request",
+});
 
 export const sigV4: Signature = {
   headers(request, scope) {
@@ -27,7 +36,7 @@ export const sigV4: Signature = {
     const signed = Object.fromEntries(Object.entries(headers).filter(([name]) => isSigned(name)));
     const { signature, names } = signSigV4({ ...request, headers: signed }, scope);
     const parts = [
-      `Credential=${scope.credentials.accessKeyId}/${scopeText(scope)}`,
+      `Credential=${awsVersion4.credential(scope)}`,
       `SignedHeaders=${names}`,
       `Signature=${signature}`,
     ];
@@ -35,13 +44,13 @@ export const sigV4: Signature = {
   },
 
   query(request, scope) {
-    const { accessKeyId, sessionToken } = scope.credentials;
+    const { sessionToken } = scope.credentials;
     const headers = { ...request.headers, host: request.host };
     const names = headerLines(headers).map(([name]) => name);
     const query: readonly QueryPair[] = [
       ...request.query,
       ["X-Amz-Algorithm", algorithm],
-      ["X-Amz-Credential", `${accessKeyId}/${scopeText(scope)}`],
+      ["X-Amz-Credential", awsVersion4.credential(scope)],
       ["X-Amz-Date", basicDate(scope.at)],
       ["X-Amz-Expires", String(scope.expiresSeconds)],
       ["X-Amz-SignedHeaders", names.join(";")],
@@ -53,22 +62,7 @@ export const sigV4: Signature = {
     return [...query, ["X-Amz-Signature", signSigV4(toSign, scope).signature]];
   },
 
-  post({ expiresAt, conditions }, scope) {
-    const { accessKeyId, sessionToken } = scope.credentials;
-    const fields = {
-      "x-amz-algorithm": algorithm,
-      "x-amz-credential": `${accessKeyId}/${scopeText(scope)}`,
-      "x-amz-date": basicDate(scope.at),
-      ...(sessionToken !== undefined && { "x-amz-security-token": sessionToken }),
-    };
-    const covered = Object.entries(fields).map(([name, value]) => ({ [name]: value }));
-    const document = {
-      expiration: expiresAt.toISOString(),
-      conditions: [...conditions, ...covered],
-    };
-    const policy = Buffer.from(JSON.stringify(document)).toString("base64");
-    return { ...fields, policy, "x-amz-signature": signPolicy(policy, scope) };
-  },
+  post: awsVersion4.post,
 };
 
 /** Signs exactly the headers given; the host has to be among them. */
@@ -90,14 +84,8 @@ export function signSigV4(
     names,
     request.payloadHash,
   ].join("\n");
-  const text = [algorithm, basicDate(scope.at), scopeText(scope), sha256Hex(canonicalRequest)];
-  const signature = hmac(signingKey(scope), text.join("\n")).toString("hex");
+  const signature = awsVersion4.signRequest(canonicalRequest, scope);
   return { signature, names, canonicalRequest };
-}
-
-/** Of the base64 text of a form's policy. */
-export function signPolicy(policy: string, scope: SigningScope): string {
-  return hmac(signingKey(scope), policy).toString("hex");
 }
 
 function isSigned(name: string): boolean {
@@ -107,38 +95,4 @@ function isSigned(name: string): boolean {
     name === "content-type" ||
     name.startsWith("x-amz-")
   );
-}
-
-function scopeText({ region, at }: SigningScope): string {
-  return `${basicDate(at).slice(0, 8)}/${region}/s3/aws4_request`;
-}
-
-interface CachedKey {
-  readonly secret: string;
-  readonly day: string;
-  readonly region: string;
-  readonly key: Buffer;
-}
-
-/** Of the last secret, day and region: one storage signs thousands of requests with the same. */
-let cachedKey: CachedKey | undefined;
-
-function signingKey({ credentials, region, at }: SigningScope): Buffer {
-  const day = basicDate(at).slice(0, 8);
-  const secret = credentials.secretAccessKey;
-  if (cachedKey?.secret === secret && cachedKey.day === day && cachedKey.region === region) {
-    return cachedKey.key;
-  }
-  const steps = [day, region, "s3", "aws4_request"];
-  const key = steps.reduce<Buffer>((left, step) => hmac(left, step), Buffer.from(`AWS4${secret}`));
-  cachedKey = { secret, day, region, key };
-  return key;
-}
-
-function hmac(key: Buffer, text: string): Buffer {
-  return createHmac("sha256", key).update(text).digest();
-}
-
-function sha256Hex(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

@@ -3,9 +3,9 @@
 
 import { createHash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { BlockSums } from "../../core/digests/block-sums.ts";
-import { crc64NvmeToBytes } from "../../core/digests/crc64-nvme.ts";
-import type { BlockChecks, DigestName, Digests } from "../../core/ports/storage-driver.ts";
+import type { BlockChecks, DigestName, Digests } from "../ports/storage-driver.ts";
+import { BlockSums } from "./block-sums.ts";
+import { Crc64Nvme, crc64NvmeToBytes } from "./crc64-nvme.ts";
 
 export type ComputedDigests = Digests & { readonly crc64nvme: Uint8Array };
 
@@ -14,14 +14,31 @@ interface Running {
   finish(): Uint8Array;
 }
 
-export class DigestSet {
-  readonly #blocks = new BlockSums();
-  readonly #others: readonly (readonly [DigestName, Running])[];
+/** Digests by name, of a body that comes one chunk after the other. */
+export class RunningDigests {
+  readonly #running: readonly (readonly [DigestName, Running])[];
 
   constructor(names: Iterable<DigestName>) {
-    const others = new Set(names);
-    others.delete("crc64nvme");
-    this.#others = [...others].map((name) => [name, start(name)] as const);
+    this.#running = [...new Set(names)].map((name) => [name, start(name)] as const);
+  }
+
+  update(bytes: Uint8Array): void {
+    for (const [, running] of this.#running) running.update(bytes);
+  }
+
+  /** Once, after the last byte. */
+  finish(): Digests {
+    return Object.fromEntries(this.#running.map(([name, running]) => [name, running.finish()]));
+  }
+}
+
+/** CRC-64/NVME with the sums of its blocks, and others by name. */
+export class DigestSet {
+  readonly #blocks = new BlockSums();
+  readonly #others: RunningDigests;
+
+  constructor(names: Iterable<DigestName>) {
+    this.#others = new RunningDigests([...names].filter((name) => name !== "crc64nvme"));
   }
 
   get length(): number {
@@ -30,18 +47,25 @@ export class DigestSet {
 
   update(bytes: Uint8Array): void {
     this.#blocks.update(bytes);
-    for (const [, running] of this.#others) running.update(bytes);
+    this.#others.update(bytes);
   }
 
   /** Once, after the last byte. */
   finish(): { readonly digests: ComputedDigests; readonly blocks: BlockChecks } {
-    const others = this.#others.map(([name, running]) => [name, running.finish()] as const);
     const crc64nvme = crc64NvmeToBytes(this.#blocks.crc64nvme);
-    return { digests: { ...Object.fromEntries(others), crc64nvme }, blocks: this.#blocks.finish() };
+    const digests = { ...this.#others.finish(), crc64nvme };
+    return { digests, blocks: this.#blocks.finish() };
   }
 }
 
 function start(name: DigestName): Running {
+  if (name === "crc64nvme") {
+    const crc = new Crc64Nvme();
+    return {
+      update: (bytes) => void crc.update(bytes),
+      finish: () => crc64NvmeToBytes(crc.value),
+    };
+  }
   if (name === "crc32") return runningCrc((bytes, value) => crc32(bytes, value));
   if (name === "crc32c") return runningCrc(crc32c);
   const hash = createHash(name);
