@@ -138,6 +138,7 @@ export const rows: readonly Row[] = [
   {
     from: `${server}/http/sub/body.ts`,
     forbidden: [
+      "../../authentication/index.ts",
       "../../core/objects.ts",
       "../../storage/index.ts",
       "../../protocols/rest/routes.ts",
@@ -151,9 +152,25 @@ export const rows: readonly Row[] = [
     ],
   },
   {
+    from: `${server}/authentication/authenticate.ts`,
+    forbidden: [
+      ...["../protocols/rest/routes.ts", "../storage/index.ts", "../metadata/index.ts"],
+      ...["../operations/sweeper.ts", "../server.ts", "kysely", "node:sqlite", "@roma/sdk"],
+    ],
+    allowed: [
+      ...["../http/index.ts", "../core/access-keys.ts", "../config/units.ts", "./sigv4.ts"],
+      ...["@roma/contract", "fastify", "node:crypto"],
+    ],
+  },
+  {
+    from: `${server}/authentication/sub/a.ts`,
+    forbidden: ["../../protocols/rest/routes.ts", "../../storage/index.ts", "../../server.ts"],
+    allowed: ["../../http/index.ts", "../../core/access.ts", "../sigv4.ts", "./b.ts"],
+  },
+  {
     from: `${server}/protocols/shared.ts`,
     forbidden: ["../storage/index.ts", "../metadata/index.ts", "../server.ts", "kysely"],
-    allowed: ["../http/body.ts", "../core/objects.ts"],
+    allowed: ["../authentication/index.ts", "../http/body.ts", "../core/objects.ts"],
   },
   {
     from: `${server}/protocols/rest/routes.ts`,
@@ -175,6 +192,7 @@ export const rows: readonly Row[] = [
     allowed: [
       "./wire.ts",
       "./sub/a.ts",
+      "../../authentication/index.ts",
       "../../http/body.ts",
       "../../core/objects.ts",
       "../../config/units.ts",
@@ -189,6 +207,7 @@ export const rows: readonly Row[] = [
       "../wire.ts",
       "./b.ts",
       "../other/c.ts",
+      "../../../authentication/index.ts",
       "../../../http/body.ts",
       "../../../core/objects.ts",
     ],

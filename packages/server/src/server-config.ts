@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
 import { httpConfig } from "./http/config.ts";
-import { logConfig, sweeperConfig } from "./operations/config.ts";
+import { isPublicUrl } from "./http/public-url.ts";
+import { logConfig, sweeperConfig, uploadsConfig } from "./operations/config.ts";
 
 export const serverConfig = z.strictObject({
   data: z
@@ -24,9 +25,13 @@ export const serverConfig = z.strictObject({
     .optional()
     .describe("address of the operations listener; left out: host"),
   publicUrl: z
-    .url()
+    .string()
+    .refine(isPublicUrl, { error: "must be an http or https URL without a query" })
     .optional()
-    .describe("how clients reach this server, for signed URLs; left out: as the request came"),
+    .describe(
+      "how clients reach this server, for absolute URLs in answers; may carry the path under which a " +
+        "proxy offers it. Left out: as a trusted proxy says it, else as the request came",
+    ),
   rootKey: secret().optional().describe("ID:SECRET of the key that may do everything"),
   sealingKey: secret()
     .optional()
@@ -47,6 +52,7 @@ export const serverConfig = z.strictObject({
   http: httpConfig.prefault({}),
   log: logConfig.prefault({}),
   sweeper: sweeperConfig.prefault({}),
+  uploads: uploadsConfig.prefault({}),
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

@@ -312,3 +312,128 @@ test("500 aborted uploads leave no descriptor, timer, scope or watch entry", asy
   // One timer may be that of this test's own polling.
   assert.ok(handles().timers <= before.timers + 1, JSON.stringify([before, handles()]));
 });
+
+test("an append ended by the server is answered while the client still sends", async (t) => {
+  const MiB = 1024 * 1024;
+  let take = (): void => {};
+  const server = await startServer(t, (app) => {
+    app.patch("/", async (request, reply) => {
+      const pull = receiveBody(request, reply).body[Symbol.asyncIterator]();
+      const taken = Promise.withResolvers<"taken">();
+      take = () => taken.resolve("taken");
+      let count = 0;
+      // A pull is under way when another request takes the upload over.
+      for (;;) {
+        const next = await Promise.race([pull.next(), taken.promise]);
+        if (next === "taken" || next.done) break;
+        count += next.value.length;
+      }
+      await pull.return?.();
+      assert.equal((await pull.next()).done, true);
+      return reply.code(409).send(`kept ${count};`);
+    });
+  });
+  const client = new RawClient(t, server.port);
+  const length = 40 * MiB;
+  await client.write(`PATCH / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
+  await client.write(Buffer.alloc(4 * MiB));
+  take();
+  // Like many clients: no reading before all is written.
+  client.socket.pause();
+  await client.write(Buffer.alloc(length - 4 * MiB));
+  client.socket.resume();
+  assert.match(await client.untilClosed(), /^HTTP\/1\.1 409 [\s\S]*kept \d+;$/);
+  assert.equal(client.error, undefined);
+  await eventually(() => server.app.httpRuntime.scopes.size === 0, "the request ended");
+  assert.equal(server.app.httpRuntime.watch.size, 0);
+});
+
+test("what came before the client left can still be pulled, and then the reason comes", async (t) => {
+  const gate = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<string>();
+  const server = await startServer(t, (app) => {
+    app.put("/", async (request, reply) => {
+      const pull = receiveBody(request, reply).body[Symbol.asyncIterator]();
+      let text = "";
+      try {
+        for (let next = await pull.next(); !next.done; next = await pull.next()) {
+          text += Buffer.from(next.value).toString();
+          await gate.promise;
+        }
+        ended.resolve(`${text} and no reason`);
+      } catch (error) {
+        ended.resolve(`${text} ${isOperationalError(error) ? error.code : String(error)}`);
+      }
+    });
+  });
+  const client = new RawClient(t, server.port);
+  await client.write(`${put("Content-Length: 100")}hello `);
+  await eventually(() => server.app.httpRuntime.watch.size === 2, "the body is pulled");
+  const [scope] = server.app.httpRuntime.scopes;
+  const before = scope?.bytesRead ?? 0;
+  await client.write("world");
+  await eventually(() => (scope?.bytesRead ?? 0) >= before + 5, "the second chunk came");
+  client.socket.resetAndDestroy();
+  await eventually(() => scope?.signal.aborted === true, "the client has left");
+  gate.resolve();
+  assert.equal(await ended.promise, "hello world incomplete_body");
+});
+
+test("trailers are there when the body has ended", async (t) => {
+  const server = await startServer(t, (app) => {
+    app.patch("/", async (request, reply) => {
+      const early = Object.keys(request.raw.trailers).length;
+      const bytes = await receiveBytes(request, reply, { bytesMax: 100 });
+      return `${bytes} ${early} ${request.raw.trailers["upload-checksum"]};`;
+    });
+  });
+  const client = new RawClient(t, server.port);
+  const head = "PATCH / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+  await client.write(`${head}Trailer: Upload-Checksum\r\n\r\n3\r\nabc\r\n`);
+  await client.write("0\r\nUpload-Checksum: sha1 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=\r\n\r\n");
+  await client.until(/abc 0 sha1 qZk\+NkcGgWq6PiVxeFDCbJzQ2J0=;$/);
+  // Announced, and lost on the way.
+  client.forget();
+  await client.write(`${head}Trailer: Upload-Checksum\r\n\r\n3\r\nabc\r\n0\r\n\r\n`);
+  await client.until(/abc 0 undefined;$/);
+});
+
+test("no method and no content type makes the framework touch a body", async (t) => {
+  const server = await startServer(t, (app) => {
+    app.route({
+      method: ["PATCH", "POST", "PUT", "DELETE", "OPTIONS"],
+      url: "/",
+      handler: async (request, reply) => {
+        assert.equal(request.body, undefined);
+        const bytes = await receiveBytes(request, reply, { bytesMax: 100 });
+        return `${request.method} ${bytes};`;
+      },
+    });
+  });
+  const types = [
+    ...["application/offset+octet-stream", "application/partial-upload", "application/json"],
+    ...["multipart/form-data; boundary=x", "text/plain", "no type at all", ";;;", "", undefined],
+  ];
+  const client = new RawClient(t, server.port);
+  for (const method of ["PATCH", "POST", "PUT", "DELETE", "OPTIONS"]) {
+    for (const type of types) {
+      client.forget();
+      const field = type === undefined ? "" : `Content-Type: ${type}\r\n`;
+      await client.write(
+        `${method} / HTTP/1.1\r\nHost: a\r\n${field}Content-Length: 7\r\n\r\n{"a":b]`,
+      );
+      const text = await client.until(/;$/);
+      assert.ok(text.endsWith(`${method} {"a":b];`), `${type}: ${text}`);
+    }
+  }
+});
+
+test("headers as large as tus metadata get are taken; larger ones are refused by name", async (t) => {
+  const { port } = await bodyServer(t);
+  const client = new RawClient(t, port);
+  await client.write(`${put(`Upload-Metadata: a ${"x".repeat(28_000)}\r\nContent-Length: 1`)}x`);
+  await client.until(/got 1;/);
+  client.forget();
+  await client.write(put(`Upload-Metadata: a ${"x".repeat(40_000)}`));
+  assert.match(await client.untilClosed(), /^HTTP\/1\.1 431 [\s\S]*headerBytesMax/);
+});

@@ -151,7 +151,8 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
     const chunk = this.#ahead.shift();
     if (chunk !== undefined) {
       this.#aheadBytes -= chunk.length;
-      if (this.#aheadBytes < aheadBytesMax && this.#raw.isPaused()) this.#raw.resume();
+      const low = this.#phase === "flowing" && this.#aheadBytes < aheadBytesMax;
+      if (low && this.#raw.isPaused()) this.#raw.resume();
       return Promise.resolve({ done: false, value: chunk });
     }
     if (this.#phase === "failed") return Promise.reject(this.#error);
@@ -264,11 +265,12 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
         cause,
         context: { receivedBytes: this.#receivedBytes },
       }),
+      { keepAhead: true },
     );
   };
 
   readonly #onAbort = (): void => {
-    this.#fail(this.#scope.signal.reason);
+    this.#fail(this.#scope.signal.reason, { keepAhead: true });
   };
 
   /** The puller must never take this for the end of the body. */
@@ -289,11 +291,14 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
     });
   }
 
-  #fail(error: unknown): void {
+  /**
+   * What came before the client left, or before the server had to stop, may still be pulled: an upload
+   * that is continued later keeps it. A body that breaks a limit is not to be believed any more.
+   */
+  #fail(error: unknown, { keepAhead = false }: { readonly keepAhead?: boolean } = {}): void {
     if (this.#phase !== "flowing") return;
     this.#error = error;
-    // Bytes that came before the failure are of no use to anybody.
-    this.#ahead.length = 0;
+    if (!keepAhead) this.#ahead.length = 0;
     this.#finish("failed");
   }
 

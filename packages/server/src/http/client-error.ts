@@ -83,12 +83,12 @@ export function clientErrorListener(runtime: HttpRuntime) {
       if (!scope.received) scope.abort(new OperationalError(refusal.code, refusal.detail));
       return;
     }
-    socket.end(answer(refusal));
+    socket.end(answer(refusal, runtime));
     new SocketLinger(socket, runtime);
   };
 }
 
-function answer({ status, title, code, detail }: Refusal): string {
+function answer({ status, title, code, detail }: Refusal, { cors }: HttpRuntime): string {
   const error = new OperationalError(code, detail);
   const body = JSON.stringify(problemDocument(error, { status, title, requestId: "" }));
   return [
@@ -96,6 +96,7 @@ function answer({ status, title, code, detail }: Refusal): string {
     "Connection: close",
     `Content-Type: ${problemContentType}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(cors.allowsAny ? ["Access-Control-Allow-Origin: *"] : []),
     "",
     body,
   ].join("\r\n");

@@ -1,14 +1,19 @@
 /** Options of the HTTP layer: limits in time and bytes on everything that a client can hold open. */
 import { z } from "zod";
 import { bytes, duration } from "../config/schema.ts";
+import { isAllowedOrigin } from "./cors-origins.ts";
+import { isProxyEntry } from "./trusted-proxies.ts";
 
 export const httpConfig = z.strictObject({
   headersMsMax: duration({ min: "100 ms", max: "60 s" })
     .default("30 s")
     .describe("time in which a client must send the headers of a request"),
   headerBytesMax: bytes({ min: "4 KiB", max: "256 KiB" })
-    .default("16 KiB")
-    .describe("size of all headers of a request"),
+    .default("32 KiB")
+    .describe(
+      "size of all headers of a request; each connection may hold as much. tus metadata and the " +
+        "lists of parts of long concatenations are headers",
+    ),
   keepAliveMs: duration({ min: "1 s", max: "1 h" })
     .default("65 s")
     .describe(
@@ -44,6 +49,46 @@ export const httpConfig = z.strictObject({
   lingerMsMax: duration({ min: "0 ms", max: "60 s" })
     .default("5 s")
     .describe("time spent on reading what follows an early refusal"),
+  trustedProxies: z
+    .array(
+      z.string().refine(isProxyEntry, {
+        error: "must be an address, a range in CIDR notation, or loopback",
+      }),
+    )
+    .max(1000)
+    .default(["loopback"])
+    .describe(
+      "addresses and CIDR ranges of the proxies in front, and the word loopback: only their Forwarded " +
+        "and X-Forwarded-* say how clients reach this server, the nearest one's last value. Loopback is " +
+        "safe where nothing but a proxy of yours on this machine connects from it, and harmless otherwise: " +
+        "the headers only shape absolute URLs in the answer to the same request",
+    ),
+  corsOrigins: z
+    .array(
+      z.string().refine(isAllowedOrigin, {
+        error: 'must be "*" or an origin as browsers send it: https://app.example, without a path',
+      }),
+    )
+    .max(1000)
+    .default(["*"])
+    .describe(
+      "origins whose pages may use the server from browsers, compared exactly; * for any, empty for none. " +
+        "Credentials that a browser keeps by itself are never allowed",
+    ),
+  corsPrivateNetwork: z
+    .boolean()
+    .default(false)
+    .describe(
+      "lets pages of the public Internet, if their origin is allowed, reach a server in a private network",
+    ),
+  uploadResumptionSupported: z
+    .boolean()
+    .default(false)
+    .describe(
+      "sends 104 (Upload Resumption Supported), by which Apple's clients resume. Only where every proxy in " +
+        "front is known to pass 1xx answers on: nginx takes a 104 for the final answer, and every upload " +
+        "from an iPhone would fail",
+    ),
 });
 
 export type HttpConfig = z.infer<typeof httpConfig>;

@@ -1,43 +1,132 @@
 /**
- * Cross-origin access for browsers, off unless origins are named. Origins are compared exactly;
- * `null` is never one of them, and credentials are never allowed by reflection.
+ * Cross-origin access for browsers (Fetch §3.2). The headers are on a request's answer before anything
+ * can fail, so a script sees a refusal as what it is, and a preflight is answered before anybody asks
+ * for a credential. Credentials that a browser keeps by itself are never allowed.
  */
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { HttpConfig } from "./config.ts";
 
-export interface CorsOptions {
-  /** `https://app.example`, or `*` for any origin. Empty turns CORS off. */
-  readonly origins: readonly string[];
+/** What pages of allowed origins may do under one prefix. */
+export interface CorsPolicy {
   readonly methods: readonly string[];
+  /** Names that pages may set; `roma-meta-*` is a family of names. */
   readonly requestHeaders: readonly string[];
+  /** Names that scripts may read. */
   readonly exposedHeaders: readonly string[];
-  readonly maxAgeSeconds: number;
+  /** Without: two hours, which is the most that Chromium keeps. */
+  readonly maxAgeSeconds?: number;
+  /**
+   * `answered`: here, with 204 and without a route. `routed`: the protocol's own route for OPTIONS
+   * answers, because its answer says more; the headers are set by then. It must ask for no credential.
+   */
+  readonly preflights?: "answered" | "routed";
 }
 
-/** Adds the headers to every answer of the instance, and answers preflights. */
-export function allowCors(app: FastifyInstance, options: CorsOptions): void {
-  if (options.origins.length === 0) return;
-  const origins = new Set(options.origins);
-  const any = origins.has("*");
-  app.addHook("onRequest", (request, reply, done) => {
+interface Rule {
+  readonly prefix: string;
+  readonly policy: CorsPolicy;
+  readonly families: readonly string[];
+  readonly requestHeaders: ReadonlySet<string>;
+}
+
+const maxAgeSecondsDefault = 7200;
+
+/** Names in one `Access-Control-Request-Headers` that are looked at. */
+const requestedHeadersMax = 100;
+
+/** Allows what the policy says under the prefix of this plugin, for the origins of `http.corsOrigins`. */
+export function allowCors(app: FastifyInstance, policy: CorsPolicy): void {
+  app.httpRuntime.cors.add(app.prefix, policy);
+}
+
+/** The policies of one server; each request is judged by the longest prefix of its path. */
+export class Cors {
+  readonly #origins: ReadonlySet<string>;
+  readonly #any: boolean;
+  readonly #privateNetwork: boolean;
+  readonly #rules: Rule[] = [];
+
+  constructor({ corsOrigins, corsPrivateNetwork }: HttpConfig) {
+    this.#origins = new Set(corsOrigins);
+    this.#any = this.#origins.has("*");
+    this.#privateNetwork = corsPrivateNetwork;
+  }
+
+  /** For answers to what never became a request, and so has no origin to be judged by. */
+  get allowsAny(): boolean {
+    return this.#any;
+  }
+
+  add(prefix: string, policy: CorsPolicy): void {
+    const names = policy.requestHeaders.map((name) => name.toLowerCase());
+    this.#rules.push({
+      prefix,
+      policy,
+      families: names.filter((name) => name.endsWith("*")).map((name) => name.slice(0, -1)),
+      requestHeaders: new Set(names.filter((name) => !name.endsWith("*"))),
+    });
+    this.#rules.sort((one, other) => other.prefix.length - one.prefix.length);
+  }
+
+  /** Sets the headers of the answer. True when it was a preflight, and has been answered. */
+  apply(request: FastifyRequest, reply: FastifyReply): boolean {
+    const rule = this.#ruleOf(request.raw.url ?? "");
+    if (rule === undefined || this.#origins.size === 0) return false;
     const { origin } = request.headers;
-    if (!any) reply.header("vary", "Origin");
-    const allowed = origin !== undefined && origin !== "null" && (any || origins.has(origin));
-    if (!allowed) {
-      done();
-      return;
-    }
-    reply.header("access-control-allow-origin", any ? "*" : origin);
+    // Also without an Origin: what a cache keeps may be asked for by a page later.
+    if (!this.#any) reply.header("vary", "Origin");
+    if (!this.#any && (origin === undefined || !this.#origins.has(origin))) return false;
+    reply.header("access-control-allow-origin", this.#any ? "*" : origin);
     const preflight =
+      origin !== undefined &&
       request.method === "OPTIONS" &&
       request.headers["access-control-request-method"] !== undefined;
+    const { policy } = rule;
     if (!preflight) {
-      reply.header("access-control-expose-headers", options.exposedHeaders.join(", "));
-      done();
-      return;
+      reply.header("access-control-expose-headers", policy.exposedHeaders.join(", "));
+      return false;
     }
-    reply.header("access-control-allow-methods", options.methods.join(", "));
-    reply.header("access-control-allow-headers", options.requestHeaders.join(", "));
-    reply.header("access-control-max-age", String(options.maxAgeSeconds));
+    this.#allow(rule, request, reply);
+    if (policy.preflights === "routed") return false;
     reply.code(204).send();
-  });
+    return true;
+  }
+
+  #allow(rule: Rule, request: FastifyRequest, reply: FastifyReply): void {
+    const { policy } = rule;
+    const asked = request.headers["access-control-request-headers"];
+    const varying = [
+      ...(this.#any ? [] : ["Origin"]),
+      ...(rule.families.length === 0 ? [] : ["Access-Control-Request-Headers"]),
+      ...(this.#privateNetwork ? ["Access-Control-Request-Private-Network"] : []),
+    ];
+    if (varying.length > 0) reply.header("vary", varying.join(", "));
+    reply.header("access-control-allow-methods", policy.methods.join(", "));
+    reply.header(
+      "access-control-allow-headers",
+      [...rule.requestHeaders, ...ofFamilies(rule, asked ?? "")].join(", "),
+    );
+    const maxAge = policy.maxAgeSeconds ?? maxAgeSecondsDefault;
+    reply.header("access-control-max-age", String(maxAge));
+    const network = request.headers["access-control-request-private-network"];
+    if (this.#privateNetwork && network === "true") {
+      reply.header("access-control-allow-private-network", "true");
+    }
+  }
+
+  #ruleOf(target: string): Rule | undefined {
+    // RFC 9112 §3.2.2: a server accepts the absolute form too.
+    const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "").split(/[?#]/, 1)[0] ?? "";
+    return this.#rules.find(({ prefix }) => path === prefix || path.startsWith(`${prefix}/`));
+  }
+}
+
+/** Names of a family cannot be listed before they are asked for. */
+function ofFamilies({ families }: Rule, asked: string): readonly string[] {
+  if (families.length === 0) return [];
+  const names = asked.toLowerCase().split(",", requestedHeadersMax);
+  return names
+    .map((name) => name.trim())
+    .filter((name) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name))
+    .filter((name) => families.some((family) => name.startsWith(family)));
 }

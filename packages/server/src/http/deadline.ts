@@ -5,12 +5,13 @@
  * When the response has ended nothing of the request is left here: no listener, timer or entry.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import type { BlockList, Socket } from "node:net";
 import type { FastifyRequest } from "fastify";
 import { formatDuration } from "../config/units.ts";
 import { OperationalError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { HttpConfig } from "./config.ts";
+import type { Cors } from "./cors.ts";
 import type { Watch, Watched } from "./watch.ts";
 
 /** What all requests of one server share. Reached from any Fastify instance of it. */
@@ -22,6 +23,10 @@ export interface HttpRuntime {
   readonly scopes: Set<RequestScope>;
   /** The newest request on each connection. */
   readonly newest: WeakMap<Socket, RequestScope>;
+  /** Peers whose forwarded headers are believed. */
+  readonly trustedProxies: BlockList;
+  /** What pages of other origins may do, path by path. */
+  readonly cors: Cors;
   /** Goes one way: accepting → draining (answers close their connections) → cutting. */
   phase: "accepting" | "draining" | "cutting";
 }

@@ -22,7 +22,9 @@ export {
   writePreconditions,
 } from "./conditions.ts";
 export { type HttpConfig, httpConfig } from "./config.ts";
-export { allowCors, type CorsOptions } from "./cors.ts";
+export type { ContentAccess } from "./content-policy.ts";
+export { isContentType } from "./content-type.ts";
+export { allowCors, type CorsPolicy } from "./cors.ts";
 export { requestSignal } from "./deadline.ts";
 export {
   formatDigestHeader,
@@ -32,6 +34,14 @@ export {
   requestDigests,
 } from "./digest-headers.ts";
 export { contentDisposition, safeFilename } from "./disposition.ts";
+export { sendInformation } from "./information.ts";
+export {
+  etagField,
+  metadataHeaders,
+  reprDigest,
+  type ShownObject,
+  sendObject,
+} from "./object-response.ts";
 export {
   errorHandler,
   problemContentType,
@@ -40,6 +50,8 @@ export {
   type Rendered,
   renderProblem,
 } from "./problem.ts";
+export { isPublicUrl, type PublicOriginOptions, publicOrigin } from "./public-url.ts";
+export { badParameter, hasQuery, percentDecoded, queryInteger, queryValue } from "./query.ts";
 export {
   type ByteRange,
   contentRange,

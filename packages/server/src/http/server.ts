@@ -9,10 +9,12 @@ import { OperationalError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import { clientErrorListener } from "./client-error.ts";
 import type { HttpConfig } from "./config.ts";
+import { Cors } from "./cors.ts";
 import type { HttpRuntime } from "./deadline.ts";
 import { openScope, requestScope } from "./deadline.ts";
 import { lingerOnSend } from "./lingering-close.ts";
 import { errorHandler, type RenderError } from "./problem.ts";
+import { trustedProxies } from "./trusted-proxies.ts";
 import { type MonotonicClock, Watch } from "./watch.ts";
 
 export interface HttpOptions {
@@ -42,6 +44,8 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     watch: new Watch({ clock, tickMs: options.tickMs ?? 500 }),
     scopes: new Set(),
     newest: new WeakMap(),
+    trustedProxies: trustedProxies(config.trustedProxies),
+    cors: new Cors(config),
     phase: "accepting",
   };
   const handleError = errorHandler(renderError);
@@ -58,7 +62,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     routerOptions: { maxParamLength: 16 * 1024, caseSensitive: true },
     frameworkErrors: (error, request, reply) => {
       ensureScope(runtime, request, reply);
-      refuseEarly(handleError, error, request, reply);
+      refuseEarly(runtime, handleError, { error, request, reply });
     },
   });
   app.decorate("httpRuntime", runtime);
@@ -75,7 +79,8 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       else reply.send(reason);
     };
     reply.header("roma-request-id", request.id);
-    done(framingRefusal(request.raw, reply));
+    const refusal = framingRefusal(request.raw, reply);
+    if (!runtime.cors.apply(request, reply)) done(refusal);
   });
   app.addHook("onSend", (request, reply, payload, done) => {
     done(null, lingerOnSend(request, reply, payload));
@@ -130,14 +135,19 @@ function ensureScope(runtime: HttpRuntime, request: FastifyRequest, reply: Fasti
 
 /** The router's own refusals pass no hooks, so what hooks do is done here. */
 function refuseEarly(
+  runtime: HttpRuntime,
   handleError: ReturnType<typeof errorHandler>,
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
+  refused: {
+    readonly error: unknown;
+    readonly request: FastifyRequest;
+    readonly reply: FastifyReply;
+  },
 ): void {
+  const { error, request, reply } = refused;
   reply.header("roma-request-id", request.id);
   const send = reply.send.bind(reply);
   reply.send = (payload) => send(lingerOnSend(request, reply, payload));
+  if (runtime.cors.apply(request, reply)) return;
   handleError(error, request, reply);
 }
 

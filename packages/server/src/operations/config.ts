@@ -1,4 +1,4 @@
-/** Options of operations: logging and sweeping. */
+/** Options of operations: logging, sweeping, and what uploads may take. */
 import { z } from "zod";
 import { duration } from "../config/index.ts";
 
@@ -36,4 +36,22 @@ export const sweeperConfig = z.strictObject({
     .max(1_000_000)
     .default(100)
     .describe("as many unknown blobs may be removed whatever their share"),
+});
+
+export const uploadsConfig = z.strictObject({
+  openMax: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .default(10_000)
+    .describe("unfinished resumable uploads that one access key may have"),
+  createsPerSecondMax: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(1_000)
+    .describe("resumable uploads that one access key may begin in a second"),
+  tidyInterval: duration({ min: "100 ms", max: "1 h" })
+    .default("5 s")
+    .describe("time between two looks for uploads that expired or were left half done"),
 });

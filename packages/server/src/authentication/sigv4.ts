@@ -3,7 +3,7 @@
  * it was sent. Knows nothing of this protocol: the caller brings the secrets and answers the errors.
  */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { OperationalError } from "../../core/errors.ts";
+import { OperationalError } from "../core/errors.ts";
 
 export const sigV4Scheme = "AWS4-HMAC-SHA256";
 

@@ -1,14 +1,14 @@
 /**
- * The one gate of the protocol: finds the single credential of a request and names its actor, before
+ * The one gate of all protocols: finds the single credential of a request and names its actor, before
  * any handler runs. A credential that is wrong is refused even where nobody needs one.
  */
 import type { FastifyRequest } from "fastify";
-import { type Actor, anonymous } from "../../core/access.ts";
-import type { AccessKeys } from "../../core/access-keys.ts";
-import { OperationalError } from "../../core/errors.ts";
-import { looksLikeGrant } from "../../core/grants.ts";
-import type { Clock } from "../../core/ports/clock.ts";
-import { queryValue } from "./query.ts";
+import { type Actor, anonymous } from "../core/access.ts";
+import type { AccessKeys } from "../core/access-keys.ts";
+import { OperationalError } from "../core/errors.ts";
+import { looksLikeGrant } from "../core/grants.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import { queryValue } from "../http/index.ts";
 import { type SignedPayload, sigV4Scheme, verifySigV4 } from "./sigv4.ts";
 
 export interface Caller {
@@ -22,8 +22,20 @@ export interface Gate {
   readonly clock: Clock;
 }
 
+export interface AuthenticateOptions {
+  /**
+   * What the request asks for, where a header of the protocol says another method than the request
+   * line: a grant's methods are judged by it. A signature is always of the method as sent.
+   */
+  readonly method?: string;
+}
+
 /** `unauthenticated`, `expired`, `access_denied`; `invalid_request` for two credentials. */
-export async function authenticate(gate: Gate, request: FastifyRequest): Promise<Caller> {
+export async function authenticate(
+  gate: Gate,
+  request: FastifyRequest,
+  { method = request.method }: AuthenticateOptions = {},
+): Promise<Caller> {
   const authorization = authorizationOf(request);
   const grant = queryValue(request, "grant");
   if (grant !== undefined) {
@@ -33,7 +45,7 @@ export async function authenticate(gate: Gate, request: FastifyRequest): Promise
         "the request has two credentials: Authorization and the query parameter grant",
       );
     }
-    return { actor: await grantActor(gate, grant, request.method) };
+    return { actor: await grantActor(gate, grant, method) };
   }
   if (authorization === undefined) return { actor: anonymous };
   const [scheme = "", rest = ""] = splitAt(authorization.trim(), " ");
@@ -41,7 +53,7 @@ export async function authenticate(gate: Gate, request: FastifyRequest): Promise
     case "basic":
       return { actor: await basicActor(gate, rest.trim()) };
     case "bearer":
-      return { actor: await bearerActor(gate, rest.trim(), request.method) };
+      return { actor: await bearerActor(gate, rest.trim(), method) };
     case sigV4Scheme.toLowerCase():
       return signedCaller(gate, request);
     default:

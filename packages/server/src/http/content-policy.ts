@@ -1,6 +1,5 @@
 /** Headers that keep stored content from acting in a browser, and say who may keep a copy of it. */
-import { essenceOf } from "../../core/content-type.ts";
-import type { BucketRecord } from "../../core/ports/metadata-store.ts";
+import type { BucketRecord } from "../core/ports/metadata-store.ts";
 
 /** No script, no form, no origin of its own; what it brings inline may still be seen. */
 const sandbox =
@@ -32,15 +31,21 @@ const runnableTypes: ReadonlySet<string> = new Set([
   "application/wasm",
 ]);
 
-export function isRunnable(contentType: string): boolean {
-  const essence = essenceOf(contentType);
+function isRunnable(contentType: string): boolean {
+  const essence = (contentType.split(";", 1)[0] ?? "").trim().toLowerCase();
   return runnableTypes.has(essence) || essence.endsWith("+xml");
 }
 
-/** `linked`: whoever has the URL may read it, so other sites may show it too. */
+export interface ContentAccess {
+  /** Of the object's bucket. */
+  readonly visibility: BucketRecord["visibility"] | undefined;
+  /** Whoever has the URL may read it, so other sites may show it too. */
+  readonly linked: boolean;
+}
+
 export function contentPolicy(
   contentType: string,
-  access: { readonly visibility: BucketRecord["visibility"] | undefined; readonly linked: boolean },
+  access: ContentAccess,
 ): Readonly<Record<string, string>> {
   const isPublic = access.visibility === "public-read";
   return {

@@ -3,7 +3,7 @@
  * known and malformed, or given twice, is refused.
  */
 import type { FastifyRequest } from "fastify";
-import { OperationalError } from "../../core/errors.ts";
+import { OperationalError } from "../core/errors.ts";
 
 /** `invalid_request` when it is given twice or is not percent-encoded UTF-8. */
 export function queryValue(request: FastifyRequest, name: string): string | undefined {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
-import { isOperationalError } from "../../core/errors.ts";
+import { isOperationalError } from "../core/errors.ts";
 import { type SignedRequest, verifySigV4 } from "./sigv4.ts";
 
 const keyId = "AKIAIOSFODNN7EXAMPLE";
