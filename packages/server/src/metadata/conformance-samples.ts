@@ -1,5 +1,6 @@
 /** Records for the conformance suite: valid ones, and keys that have broken other stores. */
 import type { TestContext } from "node:test";
+import type { BlockSumsState } from "../core/digests/block-sums.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { isOperationalError } from "../core/errors.ts";
 import type {
@@ -10,7 +11,16 @@ import type {
   NewObject,
   ObjectRecord,
   StorageRecord,
+  WriteConditions,
+  WriteResult,
 } from "../core/ports/metadata-store.ts";
+import type {
+  UploadPart,
+  UploadPlace,
+  UploadRecord,
+  UploadTail,
+  UploadTaken,
+} from "../core/ports/upload-store.ts";
 
 export type OpenStore = (t: TestContext) => Promise<MetadataStore>;
 
@@ -82,6 +92,88 @@ export function storage(id: string, changes: Partial<StorageRecord> = {}): Stora
   };
 }
 
+/** Without bytes, place or writer. */
+export function upload(id: string, changes: Partial<UploadRecord> = {}): UploadRecord {
+  return {
+    id,
+    bucket: "b",
+    key: changes.kind === "partial" ? null : `key of ${id}`,
+    kind: "object",
+    protocol: "tus",
+    owner: "owner",
+    phase: "receiving",
+    offset: 0,
+    length: null,
+    contentType: null,
+    userMetadata: {},
+    attributes: {},
+    digests: {},
+    conditions: {},
+    place: null,
+    checks: null,
+    reservedBytes: 0,
+    createdAt,
+    expiresAt: at(1000),
+    version: null,
+    fence: 0,
+    holder: null,
+    leaseUntil: null,
+    ...changes,
+  };
+}
+
+/** An instant of the steady clock. */
+export function at(seconds: number): Date {
+  return new Date(seconds * 1000);
+}
+
+export function place(blobKey: string, changes: Partial<UploadPlace> = {}): UploadPlace {
+  return { storageId: "local", blobKey, token: null, partBytes: null, ...changes };
+}
+
+export function part(number: number, changes: Partial<UploadPart> = {}): UploadPart {
+  const offset = (number - 1) * 10;
+  const digests = { md5: bytes(16, number) };
+  return { kind: "part", number, offset, length: 10, etag: `etag ${number}`, digests, ...changes };
+}
+
+export function tail(number: number, changes: Partial<UploadTail> = {}): UploadTail {
+  const digests = { crc64nvme: bytes(8, number) };
+  const blobKey = `tail ${number}`;
+  return { kind: "tail", number, offset: 0, length: 3, blobKey, digests, ...changes };
+}
+
+/** Of so many bytes, in blocks of 4. */
+export function checks(length: number): BlockSumsState {
+  return { blockBytes: 4, blocksMax: 1024, length, sums: bytes(Math.ceil(length / 4) * 8, length) };
+}
+
+/** The upload's newest writer, as `holder` until second 100. */
+export async function take(
+  store: MetadataStore,
+  id: string,
+  { holder = "here", now = at(0), until = at(100) } = {},
+): Promise<UploadTaken> {
+  const taken = await store.takeUpload(id, { holder, now, until });
+  if (taken === undefined) throw new Error(`another writes upload ${id}`);
+  return taken;
+}
+
+/** Takes the upload of `b` and completes it with a blob of so many bytes. */
+export async function complete(
+  store: MetadataStore,
+  id: string,
+  { length = 5, version = `version of ${id}`, ...options }: Partial<CompleteOptions> = {},
+): Promise<WriteResult> {
+  const { upload: taken } = await take(store, id);
+  const made = object(taken.key ?? "", { version });
+  const written = blob(taken.place?.blobKey ?? `blob of ${id}`, { length });
+  const expiresAt = at(2000);
+  return await store.completeUpload(taken, made, written, { garbageDueAt, expiresAt, ...options });
+}
+
+type CompleteOptions = WriteConditions & { readonly length: number; readonly version: string };
+
 /** Commits an object for each key, some hundreds at a time. */
 export async function putAll(store: MetadataStore, keys: readonly string[]): Promise<void> {
   for (let start = 0; start < keys.length; start += 500) {
@@ -125,6 +217,15 @@ export async function garbage(store: MetadataStore): Promise<string[]> {
   const dueBefore = new Date("9999-01-01T00:00:00Z");
   const records = await store.listGarbage({ dueBefore, limit: 1000 });
   return records.map(({ blobKey }) => blobKey);
+}
+
+/** Compares bytes as bytes, whichever class of view they are in. */
+export function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
+  if (value instanceof Date) return value.toISOString();
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([name, inner]) => [name, plain(inner)] as const);
+  return entries.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 export function sortedByBytes(texts: readonly string[]): string[] {

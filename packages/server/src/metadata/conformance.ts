@@ -11,6 +11,10 @@ import { conditionTests } from "./conformance/conditions.ts";
 import { listingTests } from "./conformance/listing.ts";
 import { objectTests } from "./conformance/objects.ts";
 import { storageTests } from "./conformance/storages.ts";
+import { uploadEndingTests } from "./conformance/upload-endings.ts";
+import { uploadTests } from "./conformance/uploads.ts";
+import { uploadsDueTests } from "./conformance/uploads-due.ts";
+import { usageTests } from "./conformance/usage.ts";
 import type { OpenStore } from "./conformance-samples.ts";
 
 export type { OpenStore } from "./conformance-samples.ts";
@@ -29,5 +33,9 @@ export function describeMetadataStore(name: string, open: OpenStore): void {
     blobTests(open);
     accessKeyTests(open);
     storageTests(open);
+    usageTests(open);
+    uploadTests(open);
+    uploadEndingTests(open);
+    uploadsDueTests(open);
   });
 }

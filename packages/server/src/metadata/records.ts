@@ -15,39 +15,28 @@ import type {
   StorageRecord,
   StorageState,
 } from "../core/ports/metadata-store.ts";
-import type { BlockChecks, DigestName } from "../core/ports/storage-driver.ts";
 import type {
   AccessKeyRow,
   BlobRow,
   BlockColumns,
   BucketRow,
-  DigestColumns,
   ObjectRow,
   StorageRow,
 } from "./schema.ts";
-
-const digestBytes: Readonly<Record<DigestName, number>> = {
-  crc64nvme: 8,
-  md5: 16,
-  crc32: 4,
-  crc32c: 4,
-  sha1: 20,
-  sha256: 32,
-};
-const digestNames: readonly DigestName[] = [
-  "crc64nvme",
-  "md5",
-  "crc32",
-  "crc32c",
-  "sha1",
-  "sha256",
-];
-const blockSumBytes = 8;
+import {
+  assertBlocks,
+  assertCount,
+  assertInstant,
+  assertRecordDigests,
+  assertText,
+  columnsToDigests,
+  digestsToColumns,
+  parseJson,
+  parseTextRecord,
+  parseTexts,
+} from "./values.ts";
 
 const storageStates: readonly StorageState[] = ["active", "draining", "read-only", "retired"];
-
-/** The digests of a record: those that were computed, CRC-64/NVME always. */
-export type RecordDigests = BlobRecord["digests"];
 
 export function bucketToRow(bucket: BucketRecord): BucketRow {
   assertBucket(bucket);
@@ -81,22 +70,52 @@ export function rowToBucket(row: BucketRow): BucketRecord {
 
 /** The row of a blob that has `referenceCount` references, at least one. */
 export function blobToRow(blob: BlobRecord, referenceCount: number): BlobRow {
-  assertText(blob.storageId, "storageId");
-  assertText(blob.blobKey, "blobKey");
-  assertCount(blob.length, "length");
-  assertDigests(blob.digests);
-  if (blob.blocks !== undefined) assertBlocks(blob.blocks, blob.length);
   assert(referenceCount > 0, "a new blob is referenced");
+  if (blob.blocks !== undefined) assertBlocks(blob.blocks, blob.length);
   return {
-    storage_id: blob.storageId,
-    blob_key: blob.blobKey,
-    length: blob.length,
-    ...digestsToColumns(blob.digests),
+    ...blobColumns(blob),
     block_bytes: blob.blocks?.blockBytes ?? null,
     block_sums: blob.blocks?.sums ?? null,
     reference_count: referenceCount,
     garbage_due_at: null,
   };
+}
+
+/** The row of a blob that has no reference. */
+export function garbageToRow(blob: Omit<BlobRecord, "blocks">, garbageDueAt: Date): BlobRow {
+  assertInstant(garbageDueAt);
+  return {
+    ...blobColumns(blob),
+    block_bytes: null,
+    block_sums: null,
+    reference_count: 0,
+    garbage_due_at: garbageDueAt.getTime(),
+  };
+}
+
+function blobColumns(blob: Omit<BlobRecord, "blocks">) {
+  assertText(blob.storageId, "storageId");
+  assertText(blob.blobKey, "blobKey");
+  assertCount(blob.length, "length");
+  assertRecordDigests(blob.digests);
+  return {
+    storage_id: blob.storageId,
+    blob_key: blob.blobKey,
+    length: blob.length,
+    ...digestsToColumns(blob.digests),
+  };
+}
+
+export function rowToBlob(row: BlobRow): BlobRecord {
+  const { length, block_bytes, block_sums } = row;
+  const digests = columnsToDigests(row);
+  assertRecordDigests(digests);
+  const blob = { storageId: row.storage_id, blobKey: row.blob_key, length, digests };
+  assert((block_bytes === null) === (block_sums === null), "both block columns or neither");
+  if (block_bytes === null || block_sums === null) return blob;
+  const blocks = { blockBytes: block_bytes, sums: block_sums };
+  assertBlocks(blocks, length);
+  return { ...blob, blocks };
 }
 
 /** An object is what the caller named, pointing at the blob. */
@@ -124,7 +143,7 @@ export function objectToRow(object: ObjectRecord): ObjectRow {
     version: object.version,
     etag: object.etag,
     content_type: object.contentType,
-    user_metadata: userMetadataToJson(object.userMetadata),
+    user_metadata: JSON.stringify(object.userMetadata),
     created_at: object.createdAt.getTime(),
     length: object.length,
     storage_id: object.storageId,
@@ -219,49 +238,6 @@ export function rowToStorage(row: StorageRow): StorageRecord {
   return storage;
 }
 
-function digestsToColumns(digests: RecordDigests): DigestColumns {
-  return {
-    crc64nvme: digests.crc64nvme,
-    md5: digests.md5 ?? null,
-    crc32: digests.crc32 ?? null,
-    crc32c: digests.crc32c ?? null,
-    sha1: digests.sha1 ?? null,
-    sha256: digests.sha256 ?? null,
-  };
-}
-
-function columnsToDigests(row: DigestColumns): RecordDigests {
-  const digests: { -readonly [Name in DigestName]?: Uint8Array } & { crc64nvme: Uint8Array } = {
-    crc64nvme: row.crc64nvme,
-  };
-  for (const name of digestNames) {
-    const digest = row[name];
-    if (digest !== null) digests[name] = digest;
-  }
-  return digests;
-}
-
-function userMetadataToJson(metadata: Readonly<Record<string, string>>): string {
-  return JSON.stringify(metadata);
-}
-
-function parseTextRecord(json: string): Record<string, string> {
-  const parsed = parseJson<Record<string, string>>(json);
-  assert(typeof parsed === "object" && parsed !== null, "user metadata is an object");
-  return parsed;
-}
-
-function parseTexts(json: string): readonly string[] {
-  const parsed = parseJson<readonly string[]>(json);
-  assert(Array.isArray(parsed) && parsed.every((text) => typeof text === "string"), "texts");
-  return parsed;
-}
-
-/** Text that this file wrote, in a column that nothing else writes. */
-function parseJson<Value>(json: string): Value {
-  return JSON.parse(json);
-}
-
 function assertBucket(bucket: BucketRecord): void {
   assertText(bucket.name, "name");
   assert(
@@ -289,7 +265,7 @@ function assertObject(object: ObjectRecord): void {
   assertText(object.blobKey, "blobKey");
   assertCount(object.length, "length");
   assertInstant(object.createdAt);
-  assertDigests(object.digests);
+  assertRecordDigests(object.digests);
   for (const name in object.userMetadata) {
     assert(typeof object.userMetadata[name] === "string", "user metadata are texts");
   }
@@ -316,37 +292,4 @@ function assertStorage(storage: StorageRecord): void {
   assert(storage.revision > 0, "revisions begin at 1");
   assertInstant(storage.createdAt);
   assertInstant(storage.changedAt);
-}
-
-function assertDigests(digests: RecordDigests): void {
-  assert(digests.crc64nvme instanceof Uint8Array, "crc64nvme is there");
-  for (const name of digestNames) {
-    const digest = digests[name];
-    if (digest !== undefined && digest.length !== digestBytes[name]) {
-      assert.fail(`${name} of ${digest.length} bytes`);
-    }
-  }
-}
-
-function assertBlocks(blocks: BlockChecks, length: number): void {
-  const { blockBytes, sums } = blocks;
-  assert(Number.isSafeInteger(blockBytes) && blockBytes > 0, `blockBytes ${blockBytes}`);
-  assert(sums.length % blockSumBytes === 0, `${sums.length} bytes of sums`);
-  assert((sums.length / blockSumBytes) * blockBytes >= length, "the blocks cover the blob");
-}
-
-// Neither engine may be given a text that it cannot keep: a NUL ends a text in PostgreSQL, and a
-// lone surrogate has no UTF-8 form, so two different texts would be stored as one.
-function assertText(text: string, field: string): void {
-  if (typeof text !== "string" || text === "" || !text.isWellFormed() || text.includes("\0")) {
-    assert.fail(`${field} is not a text that can be stored`);
-  }
-}
-
-function assertCount(value: number, field: string): void {
-  if (!Number.isSafeInteger(value) || value < 0) assert.fail(`${field} ${value}`);
-}
-
-function assertInstant(at: Date): void {
-  if (!Number.isSafeInteger(at.getTime())) assert.fail("an invalid instant");
 }

@@ -12,6 +12,10 @@ export interface Schema {
   readonly access_keys: AccessKeyRow;
   readonly settings: SettingRow;
   readonly storages: StorageRow;
+  readonly bucket_usage: BucketUsageRow;
+  readonly uploads: UploadRow;
+  readonly upload_checks: UploadChecksRow;
+  readonly upload_segments: UploadSegmentRow;
   readonly schema_migrations: SchemaMigrationRow;
 }
 
@@ -51,7 +55,7 @@ export interface BlobRow extends DigestColumns, BlockColumns {
   readonly storage_id: string;
   readonly blob_key: string;
   readonly length: number;
-  /** How many rows of `objects` point here. */
+  /** How many rows of `objects` point here; one more for a complete partial, whose blob it is. */
   readonly reference_count: number;
   /** Set exactly while `reference_count` is 0. */
   readonly garbage_due_at: number | null;
@@ -99,6 +103,75 @@ export interface StorageRow {
   readonly revision: number;
   readonly created_at: number;
   readonly changed_at: number;
+}
+
+/** One for each bucket, changed in the transactions that change what it sums up. */
+export interface BucketUsageRow {
+  readonly bucket: string;
+  /** Lengths of its objects. */
+  readonly bytes: number;
+  readonly objects: number;
+  /** Of its uploads that run. */
+  readonly reserved_bytes: number;
+}
+
+export interface UploadRow {
+  readonly id: string;
+  readonly bucket: string;
+  readonly key: string | null;
+  readonly kind: string;
+  readonly phase: string;
+  readonly protocol: string;
+  readonly owner: string;
+  readonly offset: number;
+  readonly length: number | null;
+  readonly reserved_bytes: number;
+  readonly fence: number;
+  readonly holder: string | null;
+  readonly lease_until: number | null;
+  /** 0 or 1: another wants the lease that is held now. */
+  readonly yield_requested: number;
+  /** The place: with it `blob_key` is set too; without it none of the four is. */
+  readonly storage_id: string | null;
+  readonly blob_key: string | null;
+  readonly token: string | null;
+  readonly part_bytes: number | null;
+  readonly version: string | null;
+  readonly created_at: number;
+  readonly expires_at: number;
+  readonly content_type: string | null;
+  /** JSON; `null` for none. */
+  readonly conditions: string | null;
+  /** JSON, hex by name; `null` for none. */
+  readonly digests: string | null;
+  /** JSON, an object of texts. */
+  readonly user_metadata: string;
+  /** JSON, an object of texts. */
+  readonly attributes: string;
+}
+
+/** Apart from the upload's row, which changes with every renewal of a lease: these may be long. */
+export interface UploadChecksRow {
+  readonly upload_id: string;
+  readonly block_bytes: number;
+  readonly blocks_max: number;
+  readonly length: number;
+  readonly sums: Uint8Array;
+}
+
+export interface UploadSegmentRow {
+  readonly upload_id: string;
+  readonly kind: string;
+  readonly number: number;
+  readonly offset: number;
+  readonly length: number;
+  /** Of a part. */
+  readonly etag: string | null;
+  /** Of a tail, which is a blob; both or neither. */
+  readonly storage_id: string | null;
+  readonly blob_key: string | null;
+  /** JSON, hex by name; `null` for none. */
+  readonly digests: string | null;
 }
 
 export interface SchemaMigrationRow {

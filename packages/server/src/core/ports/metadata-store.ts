@@ -6,7 +6,17 @@
  * their UTF-8 bytes.
  */
 import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma/contract";
-import type { BlockChecks, Digests } from "./storage-driver.ts";
+import type {
+  BlobRecord,
+  NewObject,
+  ObjectRecord,
+  ObjectWithBlob,
+  WriteConditions,
+  WriteResult,
+} from "./object-records.ts";
+import type { UploadStore } from "./upload-store.ts";
+
+export type * from "./object-records.ts";
 
 export interface BucketRecord {
   readonly name: string;
@@ -20,57 +30,6 @@ export interface BucketRecord {
 }
 
 export type BucketChanges = Partial<Omit<BucketRecord, "name" | "createdAt">>;
-
-/** Immutable bytes in one storage. Several objects may point at one blob (a copy copies no bytes). */
-export interface BlobRecord {
-  readonly storageId: string;
-  readonly blobKey: string;
-  readonly length: number;
-  /** CRC-64/NVME always, others where they were computed. */
-  readonly digests: Digests & { readonly crc64nvme: Uint8Array };
-  /** Absent where parts came in an order that gave no blocks. */
-  readonly blocks?: BlockChecks;
-}
-
-/** One state of an object: a row that points at a blob. */
-export interface ObjectRecord {
-  readonly bucket: string;
-  readonly key: string;
-  readonly version: string;
-  /** Without quotes. */
-  readonly etag: string;
-  readonly contentType: string;
-  readonly userMetadata: Readonly<Record<string, string>>;
-  readonly createdAt: Date;
-  readonly length: number;
-  readonly storageId: string;
-  readonly blobKey: string;
-  readonly digests: Digests & { readonly crc64nvme: Uint8Array };
-}
-
-export interface ObjectWithBlob extends ObjectRecord {
-  readonly blocks?: BlockChecks;
-}
-
-/** Judged inside the transaction that writes, so that of racing writers one wins. */
-export interface WriteConditions {
-  /** `If-None-Match: *`: the key must not exist. */
-  readonly ifAbsent?: boolean;
-  /** `If-Match`: the object's etag must be one of these; `"*"` asks only that it exists. */
-  readonly ifMatch?: readonly string[] | "*";
-  /** The version must be this one: what a caller read must not have changed since. */
-  readonly ifVersion?: string;
-}
-
-export interface NewObject {
-  readonly bucket: string;
-  readonly key: string;
-  readonly version: string;
-  readonly etag: string;
-  readonly contentType: string;
-  readonly userMetadata: Readonly<Record<string, string>>;
-  readonly createdAt: Date;
-}
 
 export interface ListQuery {
   readonly bucket: string;
@@ -125,7 +84,7 @@ export interface StorageRecord {
 }
 
 export interface StorageBlobCount {
-  /** That an object points at. */
+  /** That an object points at, or that are complete partial uploads. */
   readonly referenced: number;
   /** That wait to be removed. */
   readonly garbage: number;
@@ -144,13 +103,7 @@ export interface BlobAddress {
   readonly blobKey: string;
 }
 
-export interface WriteResult {
-  readonly object: ObjectRecord;
-  /** What was there before; absent when the object is new. */
-  readonly replaced?: ObjectRecord;
-}
-
-export interface MetadataStore extends AsyncDisposable {
+export interface MetadataStore extends UploadStore, AsyncDisposable {
   /** `already_exists` if the name is taken. */
   createBucket(bucket: BucketRecord): Promise<void>;
   getBucket(name: string): Promise<BucketRecord | undefined>;
@@ -164,7 +117,8 @@ export interface MetadataStore extends AsyncDisposable {
   /**
    * The pointer swap: adds the blob and makes the object point at it. A replaced object's blob
    * loses a reference; at none it becomes garbage, due at `garbageDueAt`.
-   * `bucket_not_found`, `precondition_failed`.
+   * `bucket_not_found`, `precondition_failed`; `quota_exceeded` if the bucket would then hold and have
+   * reserved more than its quota.
    */
   commitObject(
     object: NewObject,
@@ -199,7 +153,7 @@ export interface MetadataStore extends AsyncDisposable {
     options: { readonly garbageDueAt: Date },
   ): Promise<readonly ObjectRecord[]>;
 
-  /** Which of these blobs a row knows (referenced, or waiting as garbage). */
+  /** Which of these blobs a row knows: referenced, waiting as garbage, or a tail of an upload. */
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>>;
   /** Blobs without references that are due, oldest first. */
   listGarbage(options: {

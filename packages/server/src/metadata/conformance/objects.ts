@@ -11,6 +11,7 @@ import {
   object,
   oddKeys,
   openWithBucket,
+  plain,
   put,
   withCode,
 } from "../conformance-samples.ts";
@@ -204,13 +205,4 @@ export function objectTests(open: OpenStore): void {
     await put(store, "k");
     assert.equal((await store.headObject("b", "k"))?.createdAt.getTime(), createdAt.getTime());
   });
-}
-
-/** Compares bytes as bytes, whichever class of view they are in. */
-function plain(value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
-  if (value instanceof Date) return value.toISOString();
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([name, inner]) => [name, plain(inner)] as const);
-  return entries.sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -6,6 +6,7 @@ import { OperationalError } from "../../core/errors.ts";
 import type { Database } from "../schema.ts";
 import { first } from "./0001-first.ts";
 import { storages } from "./0002-storages.ts";
+import { uploads } from "./0003-uploads.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -19,6 +20,7 @@ export interface Migration {
 export const migrations: readonly Migration[] = [
   { number: 1, name: "first", apply: first },
   { number: 2, name: "storages", apply: storages },
+  { number: 3, name: "uploads", apply: uploads },
 ];
 
 export interface MigrateOptions {

@@ -1,16 +1,17 @@
 /**
- * Blobs and their references. A blob's count is the number of object rows that point at it; at
- * none it is garbage with a due time, and a new reference takes it out of the garbage again.
+ * Blobs and their references. A blob's count is the number of object rows that point at it, and one for
+ * a complete partial, whose blob it is; at none it is garbage with a due time, and a new reference takes
+ * it out of the garbage again.
  */
 import { strict as assert } from "node:assert";
 import { sql } from "kysely";
 import type { BlobAddress, BlobRecord, GarbageRecord } from "../../core/ports/metadata-store.ts";
-import { blobToRow } from "../records.ts";
+import { blobToRow, garbageToRow } from "../records.ts";
 import type { BlobRow, Database } from "../schema.ts";
 import { prepared } from "./prepared.ts";
 
 /** Variables of one statement; both engines take more. */
-const keysPerQueryMax = 500;
+export const keysPerQueryMax = 500;
 
 const upsertBlob = prepared<BlobRow, { reference_count: number }>((db, row) =>
   db
@@ -82,6 +83,20 @@ const deleteUnreferenced = prepared<BlobAddress, { length: number }>((db, { stor
     .returning("length"),
 );
 
+const insertGarbage = prepared<BlobRow, never>((db, row) =>
+  db
+    .insertInto("blobs")
+    .values({
+      storage_id: row.storage_id,
+      blob_key: row.blob_key,
+      length: row.length,
+      crc64nvme: row.crc64nvme,
+      reference_count: row.reference_count,
+      garbage_due_at: row.garbage_due_at,
+    })
+    .onConflict((conflict) => conflict.columns(["storage_id", "blob_key"]).doNothing()),
+);
+
 /** Adds the blob with one reference, or one more reference to it. */
 export async function addBlob(db: Database, blob: BlobRecord): Promise<void> {
   const rows = await upsertBlob(db, blobToRow(blob, 1));
@@ -110,6 +125,16 @@ export async function removeReference(
   assert(rows.length === 1, `blob ${blobKey} of ${storageId} is not known`);
 }
 
+/** A blob that never had a reference. One that is known stays as it is. */
+export async function addGarbage(
+  db: Database,
+  blob: Omit<BlobRecord, "blocks">,
+  garbageDueAt: Date,
+): Promise<void> {
+  await insertGarbage(db, garbageToRow(blob, garbageDueAt));
+}
+
+/** Referenced or garbage, or tails of uploads. */
 export async function knownBlobs(
   db: Database,
   storageId: string,
@@ -117,13 +142,20 @@ export async function knownBlobs(
 ): Promise<ReadonlySet<string>> {
   const known = new Set<string>();
   for (let start = 0; start < blobKeys.length; start += keysPerQueryMax) {
-    const rows = await db
+    const keys = blobKeys.slice(start, start + keysPerQueryMax);
+    const blobs = await db
       .selectFrom("blobs")
       .select("blob_key")
       .where("storage_id", "=", storageId)
-      .where("blob_key", "in", blobKeys.slice(start, start + keysPerQueryMax))
+      .where("blob_key", "in", keys)
       .execute();
-    for (const row of rows) known.add(row.blob_key);
+    const tails = await db
+      .selectFrom("upload_segments")
+      .select("blob_key")
+      .where("storage_id", "=", storageId)
+      .where("blob_key", "in", keys)
+      .execute();
+    for (const row of [...blobs, ...tails]) if (row.blob_key !== null) known.add(row.blob_key);
   }
   return known;
 }

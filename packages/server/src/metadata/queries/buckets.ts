@@ -1,9 +1,11 @@
-/** Buckets. A bucket that holds objects cannot be deleted. */
+/** Buckets. A bucket that holds objects, or uploads that are not complete, cannot be deleted. */
 import { OperationalError } from "../../core/errors.ts";
 import type { BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
 import { bucketToRow, rowToBucket } from "../records.ts";
 import type { BucketRow, Database } from "../schema.ts";
+import { countUnfinished, deleteCompleteUploads } from "./list-uploads.ts";
 import { prepared } from "./prepared.ts";
+import { bucketNotFound, createUsage, deleteUsage } from "./usage.ts";
 
 const selectBucket = prepared<{ name: string }, BucketRow>((db, { name }) =>
   db.selectFrom("buckets").selectAll().where("name", "=", name),
@@ -21,6 +23,7 @@ export async function createBucket(db: Database, bucket: BucketRecord): Promise<
       context: { bucket: bucket.name },
     });
   }
+  await createUsage(db, bucket.name);
 }
 
 export async function getBucket(db: Database, name: string): Promise<BucketRecord | undefined> {
@@ -58,16 +61,20 @@ export async function deleteBucket(db: Database, name: string): Promise<void> {
       context: { bucket: name },
     });
   }
+  const uploads = await countUnfinished(db, { bucket: name });
+  if (uploads > 0) {
+    throw new OperationalError(
+      "not_empty",
+      `bucket "${name}" still has ${uploads} uploads that are not complete`,
+      { context: { bucket: name, uploads } },
+    );
+  }
+  await deleteCompleteUploads(db, name);
+  await deleteUsage(db, name);
   const deleted = await db
     .deleteFrom("buckets")
     .where("name", "=", name)
     .returning("name")
     .execute();
   if (deleted.length === 0) throw bucketNotFound(name);
-}
-
-export function bucketNotFound(name: string): OperationalError {
-  return new OperationalError("bucket_not_found", `bucket "${name}" does not exist`, {
-    context: { bucket: name },
-  });
 }

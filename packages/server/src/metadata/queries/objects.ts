@@ -18,17 +18,13 @@ import type {
 import { objectOf, objectToRow, rowToObject, rowToObjectWithBlob } from "../records.ts";
 import type { BlockColumns, Database, ObjectRow } from "../schema.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
-import { bucketNotFound } from "./buckets.ts";
 import { prepared } from "./prepared.ts";
+import { assertQuota, changeUsage, type UsageChange } from "./usage.ts";
 
 interface ObjectAddress {
   readonly bucket: string;
   readonly key: string;
 }
-
-const bucketExists = prepared<{ name: string }, { name: string }>((db, { name }) =>
-  db.selectFrom("buckets").select("name").where("name", "=", name),
-);
 
 const selectObject = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
   db.selectFrom("objects").selectAll().where("bucket", "=", bucket).where("key", "=", key),
@@ -84,7 +80,19 @@ export async function commitObject(
   blob: BlobRecord,
   options: WriteOptions,
 ): Promise<WriteResult> {
-  const replaced = await targetBefore(db, object, options);
+  return await commitReleasing(db, object, blob, { ...options, reservedBytes: 0 });
+}
+
+/** What `commitObject` does, for an upload that has so many bytes reserved and gives them back. */
+export async function commitReleasing(
+  db: Database,
+  object: NewObject,
+  blob: BlobRecord,
+  options: WriteOptions & { readonly reservedBytes: number },
+): Promise<WriteResult> {
+  const replaced = await headObject(db, object.bucket, object.key);
+  const change = { ...changeOfWrite(blob, replaced), reservedBytes: -options.reservedBytes };
+  await admit(db, object, { replaced, change, options });
   const written = objectOf(object, blob);
   await addBlob(db, blob);
   await upsertObject(db, objectToRow(written));
@@ -103,16 +111,22 @@ export async function copyObject(
   if (from.version !== source.version) {
     throw preconditionFailed(source, `is no longer version ${source.version}`);
   }
-  const replaced = await targetBefore(db, object, options);
+  const replaced = await headObject(db, object.bucket, object.key);
+  const withinBucket = source.bucket === object.bucket;
+  const ontoItself = withinBucket && source.key === object.key;
+  // A move onto itself has replaced its source already.
+  const deletesSource = options.deleteSource === true && !ontoItself;
+  const adding = changeOfWrite(from, replaced);
+  const change = deletesSource && withinBucket ? sum(adding, changeOfDelete([from])) : adding;
+  await admit(db, object, { replaced, change, options });
   const written = objectOf(object, from);
   await addReference(db, { storageId: from.storageId, blobKey: from.blobKey });
   await upsertObject(db, objectToRow(written));
   if (replaced !== undefined) await removeReference(db, replaced, options.garbageDueAt);
-  const ontoItself = source.bucket === object.bucket && source.key === object.key;
-  // A move onto itself has replaced its source already.
-  if (options.deleteSource === true && !ontoItself) {
+  if (deletesSource) {
     await deleteRow(db, { bucket: source.bucket, key: source.key });
     await removeReference(db, from, options.garbageDueAt);
+    if (!withinBucket) await changeUsage(db, source.bucket, changeOfDelete([from]));
   }
   return writeResult(written, replaced);
 }
@@ -141,11 +155,8 @@ export async function deleteObject(
   key: string,
   options: WriteOptions,
 ): Promise<ObjectRecord | undefined> {
-  const [row] = await deleteRow(db, { bucket, key });
-  const deleted = row && rowToObject(row);
-  // A refusal rolls the deletion back.
-  assertConditions({ bucket, key }, deleted, options);
-  if (deleted !== undefined) await removeReference(db, deleted, options.garbageDueAt);
+  const deleted = await removeObject(db, { bucket, key }, options);
+  if (deleted !== undefined) await changeUsage(db, bucket, changeOfDelete([deleted]));
   return deleted;
 }
 
@@ -157,25 +168,66 @@ export async function deleteObjects(
 ): Promise<readonly ObjectRecord[]> {
   const deleted: ObjectRecord[] = [];
   for (const key of keys) {
-    const object = await deleteObject(db, bucket, key, options);
+    const object = await removeObject(db, { bucket, key }, options);
     if (object !== undefined) deleted.push(object);
   }
+  if (deleted.length > 0) await changeUsage(db, bucket, changeOfDelete(deleted));
   return deleted;
 }
 
-/** What the write would replace, once the bucket and the conditions allow it. */
-async function targetBefore(
+/** The caller takes it out of the bucket's sums. */
+async function removeObject(
   db: Database,
-  { bucket, key }: ObjectAddress,
-  conditions: WriteConditions,
+  address: ObjectAddress,
+  options: WriteOptions,
 ): Promise<ObjectRecord | undefined> {
-  const existing = await headObject(db, bucket, key);
-  // An object proves its bucket.
-  if (existing === undefined && (await bucketExists(db, { name: bucket })).length === 0) {
-    throw bucketNotFound(bucket);
-  }
-  assertConditions({ bucket, key }, existing, conditions);
-  return existing;
+  const [row] = await deleteRow(db, address);
+  const deleted = row && rowToObject(row);
+  // A refusal rolls the deletion back.
+  assertConditions(address, deleted, options);
+  if (deleted !== undefined) await removeReference(db, deleted, options.garbageDueAt);
+  return deleted;
+}
+
+/**
+ * Whether the write may be: its bucket exists, its conditions hold, its bytes fit; refused in this order.
+ * Adds it to the bucket's sums, which a refusal rolls back.
+ */
+async function admit(
+  db: Database,
+  address: ObjectAddress,
+  write: {
+    readonly replaced: ObjectRecord | undefined;
+    readonly change: UsageChange;
+    readonly options: WriteConditions;
+  },
+): Promise<void> {
+  const { bucket } = address;
+  const after = await changeUsage(db, bucket, write.change);
+  assertConditions(address, write.replaced, write.options);
+  assertQuota(bucket, write.change, after);
+}
+
+function changeOfWrite(
+  written: { readonly length: number },
+  replaced: ObjectRecord | undefined,
+): UsageChange {
+  const { length } = written;
+  if (replaced === undefined) return { bytes: length, objects: 1, reservedBytes: 0 };
+  return { bytes: length - replaced.length, objects: 0, reservedBytes: 0 };
+}
+
+function changeOfDelete(deleted: readonly ObjectRecord[]): UsageChange {
+  const bytes = deleted.reduce((total, { length }) => total + length, 0);
+  return { bytes: -bytes, objects: -deleted.length, reservedBytes: 0 };
+}
+
+function sum(a: UsageChange, b: UsageChange): UsageChange {
+  return {
+    bytes: a.bytes + b.bytes,
+    objects: a.objects + b.objects,
+    reservedBytes: a.reservedBytes + b.reservedBytes,
+  };
 }
 
 function assertConditions(

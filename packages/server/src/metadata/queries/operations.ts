@@ -14,6 +14,7 @@ import {
 import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { listObjects } from "./list-objects.ts";
+import { listUploads, listUploadsDue, partialBlobs, uploadsOwning } from "./list-uploads.ts";
 import {
   commitObject,
   copyObject,
@@ -24,6 +25,16 @@ import {
 } from "./objects.ts";
 import { getSetting, putSetting } from "./settings.ts";
 import { countBlobsOfStorage, deleteStorage, listStorages, putStorage } from "./storages.ts";
+import { cancelUpload, completePartial, completeUpload, forgetUpload } from "./upload-endings.ts";
+import {
+  checkpointUpload,
+  createUpload,
+  getUpload,
+  releaseUpload,
+  renewUploads,
+  takeUpload,
+} from "./uploads.ts";
+import { bucketUsage } from "./usage.ts";
 
 async function probe(db: Database): Promise<void> {
   await sql`select 1`.execute(db);
@@ -44,6 +55,15 @@ export const writes = {
   putSetting,
   putStorage,
   deleteStorage,
+  createUpload,
+  takeUpload,
+  renewUploads,
+  checkpointUpload,
+  releaseUpload,
+  completeUpload,
+  completePartial,
+  cancelUpload,
+  forgetUpload,
   probe,
 } as const;
 
@@ -60,6 +80,12 @@ export const reads = {
   getSetting,
   listStorages,
   countBlobsOfStorage,
+  getUpload,
+  listUploads,
+  listUploadsDue,
+  partialBlobs,
+  uploadsOwning,
+  bucketUsage,
   probe,
 } as const;
 

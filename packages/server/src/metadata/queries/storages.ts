@@ -3,6 +3,7 @@ import { OperationalError } from "../../core/errors.ts";
 import type { StorageBlobCount, StorageRecord } from "../../core/ports/metadata-store.ts";
 import { rowToStorage, storageToRow } from "../records.ts";
 import type { Database } from "../schema.ts";
+import { countUnfinished } from "./list-uploads.ts";
 
 export async function listStorages(db: Database): Promise<readonly StorageRecord[]> {
   const rows = await db.selectFrom("storages").selectAll().orderBy("id").execute();
@@ -12,7 +13,7 @@ export async function listStorages(db: Database): Promise<readonly StorageRecord
 export async function putStorage(db: Database, storage: StorageRecord): Promise<void> {
   const { id, ...columns } = storageToRow(storage);
   // In the transaction that retires it: no row can be added in between.
-  if (storage.state === "retired") await refuseBlobs(db, id);
+  if (storage.state === "retired") await refuseHolding(db, id);
   const written =
     storage.revision === 1
       ? await db
@@ -34,7 +35,7 @@ export async function putStorage(db: Database, storage: StorageRecord): Promise<
 }
 
 export async function deleteStorage(db: Database, id: string): Promise<void> {
-  await refuseBlobs(db, id);
+  await refuseHolding(db, id);
   const deleted = await db.deleteFrom("storages").where("id", "=", id).returning("id").execute();
   if (deleted.length > 0) return;
   throw new OperationalError("storage_not_found", `storage "${id}" does not exist`, {
@@ -56,11 +57,18 @@ export async function countBlobsOfStorage(
   return { referenced: Number(row.all) - garbage, garbage };
 }
 
-async function refuseBlobs(db: Database, id: string): Promise<void> {
+/** Tails are in the storage only while their upload is unfinished. */
+async function refuseHolding(db: Database, id: string): Promise<void> {
   const { referenced, garbage } = await countBlobsOfStorage(db, id);
-  if (referenced + garbage === 0) return;
+  const uploads = await countUnfinished(db, { storageId: id });
+  const blobs = referenced + garbage;
+  if (blobs + uploads === 0) return;
   const waiting = garbage === 0 ? "" : `, ${garbage} of them waiting to be removed`;
-  const message = `storage "${id}" still holds ${referenced + garbage} blobs${waiting}`;
-  const context = { storageId: id, blobs: referenced + garbage, referenced, garbage };
+  const held = [
+    ...(blobs === 0 ? [] : [`${blobs} blobs${waiting}`]),
+    ...(uploads === 0 ? [] : [`${uploads} uploads that are not complete`]),
+  ];
+  const message = `storage "${id}" still holds ${held.join(", and ")}`;
+  const context = { storageId: id, blobs, referenced, garbage, uploads };
   throw new OperationalError("not_empty", message, { context });
 }

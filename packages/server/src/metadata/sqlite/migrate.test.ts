@@ -74,6 +74,42 @@ test("a schema newer than the code is refused, and both versions are named", asy
   });
 });
 
+test("the usage of buckets that are there is counted when its table is made", async () => {
+  const db = open();
+  const apply = (count: number) =>
+    migrate(db, { engine: sqliteEngine, now, known: migrations.slice(0, count) });
+  await apply(2);
+  const insert = (text: string) => sql.raw(`insert into ${text}`).execute(db);
+  for (const name of ["full", "empty"]) {
+    await insert(
+      `buckets (name, visibility, upload_expiry_ms, placement, created_at)
+       values ('${name}', 'private', 1, '"local"', 0)`,
+    );
+  }
+  const lengths = [5, 0, 5_000_000_000_000];
+  for (const [index, length] of lengths.entries()) {
+    await insert(
+      `blobs (storage_id, blob_key, length, reference_count, crc64nvme)
+       values ('local', 'x${index}', ${length}, 1, x'0000000000000000')`,
+    );
+    await insert(
+      `objects (bucket, key, version, etag, content_type, created_at, length, storage_id,
+         blob_key, crc64nvme, user_metadata)
+       values ('full', 'k${index}', 'v', 'e', 't', 0, ${length}, 'local', 'x${index}',
+         x'0000000000000000', '{}')`,
+    );
+  }
+  assert.deepEqual(await apply(3), [3]);
+  const usage = await db.selectFrom("bucket_usage").selectAll().execute();
+  assert.deepEqual(
+    usage.map((row) => ({ ...row })),
+    [
+      { bucket: "empty", bytes: 0, objects: 0, reserved_bytes: 0 },
+      { bucket: "full", bytes: 5_000_000_000_005, objects: 3, reserved_bytes: 0 },
+    ],
+  );
+});
+
 test("in PostgreSQL too every ordered column compares bytes", async () => {
   const statements: string[] = [];
   const db = new Kysely<Schema>({

@@ -5,7 +5,19 @@
 import { strict as assert } from "node:assert";
 import { silentLog } from "../../core/ports/log.ts";
 import type { MetadataStore } from "../../core/ports/metadata-store.ts";
-import { blob, bucket, garbageDueAt, object } from "../conformance-samples.ts";
+import {
+  at,
+  blob,
+  bucket,
+  checks,
+  garbageDueAt,
+  object,
+  part,
+  place,
+  tail,
+  take,
+  upload,
+} from "../conformance-samples.ts";
 import { openSqliteStore } from "./store.ts";
 
 const callersCount = 64;
@@ -31,6 +43,18 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
     };
     await Promise.all(Array.from({ length: callersCount }, (_, number) => caller(number)));
   },
+  /**
+   * Uploads until it is killed, each in steps of 10 bytes with a tail for each, half of them to their end;
+   * a line for each acknowledged step.
+   */
+  upload: async (store) => {
+    await store.createBucket(bucket("b"));
+    const caller = async (number: number) => {
+      for (let index = 0; ; index += 1)
+        await uploadOne(store, `${number}-${index}`, index % 2 === 0);
+    };
+    await Promise.all(Array.from({ length: 16 }, (_, number) => caller(number)));
+  },
   /** Commits and lists much; says by how many MiB memory grew after a first part of it. */
   load: async (store) => {
     await store.createBucket(bucket("b"));
@@ -52,6 +76,27 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
     await store[Symbol.asyncDispose]();
   },
 };
+
+async function uploadOne(store: MetadataStore, id: string, toItsEnd: boolean): Promise<void> {
+  await store.createUpload(upload(id), { openMax: 1_000_000 });
+  const { upload: taken } = await take(store, id);
+  for (let offset = 10; offset <= 30; offset += 10) {
+    await store.checkpointUpload(taken, {
+      offset,
+      checks: checks(offset),
+      reservedBytes: offset,
+      place: place(id),
+      dropTails: true,
+      add: [part(offset / 10), tail(1, { blobKey: `${id}/tail ${offset}` })],
+    });
+    console.log(`at ${id} ${offset}`);
+  }
+  if (!toItsEnd) return;
+  const made = object(`key of ${id}`, { version: id });
+  const options = { garbageDueAt, expiresAt: at(2000) };
+  await store.completeUpload(taken, made, blob(id, { length: 30 }), options);
+  console.log(`complete ${id} 30`);
+}
 
 const [mode = "", path = ""] = process.argv.slice(2);
 const run = modes[mode];

@@ -15,6 +15,7 @@ import type { ListPage, MetadataStore } from "../../core/ports/metadata-store.ts
 import { silentMeter } from "../../core/ports/meter.ts";
 import { describeMetadataStore } from "../conformance.ts";
 import {
+  at,
   blob,
   bucket,
   garbageDueAt,
@@ -22,6 +23,7 @@ import {
   openWithBucket,
   put,
   putAll,
+  take,
   withCode,
 } from "../conformance-samples.ts";
 import { openSqliteStore } from "./store.ts";
@@ -156,6 +158,34 @@ test("a killed process loses nothing that it acknowledged", async (t) => {
   }
 });
 
+test("a killed process's uploads go on where it acknowledged, or later, and whole", async (t) => {
+  const child = startChild(t, "upload", pathOf(t));
+  assert.equal(await child.line(), "open");
+  const acknowledged = new Map<string, { readonly word: string; readonly offset: number }>();
+  const note = (line: string) => {
+    const [word = "", id = "", offset = ""] = line.split(" ");
+    acknowledged.set(id, { word, offset: Number(offset) });
+  };
+  for (let index = 0; index < 1500; index += 1) note((await child.line()) ?? "");
+  for (const line of await child.kill()) note(line);
+  await using store = await open(t);
+  let completeCount = 0;
+  for (const [id, { word, offset }] of acknowledged) {
+    const found = await store.getUpload(id);
+    assert.ok(found !== undefined, `acknowledged ${id} is gone`);
+    assert.ok(found.offset >= offset);
+    if (word === "complete") assert.equal(found.phase, "complete");
+    const object = await store.headObject("b", `key of ${id}`);
+    assert.equal(object?.version ?? null, found.version);
+    if (found.phase === "complete") completeCount += 1;
+    else await assertGoesOn(store, id);
+  }
+  assert.ok(completeCount > 0 && completeCount < acknowledged.size);
+  assert.equal((await store.bucketUsage("b")).objects, completeCount);
+  await store[Symbol.asyncDispose]();
+  assertWhole(pathOf(t));
+});
+
 test("memory does not grow with what was committed and listed", async (t) => {
   const child = startChild(t, "load", pathOf(t));
   assert.equal(await child.line(), "open");
@@ -208,6 +238,17 @@ async function assertAllThere(
   }
 }
 
+/** A checkpoint is there with everything that came with it. */
+async function assertGoesOn(store: MetadataStore, id: string): Promise<void> {
+  const { upload, segments } = await take(store, id, { holder: "next", now: at(200) });
+  assert.equal(upload.checks?.length ?? 0, upload.offset);
+  assert.equal(upload.reservedBytes, upload.offset);
+  const numbers = segments.filter(({ kind }) => kind === "part").map(({ number }) => number);
+  assert.deepEqual(numbers, [1, 2, 3].slice(0, upload.offset / 10));
+  const tails = segments.flatMap((segment) => (segment.kind === "tail" ? [segment.blobKey] : []));
+  assert.deepEqual(tails, upload.offset === 0 ? [] : [`${id}/tail ${upload.offset}`]);
+}
+
 /** SQLite's own check, and that references are counted as they are. */
 function assertWhole(path: string): void {
   const database = new DatabaseSync(path, { readOnly: true });
@@ -216,10 +257,22 @@ function assertWhole(path: string): void {
   const miscounted = database
     .prepare(
       `select * from blobs where reference_count <> (select count(*) from objects
-       where objects.storage_id = blobs.storage_id and objects.blob_key = blobs.blob_key)`,
+       where objects.storage_id = blobs.storage_id and objects.blob_key = blobs.blob_key)
+       + (select count(*) from uploads where kind = 'partial' and phase = 'complete'
+       and uploads.storage_id = blobs.storage_id and uploads.blob_key = blobs.blob_key)`,
+    )
+    .all();
+  const missummed = database
+    .prepare(
+      `select * from bucket_usage where
+         bytes <> (select coalesce(sum(length), 0) from objects where objects.bucket = bucket_usage.bucket)
+         or objects <> (select count(*) from objects where objects.bucket = bucket_usage.bucket)
+         or reserved_bytes <> (select coalesce(sum(reserved_bytes), 0) from uploads
+           where uploads.bucket = bucket_usage.bucket)`,
     )
     .all();
   database.close();
+  assert.deepEqual(missummed, []);
   assert.deepEqual(
     check.map((row) => ({ ...row })),
     [{ integrity_check: "ok" }],

@@ -2,7 +2,6 @@
  * The embedded metadata store: SQLite with a thread that writes and a thread that reads, so that
  * neither disk nor SQL ever holds up the event loop, and no read waits for a long write.
  */
-import { strict as assert } from "node:assert";
 import { mkdir, open } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
@@ -26,10 +25,18 @@ import type {
   WriteResult,
 } from "../../core/ports/metadata-store.ts";
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
-import type { DigestName } from "../../core/ports/storage-driver.ts";
+import type {
+  BucketUsage,
+  UploadCheckpoint,
+  UploadQuery,
+  UploadRecord,
+  UploadTaken,
+  UploadWriter,
+} from "../../core/ports/upload-store.ts";
 import type { Answer, Arguments, reads, writes } from "../queries/operations.ts";
 import { classify } from "./errors.ts";
 import { takeLock } from "./lock.ts";
+import { ownBlob, ownCheckpoint, ownCopy, ownDigests } from "./own-bytes.ts";
 import { startWorker, WorkerLink } from "./worker-link.ts";
 
 /** Calls under way in each thread. At 64 KiB a call, the largest that is usual, 128 MiB. */
@@ -123,7 +130,7 @@ class SqliteStore implements MetadataStore {
     blob: BlobRecord,
     options: WriteConditions & { readonly garbageDueAt: Date },
   ): Promise<WriteResult> {
-    return await this.#write("commitObject", object, ownBytes(blob), options);
+    return await this.#write("commitObject", object, ownBlob(blob), options);
   }
 
   copyObject(
@@ -228,6 +235,91 @@ class SqliteStore implements MetadataStore {
     return this.#read("countBlobsOfStorage", storageId);
   }
 
+  async createUpload(upload: UploadRecord, limits: { readonly openMax: number }): Promise<void> {
+    await this.#write("createUpload", { ...upload, digests: ownDigests(upload.digests) }, limits);
+  }
+
+  getUpload(id: string): Promise<UploadRecord | undefined> {
+    return this.#read("getUpload", id);
+  }
+
+  listUploads(query: UploadQuery): Promise<readonly UploadRecord[]> {
+    return this.#read("listUploads", query);
+  }
+
+  takeUpload(
+    id: string,
+    lease: { readonly holder: string; readonly now: Date; readonly until: Date },
+  ): Promise<UploadTaken | undefined> {
+    return this.#write("takeUpload", id, lease);
+  }
+
+  renewUploads(
+    writers: readonly UploadWriter[],
+    lease: { readonly holder: string; readonly until: Date },
+  ): Promise<{ readonly kept: readonly string[]; readonly yield: readonly string[] }> {
+    return this.#write("renewUploads", writers.map(plainWriter), lease);
+  }
+
+  async checkpointUpload(
+    writer: UploadWriter,
+    checkpoint: UploadCheckpoint,
+  ): Promise<UploadRecord> {
+    return await this.#write("checkpointUpload", plainWriter(writer), ownCheckpoint(checkpoint));
+  }
+
+  releaseUpload(writer: UploadWriter): Promise<void> {
+    return this.#write("releaseUpload", plainWriter(writer));
+  }
+
+  async completeUpload(
+    writer: UploadWriter,
+    object: NewObject,
+    blob: BlobRecord,
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  ): Promise<WriteResult> {
+    const owned = ownBlob(blob);
+    return await this.#write("completeUpload", plainWriter(writer), object, owned, options);
+  }
+
+  async completePartial(
+    writer: UploadWriter,
+    blob: BlobRecord,
+    options: { readonly expiresAt: Date; readonly version: string; readonly garbageDueAt: Date },
+  ): Promise<UploadRecord> {
+    return await this.#write("completePartial", plainWriter(writer), ownBlob(blob), options);
+  }
+
+  partialBlobs(ids: readonly string[]): Promise<ReadonlyMap<string, BlobRecord>> {
+    return this.#read("partialBlobs", ids);
+  }
+
+  cancelUpload(
+    id: string,
+    options: { readonly expiredBefore?: Date } = {},
+  ): Promise<UploadTaken | undefined> {
+    return this.#write("cancelUpload", id, options);
+  }
+
+  forgetUpload(id: string, options: { readonly garbageDueAt: Date }): Promise<void> {
+    return this.#write("forgetUpload", id, options);
+  }
+
+  listUploadsDue(options: {
+    readonly now: Date;
+    readonly limit: number;
+  }): Promise<readonly UploadRecord[]> {
+    return this.#read("listUploadsDue", options);
+  }
+
+  uploadsOwning(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#read("uploadsOwning", storageId, blobKeys);
+  }
+
+  bucketUsage(bucket: string): Promise<BucketUsage> {
+    return this.#read("bucketUsage", bucket);
+  }
+
   async probe(): Promise<void> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
@@ -267,25 +359,7 @@ class SqliteStore implements MetadataStore {
   }
 }
 
-/**
- * The blob with its bytes in buffers of their own. Sending a view to a thread copies all of the
- * buffer behind it, and a digest may be a few bytes of a pool or of an upload's body.
- */
-function ownBytes(blob: BlobRecord): BlobRecord {
-  const digests: { -readonly [Name in DigestName]?: Uint8Array } = {};
-  let name: DigestName;
-  for (name in blob.digests) {
-    const digest = blob.digests[name];
-    if (digest !== undefined) digests[name] = ownCopy(digest);
-  }
-  const { crc64nvme } = digests;
-  assert(crc64nvme !== undefined, "crc64nvme is there");
-  const owned = { ...blob, digests: { ...digests, crc64nvme } };
-  if (blob.blocks === undefined) return owned;
-  const { blockBytes, sums } = blob.blocks;
-  return { ...owned, blocks: { blockBytes, sums: ownCopy(sums) } };
-}
-
-function ownCopy(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+/** A writer may be more than these, which a thread cannot be sent. */
+function plainWriter({ id, fence }: UploadWriter): UploadWriter {
+  return { id, fence };
 }

@@ -1,0 +1,59 @@
+/** Objects and the blobs that they point at, as the metadata store keeps them. */
+import type { BlockChecks, Digests } from "./storage-driver.ts";
+
+/** Immutable bytes in one storage. Several objects may point at one blob (a copy copies no bytes). */
+export interface BlobRecord {
+  readonly storageId: string;
+  readonly blobKey: string;
+  readonly length: number;
+  /** CRC-64/NVME always, others where they were computed. */
+  readonly digests: Digests & { readonly crc64nvme: Uint8Array };
+  /** Absent where parts came in an order that gave no blocks. */
+  readonly blocks?: BlockChecks;
+}
+
+/** One state of an object: a row that points at a blob. */
+export interface ObjectRecord {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string;
+  /** Without quotes. */
+  readonly etag: string;
+  readonly contentType: string;
+  readonly userMetadata: Readonly<Record<string, string>>;
+  readonly createdAt: Date;
+  readonly length: number;
+  readonly storageId: string;
+  readonly blobKey: string;
+  readonly digests: Digests & { readonly crc64nvme: Uint8Array };
+}
+
+export interface ObjectWithBlob extends ObjectRecord {
+  readonly blocks?: BlockChecks;
+}
+
+/** Judged inside the transaction that writes, so that of racing writers one wins. */
+export interface WriteConditions {
+  /** `If-None-Match: *`: the key must not exist. */
+  readonly ifAbsent?: boolean;
+  /** `If-Match`: the object's etag must be one of these; `"*"` asks only that it exists. */
+  readonly ifMatch?: readonly string[] | "*";
+  /** The version must be this one: what a caller read must not have changed since. */
+  readonly ifVersion?: string;
+}
+
+export interface NewObject {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string;
+  readonly etag: string;
+  readonly contentType: string;
+  readonly userMetadata: Readonly<Record<string, string>>;
+  readonly createdAt: Date;
+}
+
+export interface WriteResult {
+  readonly object: ObjectRecord;
+  /** What was there before; absent when the object is new. */
+  readonly replaced?: ObjectRecord;
+}

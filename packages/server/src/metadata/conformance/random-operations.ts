@@ -1,0 +1,83 @@
+/** Random calls that change what buckets hold and reserve; the same for the same seed. */
+import type { MetadataStore } from "../../core/ports/metadata-store.ts";
+import { at, blob, garbageDueAt, object, take, upload } from "../conformance-samples.ts";
+
+const keysCount = 12;
+
+/** Each call of the answer makes one operation in the buckets `b` and `c`, which may be refused. */
+export function randomOperation(store: MetadataStore, seed: number): () => Promise<unknown> {
+  const below = generator(seed);
+  const bucketName = () => (below(2) === 0 ? "b" : "c");
+  const keyName = () => `k${below(keysCount)}`;
+  const open: string[] = [];
+  let count = 0;
+  const anyOpen = () => open[below(open.length)] ?? "none";
+  const newName = (kind: string) => `${kind}${count++}`;
+
+  const put = () => {
+    const version = newName("v");
+    const made = object(keyName(), { bucket: bucketName(), version });
+    return store.commitObject(made, blob(version, { length: below(100) }), { garbageDueAt });
+  };
+  const copy = async () => {
+    const [from, source, version] = [bucketName(), keyName(), newName("v")];
+    const to = object(keyName(), { bucket: bucketName(), version });
+    const deleteSource = below(2) === 0;
+    const found = await store.headObject(from, source);
+    if (found !== undefined) await store.copyObject(found, to, { garbageDueAt, deleteSource });
+  };
+  const create = async () => {
+    const id = newName("u");
+    const isPartial = below(4) === 0;
+    await store.createUpload(
+      upload(id, {
+        bucket: bucketName(),
+        key: isPartial ? null : keyName(),
+        kind: isPartial ? "partial" : "object",
+        reservedBytes: below(100),
+      }),
+      { openMax: 50 },
+    );
+    open.push(id);
+  };
+  const reserve = async () => {
+    const [id, reservedBytes] = [anyOpen(), below(120)];
+    const { upload: taken } = await take(store, id);
+    await store.checkpointUpload(taken, { reservedBytes });
+  };
+  const complete = async () => {
+    const [id, version, length] = [anyOpen(), newName("v"), below(100)];
+    const { upload: taken } = await take(store, id);
+    const options = { garbageDueAt, expiresAt: at(1), version };
+    const { bucket, key } = taken;
+    const whole = blob(version, { length });
+    if (key === null) await store.completePartial(taken, whole, options);
+    else await store.completeUpload(taken, object(key, { bucket, version }), whole, options);
+  };
+  const cancel = async () => {
+    const id = anyOpen();
+    await store.cancelUpload(id);
+    if (below(2) === 0) await store.forgetUpload(id, { garbageDueAt });
+  };
+  const remove = () => store.deleteObject(bucketName(), keyName(), { garbageDueAt });
+  const removeMany = () =>
+    store.deleteObjects(bucketName(), [keyName(), keyName(), keyName()], { garbageDueAt });
+
+  // The more often one stands here, the more often it is done.
+  const operations: readonly (() => Promise<unknown>)[] = [
+    ...[put, put, put, copy, copy, remove, removeMany],
+    ...[create, create, reserve, complete, complete, cancel],
+  ];
+  return () => (operations[below(operations.length)] ?? put)();
+}
+
+/** Marsaglia's xorshift: integers from 0 to one less than the limit. */
+function generator(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return limit === 0 ? 0 : (state >>> 0) % limit;
+  };
+}

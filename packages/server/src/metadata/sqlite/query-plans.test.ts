@@ -1,0 +1,104 @@
+/** How SQLite finds uploads: by an index, whatever the number of uploads that it does not want. */
+import { strict as assert } from "node:assert";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { Kysely } from "kysely";
+import { at, bucket, upload } from "../conformance-samples.ts";
+import { sqliteEngine } from "../migrations/engine.ts";
+import { migrate } from "../migrations/migrate.ts";
+import { reads, writes } from "../queries/operations.ts";
+import type { Database, Schema } from "../schema.ts";
+import { sqliteDialect } from "./dialect.ts";
+
+/** Runs it and answers the plan of each statement on the tables of uploads. */
+async function plansOf(run: (db: Database) => Promise<unknown>): Promise<readonly string[]> {
+  const raw = new DatabaseSync(":memory:");
+  const queries: string[] = [];
+  const db: Database = new Kysely<Schema>({
+    dialect: sqliteDialect(raw),
+    log: ({ query }) => {
+      queries.push(query.sql);
+    },
+  });
+  await migrate(db, { engine: sqliteEngine, now: () => new Date(0) });
+  await writes.createBucket(db, bucket("b"));
+  await writes.createUpload(db, upload("u"), { openMax: 1 });
+  queries.length = 0;
+  await run(db);
+  const plans = queries.flatMap((query) =>
+    raw
+      .prepare(`explain query plan ${query}`)
+      .all()
+      .map(({ detail }) => String(detail)),
+  );
+  raw.close();
+  return plans.filter((plan) => /uploads|upload_/.test(plan));
+}
+
+const lease = { holder: "h", now: at(1), until: at(2) };
+
+const cases: readonly {
+  readonly what: string;
+  readonly run: (db: Database) => Promise<unknown>;
+  readonly index?: string;
+}[] = [
+  { what: "one by its id", run: (db) => reads.getUpload(db, "u") },
+  { what: "a lease", run: (db) => writes.takeUpload(db, "u", lease) },
+  {
+    what: "a renewal",
+    run: (db) => writes.renewUploads(db, [{ id: "u", fence: 0 }], lease),
+  },
+  {
+    what: "the open ones of an owner",
+    run: (db) => writes.createUpload(db, upload("v"), { openMax: 9 }),
+    index: "uploads_running_by_owner",
+  },
+  {
+    what: "those of a bucket",
+    run: (db) => reads.listUploads(db, { bucket: "b", after: "a", limit: 9 }),
+    index: "uploads_by_bucket",
+  },
+  {
+    what: "the expired",
+    run: (db) => reads.listUploadsDue(db, { now: at(1), limit: 9 }),
+    index: "uploads_by_expiry",
+  },
+  {
+    what: "those at their end",
+    run: (db) => reads.listUploadsDue(db, { now: at(1), limit: 9 }),
+    index: "uploads_ending",
+  },
+  {
+    what: "the owners of places",
+    run: (db) => reads.uploadsOwning(db, "local", ["x", "y"]),
+    index: "uploads_by_place",
+  },
+  {
+    what: "tails",
+    run: (db) => reads.knownBlobs(db, "local", ["x", "y"]),
+    index: "upload_segments_by_blob",
+  },
+  {
+    what: "the unfinished of a storage",
+    run: (db) => writes.deleteStorage(db, "local").catch(() => {}),
+    index: "uploads_by_place",
+  },
+  { what: "its segments", run: (db) => writes.cancelUpload(db, "u") },
+];
+
+for (const { what, run, index } of cases) {
+  test(`uploads are found without a scan: ${what}`, async () => {
+    const plans = await plansOf(run);
+    assert.ok(plans.length > 0);
+    for (const plan of plans) {
+      // A scan along a partial index reads only what is wanted.
+      assert.ok(!/^SCAN/.test(plan) || /INDEX uploads_ending/.test(plan), plan);
+    }
+    if (index !== undefined) {
+      assert.ok(
+        plans.some((plan) => plan.includes(index)),
+        plans.join("\n"),
+      );
+    }
+  });
+}
