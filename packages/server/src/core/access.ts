@@ -116,3 +116,16 @@ function scopeAllows(scope: GrantScope, action: Action, target: Target): boolean
   const name = target.key ?? target.prefix;
   return name?.startsWith(scope.prefix ?? "") ?? false;
 }
+
+/** Whether the actor may write any key at all in the bucket: for uploads whose key is told later. */
+export function mayWriteSomewhere(actor: Actor, bucket: string): boolean {
+  if (actor.kind === "anonymous") return false;
+  const inPolicy = actor.policy.some(
+    ({ actions, buckets }) =>
+      actions.some((allowed) => allowed === "*" || allowed === "object:write") &&
+      bucketAllowed(buckets, bucket),
+  );
+  if (actor.kind === "key") return inPolicy;
+  const { scope } = actor;
+  return inPolicy && scope.bucket === bucket && scope.actions.includes("object:write");
+}

@@ -59,7 +59,7 @@ export class Buckets {
       maxObjectBytes: checked.maxObjectBytes ?? null,
       contentTypes: checked.contentTypes ?? null,
       uploadExpiryMs: checked.uploadExpiryMs ?? 24 * 60 * 60 * 1000,
-      quotaBytes: null,
+      quotaBytes: checked.quotaBytes ?? null,
       placement: checked.placement ?? this.#storages.defaultId,
       createdAt: this.#clock.now(),
     };
@@ -148,9 +148,8 @@ export class Buckets {
     ) {
       throw wrongSetting("uploadExpiry", "must be 1 s to 30 days");
     }
-    // A quota that nobody enforces would be a lie; it comes with the reservations of uploads.
-    if (quotaBytes != null) {
-      throw new OperationalError("unsupported", "quotaBytes is not enforced yet and cannot be set");
+    if (quotaBytes != null && !(Number.isSafeInteger(quotaBytes) && quotaBytes >= 0)) {
+      throw wrongSetting("quotaBytes", `must be 0 to ${Number.MAX_SAFE_INTEGER} bytes`);
     }
     if (placement !== undefined) this.#checkPlacement(placement);
     return settings;

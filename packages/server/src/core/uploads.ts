@@ -15,7 +15,7 @@ import { isOperationalError, OperationalError } from "./errors.ts";
 import { etagOfVersion, newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
-import { placeObject } from "./placement.ts";
+import { choosePlace } from "./place.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type {
@@ -109,6 +109,7 @@ export class Uploads {
     const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
     if (request.length !== undefined) assertLengthAllowed(request.length, limits);
     await this.#precheck(request);
+    await this.#assertRoom(bucket, request);
 
     const now = clock.now();
     const version = newVersion(now);
@@ -194,7 +195,10 @@ export class Uploads {
   ): Promise<WriteResult> {
     const { storages, metadata, meter } = this.#options;
     const { entry, contentType, signal, version, now } = plan;
-    const storageId = await this.#place(request, plan);
+    const storageId = await choosePlace(
+      { ...plan, ...request, bucket: plan.bucket },
+      this.#options,
+    );
     // Until the row is committed: a storage is not closed, or found empty, under a running upload.
     using lease = storages.lease(storageId, "create");
     const storage = lease.driver;
@@ -238,31 +242,6 @@ export class Uploads {
     }
   }
 
-  async #place(
-    request: PutRequest,
-    plan: { readonly bucket: BucketRecord; readonly contentType: string },
-  ): Promise<string> {
-    const { storages, buckets } = this.#options;
-    const place = ({ placement }: BucketRecord): string =>
-      placeObject(
-        placement,
-        {
-          key: request.key,
-          contentType: plan.contentType,
-          ...(request.length === undefined ? {} : { length: request.length }),
-        },
-        {
-          defaultId: storages.defaultId,
-          isReady: (id) => storages.readiness(id) === "ready",
-        },
-      );
-    const storageId = place(plan.bucket);
-    if (storages.readiness(storageId) !== "closed") return storageId;
-    // The bucket was read when the request came; its placement may have been changed since, and the
-    // storage drained because nothing goes there any more.
-    return place(await buckets.reread(request.bucket));
-  }
-
   /**
    * Removes the bytes of an upload that was not committed. Where the store's answer was lost the
    * commit may have happened, so the blob is left to the sweeper, which asks the store.
@@ -292,6 +271,27 @@ export class Uploads {
     if (conditions.ifMatch !== undefined && !etagMatches(current, conditions.ifMatch)) {
       throw new OperationalError("precondition_failed", "If-Match: the object is not that one");
     }
+  }
+
+  /** What no longer fits into the quota is refused before it is sent; the commit counts exactly. */
+  async #assertRoom(
+    { name, quotaBytes }: BucketRecord,
+    { length, key }: PutRequest,
+  ): Promise<void> {
+    if (quotaBytes === null || length === undefined) return;
+    const { metadata } = this.#options;
+    const [usage, replaced] = await Promise.all([
+      metadata.bucketUsage(name),
+      metadata.headObject(name, key),
+    ]);
+    const { bytes: usedBytes, reservedBytes } = usage;
+    const more = length - (replaced?.length ?? 0);
+    if (more <= 0 || usedBytes + reservedBytes + more <= quotaBytes) return;
+    throw new OperationalError(
+      "quota_exceeded",
+      `${length} bytes do not fit into the bucket's quota of ${quotaBytes} bytes`,
+      { context: { bucket: name, quotaBytes, usedBytes, reservedBytes, bytes: length } },
+    );
   }
 
   #begin(request: PutRequest, made: { readonly version: string; readonly now: Date }) {

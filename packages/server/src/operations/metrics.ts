@@ -19,6 +19,12 @@ export type MetricDefinitions = Readonly<Record<string, Definition>>;
 
 export const metricDefinitions: MetricDefinitions = {
   uploads_running: { kind: "gauge", help: "Uploads being received now" },
+  uploads_created_total: {
+    kind: "counter",
+    help: "Resumable uploads that were begun",
+    labels: ["protocol"],
+  },
+  uploads_expired_total: { kind: "counter", help: "Resumable uploads tidied away" },
   upload_completed_total: { kind: "counter", help: "Uploads that became an object" },
   storage_calls_running: {
     kind: "gauge",

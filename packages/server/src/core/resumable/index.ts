@@ -1,0 +1,13 @@
+/** Resumable uploads as front ends and the server use them. */
+export type {
+  AppendRequest,
+  AppendResult,
+  BodyChecks,
+  ConcatenateRequest,
+  CreateRequest,
+  UploadLimits,
+  UploadView,
+} from "./requests.ts";
+export { ResumableUploads, type ResumableUploadsOptions } from "./resumable-uploads.ts";
+export { SteadyClock } from "./steady-clock.ts";
+export { UploadUpkeep } from "./upkeep.ts";
