@@ -14,6 +14,7 @@ import { addStat } from "./commands/stat.ts";
 import { addStorage } from "./commands/storage.ts";
 import { addTransfer } from "./commands/transfer.ts";
 import { addUpload } from "./commands/upload.ts";
+import { addUploads } from "./commands/uploads.ts";
 import { Context, type Terminal } from "./context.ts";
 import { describeFailure, exitCodeOf, exitCodes } from "./failure.ts";
 import { UsageError } from "./usage-error.ts";
@@ -66,7 +67,9 @@ function buildProgram(context: Context): Command {
   for (const add of [addUpload, addDownload, addLs, addStat, addTransfer, addRm]) {
     add(program, context);
   }
-  for (const add of [addGrant, addBucket, addKey, addStorage, addConfig]) add(program, context);
+  for (const add of [addGrant, addBucket, addKey, addUploads, addStorage, addConfig]) {
+    add(program, context);
+  }
   return program;
 }
 

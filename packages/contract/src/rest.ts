@@ -171,18 +171,37 @@ export interface GrantJson {
   readonly expiresAt: string;
 }
 
+/** An upload of any protocol that is not complete, or whose address still answers. */
 export interface UploadJson {
   readonly id: string;
   readonly bucket: string;
-  readonly key: string;
-  readonly phase: "receiving" | "completing" | "complete" | "cancelled";
+  /** `null` for a partial. */
+  readonly key: string | null;
+  /** A `partial` becomes a piece of objects, never one itself. */
+  readonly kind: "object" | "partial";
+  /** By which it came: `rest` lives as long as its request; `ietf` and `tus` can be resumed. */
+  readonly protocol: string;
+  readonly phase: "receiving" | "completing" | "complete" | "cancelling" | "cancelled";
+  /** Durable bytes; of `rest` those received. */
   readonly offset: number;
+  /** `null` while the client has not said. */
   readonly length: number | null;
+  /** As declared; `null` if it was not, and for `rest`. */
+  readonly contentType: string | null;
+  /** `null` for `rest`. */
+  readonly metadata: Readonly<Record<string, string>> | null;
   readonly createdAt: string;
+  /** When it is given up unless bytes come, or, once complete, its address goes; `null` for `rest`. */
+  readonly expiresAt: string | null;
+  /** Of the object, once complete. */
+  readonly version: string | null;
 }
 
 export interface UploadListJson {
+  /** In order of ids. */
   readonly uploads: readonly UploadJson[];
+  /** Ask again with it for the next page; `null` on the last. */
+  readonly cursor: string | null;
 }
 
 /**

@@ -11,9 +11,11 @@ import type {
   StorageSettingsJson,
   StorageTestJson,
   UploadJson,
+  UploadListJson,
 } from "@roma/contract";
 import { namedPath, query } from "./address.ts";
 import type { Caller } from "./caller.ts";
+import { RomaError } from "./errors.ts";
 import {
   parseAccessKey,
   parseAccessKeyList,
@@ -230,14 +232,33 @@ export class Uploads {
     this.#caller = caller;
   }
 
-  /** Uploads that are not complete. */
-  async list({
-    bucket,
+  /** Pages of uploads of every protocol, in order of ids; ends after the last. */
+  async *list({
     signal,
-  }: CallSignal & { readonly bucket?: string } = {}): Promise<readonly UploadJson[]> {
-    const path = `/v1/uploads${query({ bucket })}`;
-    return (await this.#caller.json({ method: "GET", path, parse: parseUploadList, signal }))
-      .uploads;
+    cursor,
+    ...filter
+  }: CallSignal & {
+    readonly bucket?: string;
+    /** Uploads on a page. */
+    readonly limit?: number;
+    readonly cursor?: string;
+  } = {}): AsyncGenerator<UploadListJson, void, undefined> {
+    let next: string | undefined = cursor;
+    for (;;) {
+      const path = `/v1/uploads${query({ ...filter, cursor: next })}`;
+      const page: UploadListJson = await this.#caller.json({
+        method: "GET",
+        path,
+        parse: parseUploadList,
+        signal,
+      });
+      yield page;
+      if (page.cursor === null) return;
+      if (page.cursor === next) {
+        throw new RomaError("bad_answer", "the list does not advance: its cursor came twice");
+      }
+      next = page.cursor;
+    }
   }
 
   get(id: string, { signal }: CallSignal = {}): Promise<UploadJson> {
@@ -245,7 +266,7 @@ export class Uploads {
     return this.#caller.json({ method: "GET", path, parse: parseUpload, signal });
   }
 
-  /** Cancels an upload and frees what it held. */
+  /** Cancels an upload and frees what it held; of a complete one the object stays. */
   cancel(id: string, { signal }: CallSignal = {}): Promise<void> {
     return this.#caller.none({ method: "DELETE", path: namedPath("/v1/uploads", id), signal });
   }

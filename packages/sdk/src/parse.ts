@@ -241,16 +241,28 @@ export function parseUpload(value: unknown): UploadJson {
   return {
     id: string(fields, "id"),
     bucket: string(fields, "bucket"),
-    key: string(fields, "key"),
-    phase: oneOf(fields, "phase", ["receiving", "completing", "complete", "cancelled"]),
+    key: nullable(fields, "key", string),
+    kind: oneOf(fields, "kind", ["object", "partial"]),
+    protocol: string(fields, "protocol"),
+    phase: oneOf(fields, "phase", uploadPhases),
     offset: number(fields, "offset"),
     length: nullable(fields, "length", number),
+    contentType: nullable(fields, "contentType", string),
+    metadata: nullable(fields, "metadata", () => parseMetadata(fields.metadata)),
     createdAt: string(fields, "createdAt"),
+    expiresAt: nullable(fields, "expiresAt", string),
+    version: nullable(fields, "version", string),
   };
 }
 
+const uploadPhases = ["receiving", "completing", "complete", "cancelling", "cancelled"] as const;
+
 export function parseUploadList(value: unknown): UploadListJson {
-  return { uploads: list(fieldsOf(value, "list"), "uploads", parseUpload) };
+  const fields = fieldsOf(value, "list");
+  return {
+    uploads: list(fields, "uploads", parseUpload),
+    cursor: nullable(fields, "cursor", string),
+  };
 }
 
 const storageStates = ["active", "draining", "read-only", "retired"] as const;

@@ -16,6 +16,7 @@ import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
 import type { Storages } from "./core/ports/storages.ts";
+import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
 import { Uploads } from "./core/uploads.ts";
 import { closeHttp, createHttp } from "./http/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
@@ -25,9 +26,12 @@ import { createOperationsServer } from "./operations/operations-server.ts";
 import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
-import { refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
+import { objectPath, refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
+import { tusProtocol } from "./protocols/tus/index.ts";
 import type { ServerConfig } from "./server-config.ts";
 import { openStorages } from "./server-storages.ts";
+import { sharedPartBuffers } from "./storage/index.ts";
+import { mountCallsMax } from "./thread-pool.ts";
 
 /** The bucket to try, made at the first start. */
 const demoBucket = "demo";
@@ -67,6 +71,7 @@ export async function startServer(
     await openStorages({
       root: folder.objectsPath,
       environment: parts.environment ?? {},
+      mountCallsMax: await mountCallsMax(log),
       drainMsMax: config.drain,
       metadata,
       sealer,
@@ -80,15 +85,17 @@ export async function startServer(
   const accessKeys = new AccessKeys({ metadata, sealer, clock });
   const rootKey = await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
   const installation = await ensureInstallation(metadata);
-  const core = createCore(config, { metadata, storages, clock, log, meter, installation });
-  const { uploads } = core;
+  const steady = await SteadyClock.start({ clock, settings: metadata });
+  const core = createCore(config, { metadata, storages, clock, steady, log, meter, installation });
+  const { uploads, resumable } = core;
 
   const sweeper = opened.use(
     new Sweeper({
       metadata,
       storages,
       installation,
-      isWriting: (blobKey) => uploads.isWriting(blobKey),
+      isWriting: (blobKey) => uploads.isWriting(blobKey) || resumable.isWriting(blobKey),
+      ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
       oldestRunningAt: () => uploads.oldestRunningAt(),
       clock,
       log,
@@ -101,6 +108,16 @@ export async function startServer(
   );
   await sweeper.sweep({ afterCrash: true });
   sweeper.start();
+  const upkeep = opened.use(
+    new UploadUpkeep({
+      uploads: resumable,
+      metadata,
+      steady,
+      log,
+      intervalMs: config.uploads.tidyInterval,
+    }),
+  );
+  upkeep.start();
   const newBucket = await ensureDemoBucket(metadata, core.buckets, rootKey);
 
   const http = createHttp({
@@ -111,10 +128,13 @@ export async function startServer(
     clock,
   });
   opened.defer(() => closeHttp(http, { drainMs: config.drain }));
+  // Long uploads end with what they have, instead of being cut at the end of the drain.
+  opened.defer(() => resumable.close());
   const services = { ...core, storages: serverStorages.administration, accessKeys, clock, log };
   const { publicUrl } = config;
-  const rest = restProtocol(publicUrl === undefined ? services : { ...services, publicUrl });
-  await http.register(rest, { prefix: "/v1" });
+  const located = publicUrl === undefined ? services : { ...services, publicUrl };
+  await http.register(restProtocol(located), { prefix: "/v1" });
+  await http.register(tusProtocol({ ...located, objectPath }), { prefix: "/tus" });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
   const store = { name: "metadata", essential: true, check: () => metadata.probe() };
@@ -146,20 +166,25 @@ function createCore(
     readonly metadata: MetadataStore;
     readonly storages: Storages;
     readonly clock: Clock;
+    readonly steady: SteadyClock;
     readonly log: Log;
     readonly meter: Meter;
     readonly installation: string;
   },
 ) {
   const buckets = new Buckets(ports);
-  const shared = { ...ports, buckets, blobGraceMs: config.blobGrace };
+  const { maxObjectBytes, blobGrace } = config;
+  const detector = typeDetector;
+  const shared = { ...ports, buckets, detector, maxObjectBytes, blobGraceMs: blobGrace };
   return {
     buckets,
     objects: new Objects(shared),
-    uploads: new Uploads({
+    uploads: new Uploads(shared),
+    resumable: new ResumableUploads({
       ...shared,
-      detector: typeDetector,
-      maxObjectBytes: config.maxObjectBytes,
+      buffers: sharedPartBuffers(),
+      openMax: config.uploads.openMax,
+      createsPerSecondMax: config.uploads.createsPerSecondMax,
     }),
   };
 }

@@ -64,6 +64,7 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["HEAD", "/v1/uploads"],
   ["GET", "/v1/uploads/none"],
   ["HEAD", "/v1/uploads/none"],
+  ["PATCH", "/v1/uploads/none"],
   ["DELETE", "/v1/uploads/none"],
 ];
 

@@ -6,7 +6,7 @@ import type { FastifyRequest } from "fastify";
 import { OperationalError } from "../../core/errors.ts";
 import { parseBucketName, parseKey } from "../../core/object-key.ts";
 import type { ObjectAddress } from "../../core/objects.ts";
-import { percentDecoded } from "./query.ts";
+import { percentDecoded } from "../../http/index.ts";
 
 /** Where the protocol is mounted. */
 export const basePath = "/v1";

@@ -81,7 +81,7 @@ test("settings that cannot be are refused by name, and nothing is made or change
     [{ uploadExpiry: "100 days" }, 400, "uploadExpiry"],
     [{ uploadExpiry: 5 }, 400, "uploadExpiry"],
     [{ uploadExpiry: "5" }, 400, "uploadExpiry"],
-    [{ quotaBytes: 5 }, 501, "quotaBytes"],
+    [{ quotaBytes: -1 }, 400, "quotaBytes"],
     [{ placement: "nowhere" }, 404, "storage"],
     [{ placement: [{ storage: "memory", minByte: 1 }] }, 400, "minByte"],
     [{ visiblity: "private" }, 400, "visiblity"],

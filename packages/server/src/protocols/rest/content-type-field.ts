@@ -1,16 +1,11 @@
 /** A declared content type, checked before it can reach a stored record or a header. */
 import { OperationalError } from "../../core/errors.ts";
-
-const contentTypeCharactersMax = 255;
-const contentTypePattern =
-  /^[!#$%&'*+\-.^_`|~\w]+\/[!#$%&'*+\-.^_`|~\w]+[ \t]*(?:;[\t\x20-\x7e]*)?$/;
+import { isContentType } from "../../http/index.ts";
 
 /** `invalid_request` unless it is `type/subtype` with, at most, parameters in ASCII. */
 export function contentTypeField(value: string | undefined): string | undefined {
   if (value === undefined || value === "") return undefined;
-  if (value.length <= contentTypeCharactersMax && contentTypePattern.test(value)) {
-    return value.trim();
-  }
+  if (isContentType(value)) return value.trim();
   throw new OperationalError("invalid_request", "Content-Type is not a type like image/png", {
     context: { header: "Content-Type" },
   });

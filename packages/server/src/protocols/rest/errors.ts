@@ -55,6 +55,8 @@ export interface RefusalDetails {
   /** Instead of the table's, where the code alone does not say it all. */
   readonly status?: number;
   readonly title?: string;
+  /** A registered problem type. */
+  readonly type?: string;
 }
 
 /** A problem document (RFC 9457) by the table, with the headers that its status asks for. */
@@ -77,6 +79,10 @@ export function renderRestError(
       "x-content-type-options": "nosniff",
       ...details.headers,
     },
-    body: JSON.stringify({ ...details.members, ...problemDocument(error, standing) }),
+    body: JSON.stringify({
+      ...details.members,
+      ...problemDocument(error, standing),
+      ...(details.type === undefined ? {} : { type: details.type }),
+    }),
   };
 }

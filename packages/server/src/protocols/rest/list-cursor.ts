@@ -3,24 +3,20 @@
  * changed or foreign one is refused instead of silently skipping keys. It protects no secret: a
  * cursor only says where to go on in a list that its bearer may read.
  */
-import { createHash } from "node:crypto";
-import { badParameter } from "./query.ts";
 
-export interface CursorQuery {
-  readonly bucket: string;
-  readonly prefix: string;
-  readonly delimiter: string;
-}
+import { createHash } from "node:crypto";
+import { badParameter } from "../../http/index.ts";
 
 const checkBytes = 8;
 
-export function formatCursor(query: CursorQuery, after: string): string {
+/** `query`: what the list was asked for, as far as it decides what is in it. */
+export function formatCursor(query: readonly string[], after: string): string {
   const text = Buffer.from(after);
   return Buffer.concat([checkOf(query, text), text]).toString("base64url");
 }
 
 /** `invalid_request` for anything but a cursor that `formatCursor` made for the same query. */
-export function parseCursor(query: CursorQuery, cursor: string): string {
+export function parseCursor(query: readonly string[], cursor: string): string {
   const bytes = Buffer.from(cursor, "base64url");
   const text = bytes.subarray(checkBytes);
   const good =
@@ -30,7 +26,7 @@ export function parseCursor(query: CursorQuery, cursor: string): string {
   return text.toString();
 }
 
-function checkOf({ bucket, prefix, delimiter }: CursorQuery, after: Buffer): Buffer {
-  const hash = createHash("sha256").update(JSON.stringify([bucket, prefix, delimiter]));
+function checkOf(query: readonly string[], after: Buffer): Buffer {
+  const hash = createHash("sha256").update(JSON.stringify(query));
   return hash.update(after).digest().subarray(0, checkBytes);
 }

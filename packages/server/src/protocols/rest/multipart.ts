@@ -5,7 +5,7 @@
  */
 import { OperationalError } from "../../core/errors.ts";
 import type { Body } from "../../core/ports/storage-driver.ts";
-import { percentDecoded } from "./query.ts";
+import { percentDecoded } from "../../http/index.ts";
 
 export interface FormPart {
   /** The field's name. */

@@ -5,6 +5,8 @@
  */
 import type { FormResultJson, ObjectJson } from "@roma/contract";
 import { safeParse as parseContentType } from "fast-content-type-parse";
+import type { FastifyRequest } from "fastify";
+import { essenceOf } from "../../core/content-type.ts";
 import { OperationalError } from "../../core/errors.ts";
 import type { Body } from "../../core/ports/storage-driver.ts";
 import { receiveBody, requestSignal } from "../../http/index.ts";
@@ -21,6 +23,10 @@ export const formFilesMax = 1000;
 export const formFieldsMax = 1000;
 /** Bytes of one field that is no file. */
 export const formFieldBytesMax = 64 * 1024;
+
+export function isForm({ headers }: FastifyRequest): boolean {
+  return essenceOf(headers["content-type"] ?? "") === "multipart/form-data";
+}
 
 export const putForm =
   ({ uploads }: RestServices): Handler =>

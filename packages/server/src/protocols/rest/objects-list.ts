@@ -1,10 +1,10 @@
 /** Lists of objects, a page at a time, in order of the keys' UTF-8 bytes. */
 import { listLimitMax, type ObjectListJson } from "@roma/contract";
 import { parsePrefix } from "../../core/object-key.ts";
+import { badParameter, queryInteger, queryValue } from "../../http/index.ts";
 import { bucketOf } from "./address.ts";
 import { formatCursor, parseCursor } from "./list-cursor.ts";
 import { present } from "./present.ts";
-import { badParameter, queryInteger, queryValue } from "./query.ts";
 import type { Handler, RestServices } from "./services.ts";
 import { objectJson } from "./wire.ts";
 
@@ -24,10 +24,13 @@ export const listObjects =
       max: listLimitMax,
       otherwise: listLimitMax,
     });
-    const query = { bucket, prefix, delimiter };
+    const query = [bucket, prefix, delimiter];
     const cursor = queryValue(request, "cursor");
     const after = cursor === undefined ? undefined : parseCursor(query, cursor);
-    const page = await objects.list(caller.actor, present({ ...query, limit, after }));
+    const page = await objects.list(
+      caller.actor,
+      present({ bucket, prefix, delimiter, limit, after }),
+    );
     return {
       objects: page.objects.map(objectJson),
       prefixes: page.prefixes,

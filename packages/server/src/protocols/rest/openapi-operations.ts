@@ -1,37 +1,24 @@
 /** What the OpenAPI document says of each operation: a row each, in the words of the protocol. */
 import type { ErrorCode } from "@roma/contract";
+import {
+  type Answer,
+  bytes,
+  creationErrors,
+  creationParameters,
+  gone,
+  json,
+  jsonBody,
+  type OperationRow,
+  ok,
+  stateFields,
+  withStateFields,
+  writeErrors,
+  written,
+} from "./openapi-rows.ts";
 import { type JsonObject, ref } from "./openapi-schemas.ts";
+import { storageRows } from "./openapi-storage-operations.ts";
+import { uploadRows } from "./openapi-upload-operations.ts";
 
-export interface OperationRow {
-  readonly id: string;
-  readonly tag: string;
-  readonly summary: string;
-  readonly description?: string;
-  /** Names in `components.parameters`, without those of the path. */
-  readonly parameters?: readonly string[];
-  readonly body?: JsonObject;
-  readonly answers: Readonly<Record<string, Answer>>;
-  readonly errors?: readonly ErrorCode[];
-  /** Answers without a credential, at least for public buckets. */
-  readonly anonymous?: boolean;
-}
-
-export interface Answer {
-  readonly description: string;
-  readonly content?: JsonObject;
-  /** Names in `components.headers`. */
-  readonly headers?: readonly string[];
-}
-
-const json = (name: string): JsonObject => ({ "application/json": { schema: ref(name) } });
-const jsonBody = (name: string): JsonObject => ({ required: true, content: json(name) });
-const bytes: JsonObject = { "*/*": { schema: { type: "string", format: "binary" } } };
-const gone: Readonly<Record<string, Answer>> = { "204": { description: "Done." } };
-const ok = (description: string, name: string): Readonly<Record<string, Answer>> => ({
-  "200": { description, content: json(name) },
-});
-
-const writtenHeaders = ["ETag", "Repr-Digest"];
 const objectHeaders = [
   "ETag",
   "Last-Modified",
@@ -43,30 +30,6 @@ const objectHeaders = [
   "Content-Disposition",
   "Content-Security-Policy",
   "Cross-Origin-Resource-Policy",
-];
-const written: Readonly<Record<string, Answer>> = {
-  "200": {
-    description: "It replaced an object.",
-    content: json("Object"),
-    headers: writtenHeaders,
-  },
-  "201": {
-    description: "It is new.",
-    content: json("Object"),
-    headers: ["Location", ...writtenHeaders],
-  },
-};
-const writeErrors: readonly ErrorCode[] = [
-  "invalid_key",
-  "bucket_not_found",
-  "too_large",
-  "too_small",
-  "content_type_refused",
-  "checksum_mismatch",
-  "incomplete_body",
-  "request_timeout",
-  "storage_full",
-  "unavailable",
 ];
 const readErrors: readonly ErrorCode[] = [
   "invalid_key",
@@ -112,18 +75,9 @@ const formBody: JsonObject = {
       },
     },
     "application/json": { schema: ref("BatchDelete") },
+    "*/*": { schema: { type: "string", format: "binary" } },
   },
 };
-
-const storageErrors: readonly ErrorCode[] = [
-  "storage_not_found",
-  "already_exists",
-  "precondition_failed",
-  "locked",
-  "unsupported",
-  "unavailable",
-  "too_large",
-];
 
 /** By method and path, as in the route table; HEAD follows from GET. */
 export const operationRows: Readonly<Record<string, OperationRow>> = {
@@ -182,8 +136,9 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
     description:
       "A form (`multipart/form-data`): every file becomes an object of its own, committed as soon as " +
       "it is complete. When a later one fails, the problem lists under `stored` the keys that stay. " +
-      "With the query `?delete`: a JSON list of at most 1,000 keys, each judged by itself.",
-    parameters: ["delete"],
+      "With the query `?delete`: a JSON list of at most 1,000 keys, each judged by itself. Other content " +
+      "with `Upload-Complete` is a resumable upload, as with PUT.",
+    parameters: ["delete", "posted-key", ...creationParameters],
     body: formBody,
     answers: {
       "200": {
@@ -191,11 +146,14 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
         content: json("BatchDeleteResult"),
       },
       "201": {
-        description: "The files as objects, in the order of the form.",
-        content: json("FormResult"),
+        description:
+          "The files as objects, in the order of the form. Of other content the object, or nothing but " +
+          "the upload's address when more follows.",
+        content: { "application/json": { schema: { anyOf: [ref("FormResult"), ref("Object")] } } },
+        headers: ["Location", ...stateFields],
       },
     },
-    errors: [...writeErrors, "unsupported"],
+    errors: [...writeErrors, ...creationErrors, "unsupported"],
   },
   "GET /objects/{bucket}/{key}": {
     id: "getObject",
@@ -232,7 +190,9 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
     id: "putObject",
     tag: "objects",
     summary: "Store an object",
-    description: "With or without `Content-Length`. The answer means: durable.",
+    description:
+      "With or without `Content-Length`. The answer means: durable. With `Upload-Complete` it can be " +
+      "resumed: `?0` makes an upload and answers with its address, which takes the rest.",
     parameters: [
       "Content-Type",
       "Content-MD5",
@@ -242,10 +202,11 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
       "If-Match",
       "If-None-Match-Any",
       "Roma-Meta-NAME",
+      ...creationParameters,
     ],
     body: { required: true, content: bytes },
-    answers: written,
-    errors: [...writeErrors, "precondition_failed", "unsupported"],
+    answers: withStateFields(written),
+    errors: [...writeErrors, ...creationErrors, "precondition_failed", "unsupported"],
   },
   "DELETE /objects/{bucket}/{key}": {
     id: "deleteObject",
@@ -338,97 +299,8 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
     answers: { "201": { description: "The grant.", content: json("Grant") } },
     errors: ["invalid_key"],
   },
-  "GET /storages": {
-    id: "listStorages",
-    tag: "storages",
-    summary: "List the storages",
-    answers: ok("All of them, retired ones too, without secrets.", "StorageList"),
-  },
-  "GET /storages/{id}": {
-    id: "getStorage",
-    tag: "storages",
-    summary: "Get a storage's settings and state",
-    answers: ok("The storage, without its secrets.", "Storage"),
-    errors: ["storage_not_found"],
-  },
-  "PUT /storages/{id}": {
-    id: "putStorage",
-    tag: "storages",
-    summary: "Add a storage, or change the one that is there",
-    description:
-      "It is opened and tried first, and refused by name and reason when its settings are wrong. " +
-      "What is left out keeps its value, secrets too; `null` gives a setting its default. With " +
-      "`If-None-Match: *` only a new one. A `revision` must be the storage's own.",
-    parameters: ["If-None-Match-Any"],
-    body: jsonBody("StorageSettings"),
-    answers: {
-      "200": { description: "The storage as changed.", content: json("Storage") },
-      "201": { description: "It is new.", content: json("Storage"), headers: ["Location"] },
-    },
-    errors: storageErrors,
-  },
-  "PATCH /storages/{id}": {
-    id: "changeStorage",
-    tag: "storages",
-    summary: "Change a storage's settings or state",
-    description:
-      "`draining` refuses new uploads and finishes those that run; `read-only` reads and deletes. " +
-      "What runs on the old settings goes on with them.",
-    body: jsonBody("StorageSettings"),
-    answers: ok("The storage as changed.", "Storage"),
-    errors: storageErrors,
-  },
-  "DELETE /storages/{id}": {
-    id: "retireStorage",
-    tag: "storages",
-    summary: "Retire a storage that holds nothing",
-    description:
-      "It must have been drained, and no bucket's placement may name it. While it holds blobs the " +
-      "problem says how many (`blobs`). Its id stays taken, unless `?forget` gives it free.",
-    parameters: ["forget"],
-    answers: gone,
-    errors: ["storage_not_found", "not_empty", "precondition_failed", "locked"],
-  },
-  "POST /storages/{id}/test": {
-    id: "testStorage",
-    tag: "storages",
-    summary: "Try everything that a storage can do",
-    description:
-      "Writes, reads, lists and deletes blobs of its own, and compares what the storage is declared " +
-      "to do with what it does. That it fails is an answer too: `ok` is false.",
-    answers: {
-      "200": {
-        description: "What was found; as text with `Accept: text/markdown`.",
-        content: {
-          ...json("StorageTest"),
-          "text/markdown": { schema: { type: "string" } },
-        },
-      },
-    },
-    errors: ["storage_not_found", "unavailable"],
-  },
-  "GET /uploads": {
-    id: "listUploads",
-    tag: "uploads",
-    summary: "List uploads that run",
-    parameters: ["bucket-filter"],
-    answers: ok("Those that the caller may see.", "UploadList"),
-  },
-  "GET /uploads/{id}": {
-    id: "getUpload",
-    tag: "uploads",
-    summary: "See how far an upload is",
-    answers: ok("The upload.", "Upload"),
-    errors: ["upload_not_found"],
-  },
-  "DELETE /uploads/{id}": {
-    id: "cancelUpload",
-    tag: "uploads",
-    summary: "Cancel an upload",
-    description: "Nothing of it is stored.",
-    answers: gone,
-    errors: ["upload_not_found", "locked"],
-  },
+  ...storageRows,
+  ...uploadRows,
   "GET /openapi.json": {
     id: "getDescription",
     tag: "description",

@@ -157,13 +157,29 @@ const answers: JsonObject = {
   Upload: object({
     id: text,
     bucket: text,
-    key: text,
-    phase: { type: "string", enum: ["receiving", "completing", "complete", "cancelled"] },
+    key: { ...orNull(text), description: "`null` for a partial." },
+    kind: { type: "string", enum: ["object", "partial"] },
+    protocol: {
+      type: "string",
+      examples: ["rest", "ietf", "tus"],
+      description: "`rest` lives as long as its request; the others can be resumed.",
+    },
+    phase: {
+      type: "string",
+      enum: ["receiving", "completing", "complete", "cancelling", "cancelled"],
+    },
     offset: integer,
-    length: orNull(integer),
+    length: { ...orNull(integer), description: "`null` while the client has not said." },
+    contentType: orNull(text),
+    metadata: orNull({ type: "object", additionalProperties: text }),
     createdAt: instant,
+    expiresAt: {
+      ...orNull(instant),
+      description: "Unfinished: given up then, unless bytes come. Complete: its address goes then.",
+    },
+    version: { ...orNull(text), description: "Of the object, once complete." },
   }),
-  UploadList: object({ uploads: listOf(ref("Upload")) }),
+  UploadList: object({ uploads: listOf(ref("Upload")), cursor: orNull(text) }),
 };
 
 const metadataSchema: JsonObject = { type: "object", additionalProperties: text };

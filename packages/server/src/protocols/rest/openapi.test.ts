@@ -38,6 +38,10 @@ test("the document keeps the rules of OpenAPI 3.1", () => {
   assert.match(document.openapi, /^3\.1\.\d$/);
   assert.ok(document.info.title && document.info.version);
   assert.deepEqual(document.servers, [{ url: "/v1" }]);
+  for (const publicUrl of ["https://files.example/roma", "https://files.example/roma/"]) {
+    const { servers } = openapiDocument({ publicUrl });
+    assert.deepEqual(servers, [{ url: "https://files.example/roma/v1" }]);
+  }
   const ids = new Set<string>();
   const methods = new Set(["get", "head", "put", "post", "patch", "delete"]);
   for (const [path, item] of Object.entries(document.paths)) {

@@ -3,8 +3,10 @@
  * holds it against the routes that are registered.
  */
 import type { ErrorCode } from "@roma/contract";
+import { basePath } from "./address.ts";
 import { errorTable } from "./errors.ts";
-import { type OperationRow, operationRows } from "./openapi-operations.ts";
+import { operationRows } from "./openapi-operations.ts";
+import type { OperationRow } from "./openapi-rows.ts";
 import { componentSchemas, type JsonObject, ref } from "./openapi-schemas.ts";
 
 const text: JsonObject = { type: "string" };
@@ -38,6 +40,7 @@ const parameters: JsonObject = {
     text,
     "To be saved under this name; empty for the key's last segment.",
   ),
+  "posted-key": query("key", text, "Of content that is no form; left out: one is made."),
   "bucket-filter": query("bucket", text, "Only uploads to this bucket."),
   "If-Match": header("If-Match", "Entity tags of which the object must have one, or `*`."),
   "If-None-Match": header("If-None-Match", "Entity tags that the object must not have, or `*`."),
@@ -56,6 +59,16 @@ const parameters: JsonObject = {
   "Want-Repr-Digest": header(
     "Want-Repr-Digest",
     "`sha-256=1`: to be computed on PUT, to be sent on GET.",
+  ),
+  "Upload-Complete": header(
+    "Upload-Complete",
+    "`?1`: this content ends the upload; `?0`: more follows.",
+  ),
+  "Upload-Offset": header("Upload-Offset", "Where the content goes: where the upload is."),
+  "Upload-Length": header("Upload-Length", "Of the whole upload, as soon as it is known."),
+  "Upload-Draft-Interop-Version": header(
+    "Upload-Draft-Interop-Version",
+    "3 to 8: the draft of resumable uploads that the client speaks.",
   ),
   "Roma-Meta-NAME": header(
     "Roma-Meta-NAME",
@@ -76,6 +89,10 @@ const headers: JsonObject = {
   "Content-Disposition": { schema: text, description: "With `?download`." },
   "Content-Security-Policy": { schema: text, description: "For types that a browser could run." },
   "Cross-Origin-Resource-Policy": { schema: text },
+  "Upload-Complete": { schema: text, description: "`?1`: this is the answer to the whole." },
+  "Upload-Offset": { schema: { type: "integer" }, description: "Durable bytes." },
+  "Upload-Length": { schema: { type: "integer" } },
+  "Upload-Limit": { schema: text, description: "`max-size` in bytes, `max-age` in seconds." },
   "Retry-After": { schema: { type: "integer" } },
   "WWW-Authenticate": { schema: text },
   "Roma-Request-Id": { schema: text, description: "The problem's `requestId`." },
@@ -109,10 +126,7 @@ export function openapiDocument({ publicUrl = "/" }: { readonly publicUrl?: stri
     },
     servers: [
       {
-        url: new URL("v1", new URL(publicUrl, "http://localhost/")).href.replace(
-          "http://localhost",
-          "",
-        ),
+        url: `${publicUrl.replace(/\/$/, "")}${basePath}`,
       },
     ],
     security: [...credentials],

@@ -1,4 +1,4 @@
-/** Refusals that say more than their error: of forms, and of paths and methods that are not there. */
+/** Refusals that say more than their error: of forms, of uploads, and of what is not there. */
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { OperationalError } from "../../core/errors.ts";
 import { errorHandler } from "../../http/index.ts";
@@ -26,7 +26,8 @@ export function refuseRoute(allowed: readonly string[], refused: Refused): void 
   refuse(error, refused, { status: 405, title: "Not for this method", headers: { allow } });
 }
 
-function refuse(error: unknown, { request, reply }: Refused, details: RefusalDetails): void {
+/** By the table, with what the details say more or otherwise. */
+export function refuse(error: unknown, { request, reply }: Refused, details: RefusalDetails): void {
   const handle = errorHandler((operational) => renderRestError(operational, request, details));
   handle(error, request, reply);
 }

@@ -1,14 +1,17 @@
 /** Every route of the protocol, once: what is registered, guarded, described and tested. */
+import { hasQuery } from "../../http/index.ts";
+import { objectAddress } from "./address.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { copyObject, moveObject } from "./copy-move.ts";
 import { createGrant } from "./grants.ts";
 import { changeKey, createKey, deleteKey, getKey, listKeys } from "./keys.ts";
 import { deleteObject, deleteObjects } from "./objects-batch.ts";
-import { putForm } from "./objects-form.ts";
+import { isForm, putForm } from "./objects-form.ts";
 import { getObject } from "./objects-get.ts";
 import { listObjects } from "./objects-list.ts";
 import { putObject } from "./objects-put.ts";
-import { hasQuery } from "./query.ts";
+import { orResumable, postedAddress } from "./resumable-create.ts";
+import { appendUpload, headUpload } from "./resumable-resource.ts";
 import type { Handler, RestServices } from "./services.ts";
 import {
   changeStorage,
@@ -32,7 +35,9 @@ export interface Route {
 }
 
 export function routeTable(services: RestServices): readonly Route[] {
-  const postObjects = form(putForm(services), deleteObjects(services));
+  const put = orResumable(services, objectAddress, putObject(services));
+  const post = postObjects(services);
+  const head = headUpload(services, getUpload(services));
   return [
     ...readable("/buckets", "credential", listBuckets(services)),
     ...readable("/buckets/{bucket}", "credential", getBucket(services)),
@@ -40,9 +45,9 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("PATCH", "/buckets/{bucket}", changeBucket(services)),
     route("DELETE", "/buckets/{bucket}", deleteBucket(services)),
     ...readable("/objects/{bucket}", "credential", listObjects(services)),
-    route("POST", "/objects/{bucket}", postObjects),
+    route("POST", "/objects/{bucket}", post),
     ...readable("/objects/{bucket}/{+key}", "anyone", getObject(services)),
-    route("PUT", "/objects/{bucket}/{+key}", putObject(services)),
+    route("PUT", "/objects/{bucket}/{+key}", put),
     route("DELETE", "/objects/{bucket}/{+key}", deleteObject(services)),
     route("POST", "/copy", copyObject(services)),
     route("POST", "/move", moveObject(services)),
@@ -59,7 +64,9 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("DELETE", "/storages/{id}", deleteStorage(services)),
     route("POST", "/storages/{id}/test", testStorage(services)),
     ...readable("/uploads", "credential", listUploads(services)),
-    ...readable("/uploads/{id}", "credential", getUpload(services)),
+    route("GET", "/uploads/{id}", getUpload(services)),
+    route("HEAD", "/uploads/{id}", head),
+    route("PATCH", "/uploads/{id}", appendUpload(services)),
     route("DELETE", "/uploads/{id}", cancelUpload(services)),
   ];
 }
@@ -89,7 +96,13 @@ function readable(path: string, access: Route["access"], handler: Handler): read
   ];
 }
 
-/** `POST /objects/{bucket}` takes a form, and with `?delete` a list of keys. */
-function form(put: Handler, deleteMany: Handler): Handler {
-  return (exchange) => (hasQuery(exchange.request, "delete") ? deleteMany : put)(exchange);
+/** A form, or content that asks to be resumable; with `?delete` a list of keys. */
+function postObjects(services: RestServices): Handler {
+  const form = putForm(services);
+  const deleteMany = deleteObjects(services);
+  const content = orResumable(services, postedAddress(services), form);
+  return (exchange) => {
+    if (hasQuery(exchange.request, "delete")) return deleteMany(exchange);
+    return isForm(exchange.request) ? form(exchange) : content(exchange);
+  };
 }

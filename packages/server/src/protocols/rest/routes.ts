@@ -3,17 +3,18 @@
  * Only the description of the protocol itself is outside of the gate.
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import { assertNoSignedBody, authenticate, type Caller } from "../../authentication/index.ts";
 import { authorize } from "../../core/access.ts";
-import { errorHandler } from "../../http/index.ts";
+import { allowCors, errorHandler } from "../../http/index.ts";
 import { basePath } from "./address.ts";
-import { authenticate, type Caller } from "./authenticate.ts";
+import { restCors } from "./cors.ts";
 import { renderDocsPage } from "./docs-page.ts";
 import { renderRestError } from "./errors.ts";
 import { openapiDocument } from "./openapi.ts";
 import { refuseRoute } from "./refuse.ts";
+import { discoveryHeaders } from "./resumable-discovery.ts";
 import { methodsAt, type Route, routeTable } from "./route-table.ts";
 import type { RestServices } from "./services.ts";
-import { assertNoSignedBody } from "./signed-body.ts";
 
 const callerDecorator = "restCaller";
 
@@ -22,12 +23,13 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
   return async (app) => {
     const routes = routeTable(services);
     const described = [...routes, ...descriptionRoutes];
+    allowCors(app, restCors);
     app.setErrorHandler(errorHandler(renderRestError));
     app.decorateRequest(callerDecorator);
     app.addHook("onRequest", async (request) => {
       if (isDescription(request)) return;
       const caller = await authenticate(services, request);
-      assertNoSignedBody(request, caller);
+      assertNoSignedBody(request.method, caller);
       request.setDecorator<Caller>(callerDecorator, caller);
     });
     app.addHook("onSend", async (_request, reply) => {
@@ -36,14 +38,16 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
     });
     for (const route of routes) register(app, route);
     registerDescription(app, services);
-    app.setNotFoundHandler((request, reply) => {
-      const path = (request.raw.url ?? "").split("?", 1)[0] ?? "";
-      const allowed = methodsAt(described, path.slice(basePath.length));
+    app.setNotFoundHandler(async (request, reply) => {
+      const path = ((request.raw.url ?? "").split("?", 1)[0] ?? "").slice(basePath.length);
+      const allowed = methodsAt(described, path);
       if (request.method !== "OPTIONS" || allowed.length === 0) {
         refuseRoute(allowed, { request, reply });
-        return;
+        return reply;
       }
-      reply.code(204).header("allow", allowed.join(", ")).send();
+      const caller = request.getDecorator<Caller>(callerDecorator);
+      reply.headers(await discoveryHeaders(services, { request, reply, caller }, path));
+      return reply.code(204).header("allow", allowed.join(", ")).send();
     });
   };
 }

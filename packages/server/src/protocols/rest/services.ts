@@ -1,16 +1,18 @@
 /** What the protocol needs of the server, and what each of its handlers is given. */
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Caller } from "../../authentication/index.ts";
 import type { AccessKeys } from "../../core/access-keys.ts";
 import type { Buckets } from "../../core/buckets.ts";
 import type { Objects } from "../../core/objects.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
+import type { ResumableUploads } from "../../core/resumable/index.ts";
 import type { Uploads } from "../../core/uploads.ts";
-import type { Caller } from "./authenticate.ts";
 import type { StorageAdministration } from "./storage-administration.ts";
 
 export interface RestServices {
   readonly uploads: Uploads;
+  readonly resumable: ResumableUploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
   readonly accessKeys: AccessKeys;

@@ -15,6 +15,7 @@ import { Objects } from "../../core/objects.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import { silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
+import { ResumableUploads, SteadyClock } from "../../core/resumable/index.ts";
 import { createSealer } from "../../core/sealing.ts";
 import { Uploads } from "../../core/uploads.ts";
 import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
@@ -28,6 +29,7 @@ import {
   openMemoryStorage,
   runCanary,
   StorageRegistry,
+  sharedPartBuffers,
   storageKind,
   storageKinds,
   withLayers,
@@ -109,6 +111,15 @@ export async function startRest(
   );
   const buckets = new Buckets({ metadata, storages, clock });
   const shared = { metadata, storages, buckets, clock, log: silentLog, blobGraceMs: 60_000 };
+  const resumable = new ResumableUploads({
+    installation: "test",
+    ...shared,
+    detector: typeDetector,
+    meter: silentMeter,
+    steady: await SteadyClock.start({ clock, settings: metadata }),
+    buffers: sharedPartBuffers(),
+  });
+  opened.defer(() => resumable.close());
   const accessKeys = new AccessKeys({ metadata, sealer, clock });
   const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
   await accessKeys.ensureRoot(key);
@@ -133,6 +144,7 @@ export async function startRest(
         detector: typeDetector,
         meter: silentMeter,
       }),
+      resumable,
       storages: administrationOf(storages),
       clock,
       log: silentLog,

@@ -4,7 +4,7 @@
  */
 import type { FastifyRequest } from "fastify";
 import { OperationalError } from "../../core/errors.ts";
-import { percentDecoded } from "./query.ts";
+import { percentDecoded } from "../../http/index.ts";
 
 const fieldPrefix = "roma-meta-";
 
@@ -37,18 +37,4 @@ export function metadataOf(request: FastifyRequest): Readonly<Record<string, str
 /** Without a prototype, so that no name (`__proto__`) means anything but itself. */
 export function emptyMetadata(): Record<string, string> {
   return Object.create(null);
-}
-
-export function metadataHeaders(
-  metadata: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
-  const fields = Object.entries(metadata);
-  return Object.fromEntries(
-    fields.map(([name, value]) => [`roma-meta-${name}`, encodeMetadataValue(value)]),
-  );
-}
-
-/** Spaces inside stay; at the ends HTTP would cut them off. */
-function encodeMetadataValue(value: string): string {
-  return value.replace(/^ +| +$|%|[^\x20-\x7e]+/g, (text) => encodeURIComponent(text));
 }

@@ -14,8 +14,10 @@ import type {
   BucketRecord,
   ObjectRecord,
 } from "../../core/ports/metadata-store.ts";
+import type { UploadView } from "../../core/resumable/index.ts";
 import { offsetOf } from "../../core/upload.ts";
 import type { RunningUpload } from "../../core/uploads.ts";
+import { etagField } from "../../http/index.ts";
 import { objectPath } from "./address.ts";
 import type { StorageTest, StorageView } from "./storage-administration.ts";
 
@@ -33,11 +35,6 @@ export function objectJson(object: ObjectRecord): ObjectJson {
     storage: object.storageId,
     url: objectPath(object.bucket, object.key),
   };
-}
-
-/** The strong entity tag as it stands in `ETag`. */
-export function etagField(object: Pick<ObjectRecord, "etag">): string {
-  return `"${object.etag}"`;
 }
 
 export function bucketJson(bucket: BucketRecord): BucketJson {
@@ -64,17 +61,43 @@ export function accessKeyJson(key: AccessKeyRecord): AccessKeyJson {
   };
 }
 
-export function uploadJson(upload: RunningUpload): UploadJson {
+/** An upload that outlives its requests. */
+export function uploadJson(upload: UploadView): UploadJson {
+  return {
+    id: upload.id,
+    bucket: upload.bucket,
+    key: upload.key,
+    kind: upload.kind,
+    protocol: upload.protocol,
+    phase: upload.phase,
+    offset: upload.offset,
+    length: upload.length,
+    contentType: upload.contentType,
+    metadata: upload.userMetadata,
+    createdAt: upload.createdAt.toISOString(),
+    expiresAt: upload.expiresAt.toISOString(),
+    version: upload.version,
+  };
+}
+
+/** One that ends with its request: of a plain PUT, or of a file in a form. */
+export function runningUploadJson(upload: RunningUpload): UploadJson {
   const { state } = upload;
   const length = state.phase === "cancelled" ? "unknown" : state.length;
   return {
     id: upload.id,
     bucket: upload.bucket,
     key: upload.key,
+    kind: "object",
+    protocol: "rest",
     phase: state.phase,
     offset: offsetOf(state),
     length: length === "unknown" ? null : length,
+    contentType: null,
+    metadata: null,
     createdAt: upload.createdAt.toISOString(),
+    expiresAt: null,
+    version: state.phase === "complete" ? state.version : null,
   };
 }
 

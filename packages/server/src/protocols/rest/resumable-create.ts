@@ -1,0 +1,157 @@
+/**
+ * Creating an upload on the object's own address: any request with content becomes resumable by a field.
+ * Where the client cannot learn the upload's address before the last byte, because no 104 may be sent,
+ * a content that comes whole takes the ordinary way, which costs less.
+ */
+
+import type { FastifyRequest } from "fastify";
+import { withSignedBody } from "../../authentication/index.ts";
+import { newVersion } from "../../core/ids.ts";
+import { parseKey } from "../../core/object-key.ts";
+import type { ObjectAddress } from "../../core/objects.ts";
+import type { BodyChecks } from "../../core/resumable/index.ts";
+import { hasBody, queryValue, requestDigests, requestSignal } from "../../http/index.ts";
+import { bucketOf, objectPath } from "./address.ts";
+import { objectPlan, storeBody } from "./objects-put.ts";
+import { present } from "./present.ts";
+import {
+  type Continued,
+  continuing,
+  digestsWanted,
+  finalAnswer,
+  finalHeaders,
+  inform,
+  limitHeaders,
+  mayInform,
+  progressOf,
+  unfinishedAnswer,
+  uploadLocation,
+} from "./resumable-answers.ts";
+import { completeness, type Spoken, speaksResumable, spokenDialect } from "./resumable-dialects.ts";
+import {
+  type ContentPlan,
+  contentChecks,
+  parseCreation,
+  type ReceivedContent,
+  receiveContent,
+} from "./resumable-requests.ts";
+import type { Exchange, Handler, RestServices } from "./services.ts";
+
+/** The front end's name in records of uploads. */
+export const ietfProtocol = "ietf";
+
+type AddressOf = (request: FastifyRequest) => ObjectAddress;
+
+/** The handler, and before it the resumable way for requests that ask for it. */
+export function orResumable(
+  services: RestServices,
+  addressOf: AddressOf,
+  ordinary: Handler,
+): Handler {
+  return async (exchange) => {
+    const { headers } = exchange.request;
+    if (!speaksResumable(headers)) return ordinary(exchange);
+    const spoken = spokenDialect(headers);
+    if (completeness(headers, spoken) === undefined && !spoken.named) return ordinary(exchange);
+    const address = addressOf(exchange.request);
+    const asked = {
+      spoken,
+      digestsWanted: digestsWanted(exchange.request),
+      bucket: address.bucket,
+    };
+    return continuing(services, exchange, asked, () =>
+      createUpload(services, exchange, { asked, address }),
+    );
+  };
+}
+
+/** `POST /v1/objects/{bucket}` with content that is no form: the key is `?key=`, or one of ours. */
+export const postedAddress =
+  ({ clock }: RestServices): AddressOf =>
+  (request) => ({
+    bucket: bucketOf(request),
+    key: parseKey(queryValue(request, "key") ?? newVersion(clock.now())),
+  });
+
+async function createUpload(
+  services: RestServices,
+  exchange: Exchange,
+  { asked, address }: { readonly asked: Continued; readonly address: ObjectAddress },
+): Promise<unknown> {
+  const { spoken } = asked;
+  const plan = parseCreation(exchange.request, spoken);
+  if (plan.complete === "yes" && !mayInform(exchange, spoken)) {
+    return storeWhole(services, exchange, { spoken, address, plan });
+  }
+  const { request, caller } = exchange;
+  const { headers } = request;
+  const received = receiveContent(exchange, "creation");
+  const isWhole = plan.complete === "yes";
+  const created = await services.resumable.create(
+    caller.actor,
+    present({
+      ...objectPlan(request, address),
+      kind: "object" as const,
+      protocol: ietfProtocol,
+      length: plan.length,
+      // What is said of a content that is the upload is compared at its end, so it may come in pieces.
+      digests: isWhole
+        ? withSignedBody(requestDigests(headers), caller)
+        : requestDigests({ "repr-digest": headers["repr-digest"] }),
+      signal: requestSignal(request),
+    }),
+  );
+  const { id } = created.upload;
+  const continued = { ...asked, id, location: uploadLocation(services, request, id) };
+  if (created.written !== undefined && isWhole) {
+    return finalAnswer(exchange, created.written, continued);
+  }
+  if (created.written !== undefined || (!isWhole && !hasBody(request.raw))) {
+    return unfinishedAnswer(services, exchange, created.upload, continued);
+  }
+  return continuing(services, exchange, continued, async () => {
+    inform(exchange, spoken, {
+      location: continued.location,
+      ...(await limitHeaders(services, exchange, spoken.dialect, created.upload)),
+    });
+    const checks = isWhole ? undefined : contentChecks(request, caller);
+    return appendContent(services, exchange, { ...plan, ...received, continued, checks });
+  });
+}
+
+/** The content of a request, from where it goes to what is answered. */
+export async function appendContent(
+  services: RestServices,
+  exchange: Exchange,
+  content: ContentPlan &
+    ReceivedContent & {
+      readonly continued: Continued & { readonly id: string };
+      readonly checks: BodyChecks | undefined;
+    },
+): Promise<unknown> {
+  const { continued, contentLength: _, ...append } = content;
+  const { upload, written } = await services.resumable.append(
+    exchange.caller.actor,
+    continued.id,
+    present({
+      ...append,
+      onProgress: progressOf(services, exchange, continued.spoken),
+      signal: requestSignal(exchange.request),
+    }),
+  );
+  if (written !== undefined) return finalAnswer(exchange, written, continued);
+  return unfinishedAnswer(services, exchange, upload, continued);
+}
+
+/** As if it had not been asked for, but that the answer says what it is. */
+async function storeWhole(
+  services: RestServices,
+  exchange: Exchange,
+  asked: { readonly spoken: Spoken; readonly address: ObjectAddress; readonly plan: ContentPlan },
+): Promise<unknown> {
+  const { spoken, address, plan } = asked;
+  const stored = await storeBody(services, exchange, present({ address, length: plan.length }));
+  finalHeaders(exchange, spoken.dialect, objectPath(address.bucket, address.key));
+  exchange.reply.header("upload-offset", String(stored.size));
+  return stored;
+}
