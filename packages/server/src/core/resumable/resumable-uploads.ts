@@ -81,7 +81,7 @@ const createsPerSecondDefault = 1_000;
 const graceMs = 30_000;
 /** How long what a client sent before it went may take to be handed out. */
 const leftoverMs = 5_000;
-const idPattern = /^[\w-]{22}$/;
+const idPattern = /^[0-9a-f]{32}$/;
 
 export class ResumableUploads {
   readonly #options: ResumableUploadsOptions;
@@ -141,18 +141,51 @@ export class ResumableUploads {
       signal: request.signal,
       known: isBrief(known, request) ? known : undefined,
     });
+    return await this.#appendHolding(writing, { request, bucket, limits });
+  }
+
+  /**
+   * `create` and the first `append` in one. Who learns of the upload from `onCreated` finds it being
+   * written already, and gets an offset that holds.
+   */
+  async begin(
+    actor: Actor,
+    request: CreateRequest,
+    first: AppendRequest & { readonly onCreated: (upload: UploadView) => Promise<void> },
+  ): Promise<AppendResult> {
+    const made = await this.#create(actor, request);
+    const bucket = await this.#options.buckets.require(made.bucket);
+    const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+    await using writing = await this.#leases.take(made.id, {
+      mode: "append",
+      signal: request.signal,
+      known: isBrief(made, first) ? made : undefined,
+    });
+    await first.onCreated(this.#view(made));
+    return await this.#appendHolding(writing, { request: first, bucket, limits });
+  }
+
+  async #appendHolding(
+    writing: Writing,
+    given: {
+      readonly request: AppendRequest;
+      readonly bucket: BucketRecord;
+      readonly limits: WriteLimits;
+    },
+  ): Promise<AppendResult> {
+    const { request, bucket, limits } = given;
     let { upload } = writing.taken;
     if (upload.phase === "complete") return await this.#appendToComplete(upload, request);
     this.#assertNotExpired(upload);
     if (upload.phase === "completing") {
       await this.#finishStored(writing, { bucket, limits });
-      const now = await this.#options.metadata.getUpload(id);
+      const now = await this.#options.metadata.getUpload(upload.id);
       return await this.#appendToComplete(now ?? upload, request);
     }
     assertOffset(upload, request);
     assertAppendFits(upload, request, limits);
     upload = await this.#declareLength(writing, upload, request);
-    return await this.#receive(writing, { upload, request, bucket, limits });
+    return await this.#receive(writing, { ...given, upload });
   }
 
   /**
@@ -182,16 +215,24 @@ export class ResumableUploads {
     return this.#view(await this.#require(actor, id, "upload:read"));
   }
 
-  /** Those that the actor may see, in order of ids. Pages may be shorter than `limit`. */
+  /** Those that the actor may see, in order of ids. Fewer than `limit` are all there are. */
   async list(
     actor: Actor,
     query: { readonly bucket?: string; readonly after?: string; readonly limit: number },
   ): Promise<readonly UploadView[]> {
     if (actor.kind === "anonymous") authorize(actor, "upload:read", {});
-    const records = await this.#options.metadata.listUploads(query);
-    return records
-      .filter((record) => mayUse(actor, "upload:read", record))
-      .map((record) => this.#view(record));
+    const seen: UploadView[] = [];
+    let { after } = query;
+    for (;;) {
+      const page = { ...query, ...(after === undefined ? {} : { after }) };
+      const records = await this.#options.metadata.listUploads(page);
+      for (const record of records) {
+        if (mayUse(actor, "upload:read", record)) seen.push(this.#view(record));
+        if (seen.length === query.limit) return seen;
+      }
+      after = records.at(-1)?.id;
+      if (records.length < query.limit) return seen;
+    }
   }
 
   /**
@@ -300,7 +341,7 @@ export class ResumableUploads {
     if (key !== null) await this.#precheck(request.bucket, key, request);
     this.#rate.take(actor.keyId);
     const upload: UploadRecord = {
-      id: randomBytes(16).toString("base64url"),
+      id: randomBytes(16).toString("hex"),
       bucket: request.bucket,
       key,
       kind: request.kind,

@@ -9,7 +9,7 @@ import { withSignedBody } from "../../authentication/index.ts";
 import { newVersion } from "../../core/ids.ts";
 import { parseKey } from "../../core/object-key.ts";
 import type { ObjectAddress } from "../../core/objects.ts";
-import type { BodyChecks } from "../../core/resumable/index.ts";
+import type { BodyChecks, UploadView } from "../../core/resumable/index.ts";
 import { hasBody, queryValue, requestDigests, requestSignal } from "../../http/index.ts";
 import { bucketOf, objectPath } from "./address.ts";
 import { objectPlan, storeBody } from "./objects-put.ts";
@@ -87,36 +87,60 @@ async function createUpload(
   const { headers } = request;
   const received = receiveContent(exchange, "creation");
   const isWhole = plan.complete === "yes";
-  const created = await services.resumable.create(
-    caller.actor,
-    present({
-      ...objectPlan(request, address),
-      kind: "object" as const,
-      protocol: ietfProtocol,
-      length: plan.length,
-      // What is said of a content that is the upload is compared at its end, so it may come in pieces.
-      digests: isWhole
-        ? withSignedBody(requestDigests(headers), caller)
-        : requestDigests({ "repr-digest": headers["repr-digest"] }),
-      signal: requestSignal(request),
-    }),
-  );
-  const { id } = created.upload;
-  const continued = { ...asked, id, location: uploadLocation(services, request, id) };
-  if (created.written !== undefined && isWhole) {
-    return finalAnswer(exchange, created.written, continued);
-  }
-  if (created.written !== undefined || (!isWhole && !hasBody(request.raw))) {
-    return unfinishedAnswer(services, exchange, created.upload, continued);
-  }
-  return continuing(services, exchange, continued, async () => {
-    inform(exchange, spoken, {
-      location: continued.location,
-      ...(await limitHeaders(services, exchange, spoken.dialect, created.upload)),
-    });
-    const checks = isWhole ? undefined : contentChecks(request, caller);
-    return appendContent(services, exchange, { ...plan, ...received, continued, checks });
+  const creation = present({
+    ...objectPlan(request, address),
+    kind: "object" as const,
+    protocol: ietfProtocol,
+    length: plan.length,
+    // What is said of a content that is the upload is compared at its end, so it may come in pieces.
+    digests: isWhole
+      ? withSignedBody(requestDigests(headers), caller)
+      : requestDigests({ "repr-digest": headers["repr-digest"] }),
+    signal: requestSignal(request),
   });
+  const continuedAs = (id: string) => ({
+    ...asked,
+    id,
+    location: uploadLocation(services, request, id),
+  });
+  if (plan.length === 0 || !hasBody(request.raw)) {
+    const { upload, written } = await services.resumable.create(caller.actor, creation);
+    const continued = continuedAs(upload.id);
+    return written !== undefined && isWhole
+      ? finalAnswer(exchange, written, continued)
+      : unfinishedAnswer(services, exchange, upload, continued);
+  }
+  const checks = isWhole ? undefined : contentChecks(request, caller);
+  let continued: Continued = asked;
+  const begin = async (): Promise<unknown> => {
+    const { contentLength: _, ...append } = { ...plan, ...received, checks };
+    const { upload, written } = await services.resumable.begin(
+      caller.actor,
+      creation,
+      present({
+        ...append,
+        onProgress: progressOf(services, exchange, spoken),
+        onCreated: async (created: UploadView) => {
+          const made = continuedAs(created.id);
+          continued = made;
+          inform(exchange, spoken, {
+            location: made.location,
+            ...(await limitHeaders(services, exchange, spoken.dialect, created)),
+          });
+        },
+        signal: requestSignal(request),
+      }),
+    );
+    const last = continuedAs(upload.id);
+    return written === undefined
+      ? unfinishedAnswer(services, exchange, upload, last)
+      : finalAnswer(exchange, written, last);
+  };
+  try {
+    return await begin();
+  } catch (error) {
+    return continuing(services, exchange, continued, () => Promise.reject(error));
+  }
 }
 
 /** The content of a request, from where it goes to what is answered. */

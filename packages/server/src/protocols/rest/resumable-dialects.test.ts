@@ -82,7 +82,7 @@ for (const row of rows) {
     assert.equal(answer.informed.length, 1);
     const [informed = ""] = answer.informed;
     const found =
-      /^HTTP\/1\.1 104 [^\r\n]+\r\nupload-draft-interop-version: (\d)\r\nlocation: http:\/\/files\.example(\/v1\/uploads\/[\w-]{22})\r\n(?:upload-limit: ([^\r\n]+)\r\n)?\r\n$/.exec(
+      /^HTTP\/1\.1 104 [^\r\n]+\r\nupload-draft-interop-version: (\d)\r\nlocation: http:\/\/files\.example(\/v1\/uploads\/[0-9a-f]{32})\r\n(?:upload-limit: ([^\r\n]+)\r\n)?\r\n$/.exec(
         informed,
       );
     assert.ok(found !== null, informed);
