@@ -95,8 +95,11 @@ async function writeLine(files: Files, fd: number, bytes: Buffer, position: numb
   await during("sync", files.syncData(fd));
 }
 
-/** Undefined if there is no such file; `data_damaged` if not even its first line is whole. */
-export async function readJournal(files: Files, path: string): Promise<UploadState> {
+/**
+ * Undefined if its first line was never whole: then nobody was told of the upload. `data_damaged` if that
+ * line is another than was written. Rejects if there is no such file.
+ */
+export async function readJournal(files: Files, path: string): Promise<UploadState | undefined> {
   const fd = await during("open", files.open(path, constants.O_RDONLY | constants.O_NOFOLLOW));
   try {
     const stat = await during("read", files.statOpen(fd));
@@ -114,7 +117,7 @@ export async function readJournal(files: Files, path: string): Promise<UploadSta
   }
 }
 
-function parseJournal(bytes: Buffer): UploadState {
+function parseJournal(bytes: Buffer): UploadState | undefined {
   let state: UploadState | undefined;
   let start = 0;
   for (;;) {
@@ -127,6 +130,7 @@ function parseJournal(bytes: Buffer): UploadState {
     start = end + 1;
   }
   if (state === undefined) {
+    if (!bytes.includes(0x0a)) return undefined;
     throw new OperationalError("data_damaged", "the record of the upload is damaged");
   }
   state.journalBytes = start;

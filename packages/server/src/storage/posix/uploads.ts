@@ -11,7 +11,7 @@ import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { join } from "node:path";
 import { crc64Nvme, crc64NvmeToBytes } from "../../core/digests/crc64-nvme.ts";
-import { OperationalError } from "../../core/errors.ts";
+import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import type {
   BlobHead,
   Body,
@@ -324,6 +324,7 @@ export class Uploads implements PartWrites {
         if (Number(size) === cached.journalBytes) return cached;
       }
       const state = await readJournal(this.#files, this.#journal(token));
+      if (state === undefined) return undefined;
       this.#cache.set(token, state);
       for (const [oldest] of this.#cache) {
         if (this.#cache.size <= cachedMax) break;
@@ -351,13 +352,25 @@ export class Uploads implements PartWrites {
       const [token, type] = [entry.name.slice(0, 36), entry.name.slice(36)];
       if (!entry.isFile() || !tokenPattern.test(token)) continue;
       if (type === ".journal") {
-        const state = await this.#load(token);
+        const state = await this.#listed(token);
         const hasData = await this.#hasData(token);
-        if (state !== undefined) yield { token, file: entry.name, state, hasData };
+        // Without a record the data is what tells of it, if there is data.
+        if (state === "damaged" || (state === undefined && hasData)) continue;
+        yield { token, file: entry.name, state, hasData };
       } else if (type === ".data") {
-        const state = await this.#load(token);
+        const state = await this.#listed(token);
         if (state === undefined) yield { token, file: entry.name, state, hasData: true };
       }
+    }
+  }
+
+  /** What cannot be read is nobody's rubbish, and hides no other from who looks through all of them. */
+  async #listed(token: string): Promise<UploadState | "damaged" | undefined> {
+    try {
+      return await this.#load(token);
+    } catch (error) {
+      if (isOperationalError(error, "data_damaged")) return "damaged";
+      throw error;
     }
   }
 
