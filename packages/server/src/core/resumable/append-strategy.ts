@@ -1,14 +1,18 @@
 /**
  * Storages that take bytes in place (`posix`): a body goes straight to where it stays. It is made durable
  * and recorded every so many bytes or seconds, so that a crash in the middle costs no more than those.
+ * Recording waits for the disk, and the client for it: so who is fast is recorded by time.
  */
 import { strict as assert } from "node:assert";
 import { MiB } from "@roma/contract";
 import type { BlobHead, Body, PartWrites, UploadAddress } from "../ports/storage-driver.ts";
 import type { Session, Strategy } from "./session.ts";
 
-const segmentBytes = 32 * MiB;
-const segmentMs = 10_000;
+/** Both of them, … */
+const segmentBytesMin = 32 * MiB;
+const segmentMsMin = 500;
+/** … or this alone, … */
+const segmentMsMax = 10_000;
 /** … or as soon as the client says nothing for so long: then no call waits for it, either. */
 const silentMs = 2_000;
 /** Unused by appends; every driver that appends takes it. */
@@ -64,19 +68,21 @@ export class AppendStrategy implements Strategy {
     if (token !== null) return { key: blobKey, token };
     const { signal } = session;
     const made = await this.#parts.create(blobKey, { partBytes, signal });
-    await session.recordPlace({ ...session.place, token: made.token });
+    await session.recordToken(made, this.#parts);
     return made;
   }
 
   async *#segment(): Body {
     const session = this.#session;
     const from = session.received;
-    const until = session.clock.monotonicMs() + segmentMs;
+    const startedMs = session.clock.monotonicMs();
     for (;;) {
       const chunk = await session.take();
       if (chunk === undefined) return;
       yield chunk;
-      if (session.received - from >= segmentBytes || session.clock.monotonicMs() > until) return;
+      const ms = session.clock.monotonicMs() - startedMs;
+      const isLong = session.received - from >= segmentBytesMin && ms >= segmentMsMin;
+      if (isLong || ms >= segmentMsMax) return;
       if (!(await session.incoming.isReady(silentMs))) return;
     }
   }

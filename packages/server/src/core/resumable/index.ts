@@ -1,4 +1,6 @@
 /** Resumable uploads as front ends and the server use them. */
+
+export type { ResumableUploadsOptions } from "./options.ts";
 export type {
   AppendRequest,
   AppendResult,
@@ -8,6 +10,6 @@ export type {
   UploadLimits,
   UploadView,
 } from "./requests.ts";
-export { ResumableUploads, type ResumableUploadsOptions } from "./resumable-uploads.ts";
+export { ResumableUploads } from "./resumable-uploads.ts";
 export { SteadyClock } from "./steady-clock.ts";
 export { UploadUpkeep } from "./upkeep.ts";

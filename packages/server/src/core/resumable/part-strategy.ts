@@ -325,7 +325,7 @@ export class PartStrategy implements Strategy {
     if (token !== null) return { key: blobKey, token };
     const { signal } = session;
     const made = await this.#api.create(blobKey, { partBytes: this.#partBytes, signal });
-    await session.recordPlace({ ...session.place, token: made.token });
+    await session.recordToken(made, this.#api);
     return made;
   }
 

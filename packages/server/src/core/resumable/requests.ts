@@ -1,8 +1,11 @@
 /** What a front end asks of resumable uploads, and what it is told: the same for every protocol. */
+import type { BodyChecks } from "../checked-body.ts";
 import type { ObjectKey } from "../object-key.ts";
 import type { ObjectRecord, WriteConditions, WriteResult } from "../ports/metadata-store.ts";
-import type { Body, DigestName, Digests } from "../ports/storage-driver.ts";
+import type { Body, Digests } from "../ports/storage-driver.ts";
 import type { UploadKind, UploadPhase } from "../ports/upload-store.ts";
+
+export type { BodyChecks } from "../checked-body.ts";
 
 export interface CreateRequest {
   readonly bucket: string;
@@ -22,17 +25,6 @@ export interface CreateRequest {
   readonly digests?: Digests;
   readonly conditions?: WriteConditions;
   readonly signal: AbortSignal;
-}
-
-/** What the client says one request's body is. */
-export interface BodyChecks {
-  /** Computed as the bytes pass. */
-  readonly names: readonly DigestName[];
-  /**
-   * Asked for when the body has ended, so that trailers may tell. A mismatch is `checksum_mismatch`; what
-   * it throws fails the append. Either way nothing of the body counts.
-   */
-  readonly expected: () => Digests;
 }
 
 export interface AppendRequest {

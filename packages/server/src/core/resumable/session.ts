@@ -6,9 +6,17 @@
 import { BlockSums } from "../digests/block-sums.ts";
 import { crc64NvmeToBytes } from "../digests/crc64-nvme.ts";
 import { RunningDigests } from "../digests/digest-set.ts";
+import { isOperationalError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { PartBufferPool } from "../ports/part-buffers.ts";
-import type { BlobHead, DigestName, Digests, StorageDriver } from "../ports/storage-driver.ts";
+import type {
+  BlobHead,
+  DigestName,
+  Digests,
+  PartWrites,
+  StorageDriver,
+  UploadAddress,
+} from "../ports/storage-driver.ts";
 import type {
   UploadCheckpoint,
   UploadPart,
@@ -20,6 +28,8 @@ import type {
 } from "../ports/upload-store.ts";
 import type { Incoming } from "./incoming.ts";
 import type { Writing } from "./writer-leases.ts";
+
+const cancelMsMax = 10_000;
 
 export interface SessionOptions {
   readonly store: Pick<UploadStore, "checkpointUpload">;
@@ -191,6 +201,20 @@ export class Session {
     });
     if (more.release === true) writing.released();
     onProgress?.(this.#upload.offset);
+  }
+
+  /** As `recordPlace`; if the upload was cancelled meanwhile, nothing is left in the storage. */
+  async recordToken(made: UploadAddress, parts: Pick<PartWrites, "cancel">): Promise<void> {
+    try {
+      await this.recordPlace({ ...this.place, token: made.token });
+    } catch (error) {
+      // Where the outcome is not known, the row may name it.
+      if (isOperationalError(error, "upload_not_found") || isOperationalError(error, "locked")) {
+        const signal = AbortSignal.timeout(cancelMsMax);
+        await parts.cancel(made, { signal }).catch(() => undefined);
+      }
+      throw error;
+    }
   }
 
   /** Records the place before the first byte goes there, so that a crash leaves nothing unknown. */

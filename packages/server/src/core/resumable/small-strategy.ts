@@ -2,6 +2,7 @@
  * Uploads so short that they come in one go: gathered, put and committed at once, as any other object,
  * and without a lease in the store. If the body breaks off, what came goes the way of long ones.
  */
+import { freeChunk, giveChunk } from "../ports/given-chunks.ts";
 import type { BlobHead } from "../ports/storage-driver.ts";
 import type { Session, Strategy } from "./session.ts";
 
@@ -26,7 +27,7 @@ export class SmallStrategy implements Strategy {
 
   async receive(): Promise<void> {
     const { incoming } = this.#session;
-    const gathered = Buffer.allocUnsafe(this.#expectedBytes);
+    const gathered = Buffer.allocUnsafeSlow(this.#expectedBytes);
     let filled = 0;
     for (;;) {
       if (!(await incoming.isReady(brieflyMs))) await this.#session.recordLease();
@@ -39,6 +40,7 @@ export class SmallStrategy implements Strategy {
       }
       gathered.set(chunk, filled);
       filled += chunk.length;
+      freeChunk(chunk);
     }
     incoming.unread(gathered.subarray(0, filled));
     if (incoming.outcome === "whole" && filled === this.#expectedBytes) {
@@ -57,8 +59,11 @@ export class SmallStrategy implements Strategy {
   async finish(): Promise<BlobHead> {
     const session = this.#session;
     if (this.#bytes === undefined) return this.#long().finish();
+    const { length } = this.#bytes;
+    // Its sums are computed, and nobody looks at it after the storage.
+    giveChunk(this.#bytes);
     return await session.storage.put(session.place.blobKey, once(this.#bytes), {
-      length: this.#bytes.length,
+      length,
       digests: { crc64nvme: session.crc64nvme },
       signal: session.signal,
     });
