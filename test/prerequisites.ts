@@ -27,6 +27,10 @@ const checks = {
   },
   nginx: { enable: "apt-get install nginx-light", isMet: () => succeeds("nginx", ["-v"]) },
   curl: { enable: "apt-get install curl", isMet: () => succeeds("curl", ["--version"]) },
+  chromium: {
+    enable: "apt-get install chromium",
+    isMet: () => hasPrograms("/usr/bin/chromium"),
+  },
   ceph: {
     enable: "apt-get install ceph-mon ceph-mgr ceph-osd ceph-mds radosgw ceph-fuse",
     isMet: () => hasPrograms("ceph-mon ceph-mgr ceph-osd ceph-mds radosgw ceph-fuse"),
@@ -57,7 +61,7 @@ const checks = {
   },
   large: {
     enable: "set TEST_STORAGES_LARGE=1",
-    isMet: () => process.env.TEST_STORAGES_LARGE === "1",
+    isMet: () => ["1", "all"].includes(process.env.TEST_STORAGES_LARGE ?? ""),
     excuse: () => "it takes long",
   },
   registry: {

@@ -56,6 +56,66 @@ export function blobFileOf(data: string, key: string): string {
   return join(data, "objects", String(rows[0]?.blob_key).replaceAll("/", "%/"));
 }
 
+/**
+ * Whether the sweeper looks for orphans in the storage: of those made before its first sweep it knows
+ * nothing.
+ */
+export function isSwept(data: string, storageId: string): boolean {
+  const name = `sweeper.place.${storageId}`;
+  return query(data, "select 1 from settings where name = ?", name).length > 0;
+}
+
+export interface UploadRow {
+  readonly id: string;
+  readonly phase: string;
+  readonly offset: number;
+  readonly reservedBytes: number;
+  /** Of the storage's own upload. */
+  readonly token: string | undefined;
+  /** Whether a request has its lease, or a process that was killed had it. */
+  readonly isHeld: boolean;
+}
+
+/** Resumable uploads, those that are complete too until they are forgotten. */
+export function readUploadRows(data: string): UploadRow[] {
+  const columns = 'id, phase, "offset", reserved_bytes, token, holder';
+  return query(data, `select ${columns} from uploads order by id`).map((row) => ({
+    id: String(row.id),
+    phase: String(row.phase),
+    offset: Number(row.offset),
+    reservedBytes: Number(row.reserved_bytes),
+    token: row.token === null ? undefined : String(row.token),
+    isHeld: row.holder !== null,
+  }));
+}
+
+export interface UsageRow {
+  readonly bucket: string;
+  readonly bytes: number;
+  readonly objects: number;
+  readonly reservedBytes: number;
+}
+
+/** What quotas are judged on. Throws if it is not the sum of what the buckets hold and have reserved. */
+export function readUsage(data: string): UsageRow[] {
+  const usage = (sql: string): UsageRow[] =>
+    query(data, sql).map((row) => ({
+      bucket: String(row.bucket),
+      bytes: Number(row.bytes),
+      objects: Number(row.objects),
+      reservedBytes: Number(row.reserved_bytes),
+    }));
+  const kept = usage("select * from bucket_usage order by bucket");
+  const summed = usage(`
+    select name as bucket,
+      (select coalesce(sum(length), 0) from objects where bucket = name) as bytes,
+      (select count(*) from objects where bucket = name) as objects,
+      (select coalesce(sum(reserved_bytes), 0) from uploads where bucket = name) as reserved_bytes
+    from buckets order by name`);
+  assert.deepEqual(kept, summed, "the sums that quotas are judged on are right");
+  return kept;
+}
+
 /** No temporary file, no file without a row, no row without a file, no row without an object. */
 export async function assertNothingLeftOver(data: string, what = ""): Promise<void> {
   const rows = readBlobRows(data);

@@ -9,16 +9,21 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface SlowClients {
-  readonly kind: "upload" | "download";
+  /** `append`: bytes for resumable uploads over tus, one for each client, from their beginning. */
+  readonly kind: "upload" | "append" | "download";
   readonly url: string;
   readonly authorization: string;
   /** Path of an upload gets a number at its end; a download's is taken as it is. */
-  readonly path: string;
+  readonly path?: string;
+  /** Of appends. */
+  readonly paths?: readonly string[];
   readonly count: number;
   /** Announced by each upload. */
   readonly length: number;
   /** Of each client, while it is slow. */
   readonly bytesPerSecond: number;
+  /** Left out: ten times a second. */
+  readonly tickMs?: number;
   readonly slowMs: number;
   /** As many then go on at full speed to the end; the others leave. */
   readonly completed: number;
@@ -32,7 +37,7 @@ export interface SlowClientsResult {
   readonly statuses: readonly number[];
 }
 
-const tickMs = 100;
+const tickMsDefault = 100;
 
 export async function runSlowClients(clients: SlowClients): Promise<SlowClientsResult> {
   const child = spawn(process.execPath, [import.meta.filename, JSON.stringify(clients)], {
@@ -50,6 +55,18 @@ export async function runSlowClients(clients: SlowClients): Promise<SlowClientsR
 
 const piece = Buffer.alloc(1024 * 1024, "slow bytes ");
 
+const methods = { upload: "PUT", append: "PATCH", download: "GET" } as const;
+const appendHead = [
+  "tus-resumable: 1.0.0",
+  "upload-offset: 0",
+  "content-type: application/offset+octet-stream",
+];
+
+function pathOf({ kind, path = "", paths = [] }: SlowClients, index: number): string {
+  if (kind === "append") return paths[index] ?? "";
+  return kind === "upload" ? `${path}${index}` : path;
+}
+
 class Client {
   readonly #socket: Socket;
   readonly #options: SlowClients;
@@ -64,17 +81,17 @@ class Client {
     socket.on("close", () => {
       this.#closed = true;
     });
-    const isUpload = options.kind === "upload";
-    const path = isUpload ? `${options.path}${index}` : options.path;
+    const isSender = options.kind !== "download";
     const head = [
-      `${isUpload ? "PUT" : "GET"} ${path} HTTP/1.1`,
+      `${methods[options.kind]} ${pathOf(options, index)} HTTP/1.1`,
       `host: ${new URL(options.url).host}`,
       `authorization: ${options.authorization}`,
       "connection: close",
-      ...(isUpload ? [`content-length: ${options.length}`] : []),
+      ...(options.kind === "append" ? appendHead : []),
+      ...(isSender ? [`content-length: ${options.length}`] : []),
     ];
     socket.write(`${head.join("\r\n")}\r\n\r\n`);
-    if (isUpload) {
+    if (isSender) {
       socket.on("data", (chunk) => {
         this.#head += chunk.toString("latin1");
       });
@@ -92,7 +109,7 @@ class Client {
   /** Takes or gives at most so many bytes. */
   step(bytesMax: number): void {
     if (this.#closed) return;
-    if (this.#options.kind === "upload") {
+    if (this.#options.kind !== "download") {
       if (this.#socket.writableNeedDrain) return;
       this.#socket.write(piece.subarray(0, bytesMax));
       this.bytes += bytesMax;
@@ -141,6 +158,7 @@ async function main(options: SlowClients): Promise<SlowClientsResult> {
       return new Client(options, socket, index);
     }),
   );
+  const { tickMs = tickMsDefault } = options;
   const bytesPerTick = Math.ceil((options.bytesPerSecond * tickMs) / 1000);
   const until = performance.now() + options.slowMs;
   while (performance.now() < until) {
