@@ -6,32 +6,37 @@ import { runClient } from "./client/run.ts";
 import type { Target, Task, TaskResult } from "./client/tasks.ts";
 import { settleDisk } from "./machine.ts";
 import { cpuSeconds } from "./process-figures.ts";
-import type { Subject } from "./servers.ts";
+import type { PeerName, Subject } from "./servers.ts";
 import { digits, median, spread } from "./statistics.ts";
 
 export interface Bench {
   readonly roma: Subject;
   /** Absent where there is nothing to compare with. */
-  readonly nginx: Subject | undefined;
+  readonly peer: Subject | undefined;
   readonly sink: Target;
   /** Where the servers keep their data. */
   readonly folder: string;
   readonly rounds: number;
   readonly quick: boolean;
+  /** Of each upload of `tus-many`. */
+  readonly manyBytes: number;
   readonly clientPrefix: readonly string[];
 }
 
 export interface Row {
   readonly what: string;
   readonly roma: string;
-  readonly nginx: string;
+  readonly peer: string;
   readonly ratio: string;
   readonly aim: string;
 }
 
 export interface Question {
   readonly name: string;
-  readonly againstNginx: boolean;
+  /** What Roma is compared with. */
+  readonly peer: PeerName | undefined;
+  /** How much more memory than when idle Roma may take, as a share of what the peer takes more. */
+  readonly riseRatioMax?: number;
   /** Fills Roma's data folder before the start; answers a note for the report. */
   prepare?(folder: string, options: { readonly quick: boolean }): Promise<string>;
   ask(bench: Bench): Promise<readonly Row[]>;
@@ -43,7 +48,7 @@ export interface Sample extends TaskResult {
 
 export interface Samples {
   readonly roma: readonly Sample[];
-  readonly nginx: readonly Sample[];
+  readonly peer: readonly Sample[];
 }
 
 /** `after` runs behind each turn, outside of what is timed. */
@@ -52,8 +57,8 @@ export async function takeTurns(
   taskFor: (subject: Subject, round: number) => Task,
   after?: (subject: Subject, round: number) => Promise<void>,
 ): Promise<Samples> {
-  const samples = { Roma: [] as Sample[], nginx: [] as Sample[] };
-  const subjects = bench.nginx === undefined ? [bench.roma] : [bench.roma, bench.nginx];
+  const samples = { roma: [] as Sample[], peer: [] as Sample[] };
+  const subjects = bench.peer === undefined ? [bench.roma] : [bench.roma, bench.peer];
   for (let round = 0; round <= bench.rounds; round += 1) {
     subjects.reverse();
     for (const subject of subjects) {
@@ -61,11 +66,11 @@ export async function takeTurns(
       const before = cpuSeconds(subject.pids);
       const result = await runClient(taskFor(subject, round), { prefix: bench.clientPrefix });
       const sample = { ...result, cpuSeconds: cpuSeconds(subject.pids) - before };
-      if (round > 0) samples[subject.name].push(sample);
+      if (round > 0) samples[subject === bench.roma ? "roma" : "peer"].push(sample);
       await after?.(subject, round);
     }
   }
-  return { roma: samples.Roma, nginx: samples.nginx };
+  return samples;
 }
 
 /** A line of the table from one figure of each sample. */
@@ -78,15 +83,15 @@ export function row(
     | undefined = undefined,
 ): Row {
   const roma = samples.roma.map(figure);
-  const nginx = samples.nginx.map(figure);
-  const ratios = roma.map((value, round) => value / (nginx[round] ?? Number.NaN));
-  const ratio = nginx.length === 0 ? Number.NaN : median(ratios);
+  const peer = samples.peer.map(figure);
+  const ratios = roma.map((value, round) => value / (peer[round] ?? Number.NaN));
+  const ratio = peer.length === 0 ? Number.NaN : median(ratios);
   const verdict = aim && (aim.met(median(roma), ratio) ? "met" : "missed");
   return {
     what,
     roma: spread(roma),
-    nginx: nginx.length === 0 ? "–" : spread(nginx),
-    ratio: nginx.length === 0 ? "–" : digits(ratio),
+    peer: peer.length === 0 ? "–" : spread(peer),
+    ratio: peer.length === 0 ? "–" : digits(ratio),
     aim: aim === undefined ? "" : `${aim.text}: ${verdict}`,
   };
 }
@@ -105,15 +110,18 @@ export async function ceiling(
   return {
     what,
     roma: "–",
-    nginx: "–",
+    peer: "–",
     ratio: "–",
     aim: `ceiling of the client: ${spread(values)}`,
   };
 }
 
-export function table(rows: readonly Row[]): string {
+export function table(rows: readonly Row[], peer: PeerName): string {
   const lines = rows.map(
-    ({ what, roma, nginx, ratio, aim }) => `| ${what} | ${roma} | ${nginx} | ${ratio} | ${aim} |`,
+    ({ what, roma, peer: other, ratio, aim }) =>
+      `| ${what} | ${roma} | ${other} | ${ratio} | ${aim} |`,
   );
-  return ["| | Roma | nginx | Roma / nginx | Aim |", "|---|---|---|---|---|", ...lines].join("\n");
+  return [`| | Roma | ${peer} | Roma / ${peer} | Aim |`, "|---|---|---|---|---|", ...lines].join(
+    "\n",
+  );
 }

@@ -8,7 +8,7 @@ import type { Subject } from "./servers.ts";
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 
-export const largeGet: Question = { name: "large-get", againstNginx: true, ask };
+export const largeGet: Question = { name: "large-get", peer: "nginx", ask };
 
 async function ask(bench: Bench): Promise<readonly Row[]> {
   await putLarge(bench);
@@ -36,7 +36,7 @@ async function ask(bench: Bench): Promise<readonly Row[]> {
 
 /** The object that is read: 1 GiB under the key `large`, in both. */
 export async function putLarge(bench: Bench): Promise<void> {
-  const subjects: readonly (Subject | undefined)[] = [bench.roma, bench.nginx];
+  const subjects: readonly (Subject | undefined)[] = [bench.roma, bench.peer];
   for (const subject of subjects) {
     if (subject === undefined) continue;
     const path = subject.pathOf("large");

@@ -11,7 +11,7 @@ import { spread } from "./statistics.ts";
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 
-export const largePut: Question = { name: "large-put", againstNginx: true, ask };
+export const largePut: Question = { name: "large-put", peer: "nginx", ask };
 
 async function ask(bench: Bench): Promise<readonly Row[]> {
   const fsyncSeconds: number[] = [];
@@ -23,8 +23,8 @@ async function ask(bench: Bench): Promise<readonly Row[]> {
     bytes: GiB,
   });
   const samples = await takeTurns(bench, task, async (subject, round) => {
-    if (subject === bench.nginx) {
-      const seconds = await syncFile(join(bench.folder, "nginx", "root", `large-${round}`));
+    if (subject === bench.peer) {
+      const seconds = await syncFile(join(subject.folder, "root", `large-${round}`));
       if (round > 0) fsyncSeconds.push(seconds);
     }
     forgetCached(bench.folder);
@@ -32,7 +32,7 @@ async function ask(bench: Bench): Promise<readonly Row[]> {
   const rate = ({ seconds }: { readonly seconds: number }) => GiB / MiB / seconds;
   const durable = {
     roma: samples.roma,
-    nginx: samples.nginx.map((sample, round) => ({
+    peer: samples.peer.map((sample, round) => ({
       ...sample,
       seconds: sample.seconds + (fsyncSeconds[round] ?? 0),
     })),
@@ -51,7 +51,7 @@ async function ask(bench: Bench): Promise<readonly Row[]> {
     row("CPU of 1 GiB PUT, s", samples, (sample) => sample.cpuSeconds),
     {
       what: "the disk alone: write of 1 GiB and fdatasync, MiB/s",
-      ...{ roma: "–", nginx: "–", ratio: "–", aim: `ceiling of the disk: ${spread(disk)}` },
+      ...{ roma: "–", peer: "–", ratio: "–", aim: `ceiling of the disk: ${spread(disk)}` },
     },
     await ceiling(
       bench,

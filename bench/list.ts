@@ -18,7 +18,7 @@ const buckets: readonly Listed[] = [
   { bucket: "list-1-000-000", count: 1_000_000 },
 ];
 
-export const list: Question = { name: "list", againstNginx: false, prepare, ask };
+export const list: Question = { name: "list", peer: undefined, prepare, ask };
 
 function chosen({ quick }: { readonly quick: boolean }): readonly Listed[] {
   return quick ? buckets.slice(0, 2) : buckets;
@@ -68,7 +68,7 @@ async function ask(bench: Bench): Promise<readonly Row[]> {
     const factor = median(values) / smallest;
     const verdict = factor <= 1.15 ? "met" : "missed";
     const what = `page of 1,000 out of ${one.count.toLocaleString("en")}`;
-    const none = { nginx: "–", ratio: "–" };
+    const none = { peer: "–", ratio: "–" };
     const aim = `${digits(factor)} × the smallest (same cost: ≤ 1.15): ${verdict}`;
     return [
       { what: `${what}, median, ms`, roma: spread(values), ...none, aim },

@@ -27,6 +27,7 @@ export async function loadObjects(
       uploadExpiryMs: 86_400_000,
       quotaBytes: null,
       placement: "local",
+      cors: null,
       createdAt: new Date(),
     });
     for (let start = 0; start < count; start += rowsPerTransaction) {

@@ -1,4 +1,4 @@
-// How fast is Roma beside nginx, and before a storage that is not its own disk, on this machine, in one
+// How fast is Roma beside nginx and @tus/server, and before a storage that is not its own disk, on this machine, in one
 // run? Asks all questions of this folder, or those that are named, and prints the answers as Markdown.
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -17,7 +17,7 @@ import { forgetPeak, memory } from "./process-figures.ts";
 import { s3Put } from "./s3-put.ts";
 import { s3Silent } from "./s3-silent.ts";
 import { s3Slow } from "./s3-slow.ts";
-import { startNginx, startRoma, startSink } from "./servers.ts";
+import { type PeerName, startNginx, startRoma, startSink, startTusServer } from "./servers.ts";
 import { smallPuts } from "./small-puts.ts";
 import { digits } from "./statistics.ts";
 import {
@@ -26,8 +26,16 @@ import {
   type StorageQuestion,
   storageTable,
 } from "./storages/question.ts";
+import { tusLarge } from "./tus-large.ts";
+import { tusMany } from "./tus-many.ts";
+import { tusSmall } from "./tus-small.ts";
+import { tusTrickle } from "./tus-trickle.ts";
 
-const questions: readonly Question[] = [largePut, largeGet, smallPuts, oneByte, list];
+const questions: readonly Question[] = [
+  ...[largePut, largeGet, smallPuts, oneByte, list],
+  ...[tusLarge, tusSmall, tusMany, tusTrickle],
+];
+const peers = { nginx: startNginx, "@tus/server": startTusServer } as const;
 const storageQuestions: readonly StorageQuestion[] = [s3Put, s3Slow, s3Silent];
 const names = [...questions, ...storageQuestions].map(({ name }) => name);
 
@@ -38,6 +46,7 @@ const help = `npm run bench [-- [options] [${names.join("|")}]…]
   --folder DIR     where both servers keep their data (the system's folder for temporary files)
   --split          server on core 0, client on core 1, for both servers alike
   --profile        runs Roma under node's CPU profiler, and prints where its time went
+  --many-mb N      MB of each of the 100 uploads of tus-many (10)
   --storage NAME   of s3-put: ${realStorages.join(" or ")}, as test/services starts it (ceph)
 `;
 
@@ -47,6 +56,7 @@ interface Options {
   readonly folder: string;
   readonly split: boolean;
   readonly profile: boolean;
+  readonly manyBytes: number;
   readonly storage: RealStorage;
 }
 
@@ -59,6 +69,7 @@ const { values, positionals } = parseArgs({
     folder: { type: "string", default: tmpdir() },
     split: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
+    "many-mb": { type: "string", default: "10" },
     storage: { type: "string", default: "ceph" },
   },
 });
@@ -70,10 +81,11 @@ if (values.help === true || unknown !== undefined || storage === undefined) {
   process.exitCode = values.help === true ? 0 : 2;
 } else {
   const { quick, split, profile } = values;
+  const manyBytes = Number(values["many-mb"]) * 1_000_000;
   const rounds = Number(values.rounds ?? (quick ? 3 : 7));
   const folder = mkdtempSync(join(values.folder, "roma-bench-"));
   try {
-    await askAll({ quick, rounds, split, profile, storage, folder });
+    await askAll({ quick, rounds, split, profile, manyBytes, storage, folder });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -85,17 +97,18 @@ async function askAll(options: Options): Promise<void> {
   notes.push(
     `- ${options.split ? split : "no process is pinned"}; medians (lowest … highest) of ${options.rounds} rounds`,
   );
-  const rows: Row[] = [];
+  const rows = new Map<PeerName, Row[]>();
   const tables: string[] = [];
   const isAsked = ({ name }: { readonly name: string }) =>
     positionals.length === 0 || positionals.includes(name);
   for (const question of questions.filter(isAsked)) {
     process.stderr.write(`${question.name} …\n`);
     const asked = await askOne(question, options);
-    rows.push(...asked.rows);
+    const peer = question.peer ?? "nginx";
+    rows.set(peer, [...(rows.get(peer) ?? []), ...asked.rows]);
     notes.push(...asked.notes.map((note) => `- ${note}`));
   }
-  if (rows.length > 0) tables.push(table(rows));
+  for (const [peer, its] of rows) tables.push(table(its, peer));
   for (const question of storageQuestions.filter(isAsked)) {
     process.stderr.write(`${question.name} …\n`);
     const asked = await askStorage(question, options);
@@ -125,17 +138,19 @@ async function askOne(
   {
     await using parts = new AsyncDisposableStack();
     const sink = parts.use(await startSink(serverPrefix));
-    const nginx = question.againstNginx
-      ? parts.use(await startNginx({ ...place, folder: join(folder, "nginx") }))
-      : undefined;
+    const peer = question.peer && {
+      start: peers[question.peer],
+      folder: join(folder, question.peer.replace(/\W+/g, "-")),
+    };
+    const other = peer && parts.use(await peer.start({ ...place, folder: peer.folder }));
     const roma = parts.use(
       await startRoma({ ...place, folder: join(folder, "roma"), profileFolder }),
     );
     const bench: Bench = {
-      ...{ roma, nginx, sink, folder, clientPrefix },
-      ...{ rounds: options.rounds, quick: options.quick },
+      ...{ roma, peer: other, sink, folder, clientPrefix },
+      ...{ rounds: options.rounds, quick: options.quick, manyBytes: options.manyBytes },
     };
-    rows = await withMemory(bench, () => question.ask(bench));
+    rows = await withMemory(bench, question);
   }
   if (profileFolder !== undefined) {
     process.stderr.write(`${question.name}: ${summariseProfiles(profileFolder)}\n`);
@@ -161,26 +176,33 @@ async function askStorage(
 }
 
 /** Adds the lines about memory to those of the question. */
-async function withMemory(
-  { roma, nginx }: Bench,
-  ask: () => Promise<readonly Row[]>,
-): Promise<readonly Row[]> {
+async function withMemory(bench: Bench, question: Question): Promise<readonly Row[]> {
   await pause(1000);
-  const subjects = [roma, nginx] as const;
+  const subjects = [bench.roma, bench.peer] as const;
   const idle = subjects.map((subject) => subject && memory(subject.pids).residentBytes);
   for (const subject of subjects) if (subject !== undefined) forgetPeak(subject.pids);
-  const rows = await ask();
+  const rows = await question.ask(bench);
   const peak = subjects.map((subject) => subject && memory(subject.pids).peakBytes);
+  const risen = peak.map((bytes, at) => bytes && bytes - (idle[at] ?? 0));
   return [
     ...rows,
     memoryRow("… memory, idle after the start, MiB", idle),
     memoryRow("… memory, at its highest, MiB", peak),
+    memoryRow("… memory, at its highest above idle, MiB", risen, question.riseRatioMax),
   ];
 }
 
-function memoryRow(what: string, [roma, nginx]: readonly (number | undefined)[]): Row {
+function memoryRow(
+  what: string,
+  [roma, peer]: readonly (number | undefined)[],
+  ratioMax?: number,
+): Row {
   const mebibytes = (bytes: number | undefined) =>
     bytes === undefined ? "–" : digits(bytes / 1024 ** 2);
-  const ratio = roma === undefined || nginx === undefined ? "–" : digits(roma / nginx);
-  return { what, roma: mebibytes(roma), nginx: mebibytes(nginx), ratio, aim: "" };
+  const ratio = roma === undefined || peer === undefined ? Number.NaN : roma / peer;
+  const aim =
+    ratioMax === undefined
+      ? ""
+      : `ratio ≤ ${digits(ratioMax)}: ${ratio <= ratioMax ? "met" : "missed"}`;
+  return { what, roma: mebibytes(roma), peer: mebibytes(peer), ratio: digits(ratio), aim };
 }

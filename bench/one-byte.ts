@@ -7,7 +7,7 @@ import { quantile } from "./statistics.ts";
 
 const GiB = 1024 ** 3;
 
-export const oneByte: Question = { name: "one-byte", againstNginx: true, ask };
+export const oneByte: Question = { name: "one-byte", peer: "nginx", ask };
 
 async function ask(bench: Bench): Promise<readonly Row[]> {
   await putLarge(bench);

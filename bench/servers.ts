@@ -1,5 +1,6 @@
-// Which servers are compared, and how are they started? Roma as `roma serve` with its defaults, and
-// nginx with its dav module, both on loopback and on one file system, each in a folder of its own.
+// Which servers are compared, and how are they started? Roma as `roma serve` with its defaults, nginx
+// with its dav module, and @tus/server with its file store: all on loopback and on one file system, each
+// in a folder of its own.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -10,13 +11,19 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Target } from "./client/tasks.ts";
 import { childrenOf } from "./process-figures.ts";
 
+export type PeerName = "nginx" | "@tus/server";
+
 export interface Subject extends AsyncDisposable {
-  readonly name: "Roma" | "nginx";
+  readonly name: "Roma" | PeerName;
   readonly target: Target;
+  /** Where it keeps what it stores. */
+  readonly folder: string;
   /** All processes that do the work. */
   readonly pids: readonly number[];
-  /** The path of a request for the object. */
+  /** The path of a request for the object; throws where only tus is spoken. */
   pathOf(key: string): string;
+  /** Where tus uploads are made; absent where tus is not spoken. */
+  readonly tusPath?: string;
 }
 
 export interface StartOptions {
@@ -46,6 +53,8 @@ export async function startRoma(
     [
       ...prefix,
       process.execPath,
+      // As the first line of the command's own program has it.
+      "--max-semi-space-size=8",
       ...profiling,
       join(root, "packages/cli/src/main.ts"),
       "serve",
@@ -57,8 +66,10 @@ export async function startRoma(
   return {
     name: "Roma",
     target: { host, port, headers: `Authorization: Bearer bench.${secret}\r\n` },
+    folder,
     pids: [pidOf(child)],
     pathOf: (key) => `/v1/objects/demo/${key}`,
+    tusPath: "/tus/demo",
     [Symbol.asyncDispose]: () => stop(child, "SIGTERM"),
   };
 }
@@ -75,10 +86,36 @@ export async function startNginx(options: StartOptions): Promise<Subject> {
   return {
     name: "nginx",
     target: { host, port, headers: "" },
+    folder,
     pids: [pid, ...childrenOf(pid)],
     pathOf: (key) => `/${key}`,
     [Symbol.asyncDispose]: () => stop(child, "SIGQUIT"),
   };
+}
+
+/** With the store's and the server's own defaults; what it stores is `folder`. */
+export async function startTusServer(options: StartOptions): Promise<Subject> {
+  const { folder, prefix } = options;
+  mkdirSync(folder, { recursive: true });
+  const program = join(import.meta.dirname, "tus-server.ts");
+  const child = start([...prefix, process.execPath, program, folder]);
+  const port = await portSaid(child, /^listening on http:\/\/[^:]+:(\d+)$/m);
+  return {
+    name: "@tus/server",
+    target: { host, port, headers: "" },
+    folder,
+    pids: [pidOf(child)],
+    pathOf: () => {
+      throw new Error("@tus/server speaks tus alone");
+    },
+    tusPath: "/files",
+    [Symbol.asyncDispose]: () => stop(child, "SIGTERM"),
+  };
+}
+
+export function tusPathOf({ name, tusPath }: Subject): string {
+  if (tusPath === undefined) throw new Error(`${name} does not speak tus`);
+  return tusPath;
 }
 
 /** The server that keeps nothing. */

@@ -7,7 +7,7 @@ import { quantile } from "./statistics.ts";
 const bytes = 16 * 1024;
 const connections = 64;
 
-export const smallPuts: Question = { name: "small-puts", againstNginx: true, ask };
+export const smallPuts: Question = { name: "small-puts", peer: "nginx", ask };
 
 async function ask(bench: Bench): Promise<readonly Row[]> {
   const count = bench.quick ? 4_000 : 12_000;

@@ -6,6 +6,8 @@ import { connect, type Socket } from "node:net";
 
 export interface Answer {
   readonly status: number;
+  /** Status line and header lines. */
+  readonly head: string;
   readonly bodyBytes: number;
   /** Only when `keepBody` was asked for. */
   readonly body: Buffer | undefined;
@@ -17,6 +19,8 @@ export interface Request {
   readonly body?: Buffer;
   /** Sends `body` as often as needed to make this many bytes. */
   readonly bodyBytes?: number;
+  /** Sends the body no faster. */
+  readonly bytesPerSecond?: number | undefined;
   readonly keepBody?: boolean;
 }
 
@@ -27,6 +31,9 @@ interface Pending {
 }
 
 const headBytesMax = 64 * 1024;
+const paceMs = 50;
+/** All there is of a chunked body that is empty. */
+const lastChunk = "0\r\n\r\n";
 
 export class Connection implements Disposable {
   readonly #socket: Socket;
@@ -80,7 +87,9 @@ export class Connection implements Disposable {
     } else {
       this.#socket.cork();
       this.#socket.write(request.head, "latin1");
-      this.#writeBody(body, request.bodyBytes ?? body.length);
+      const bytes = request.bodyBytes ?? body.length;
+      if (request.bytesPerSecond === undefined) this.#writeBody(body, bytes);
+      else this.#writePaced(body, { bytes, bytesPerSecond: request.bytesPerSecond });
       this.#socket.uncork();
     }
     return promise;
@@ -96,6 +105,25 @@ export class Connection implements Disposable {
     const left = bytes - piece.length;
     if (left === 0) this.#socket.write(piece);
     else this.#socket.write(piece, () => this.#writeBody(body, left));
+  }
+
+  #writePaced(
+    body: Buffer,
+    { bytes, bytesPerSecond }: { readonly bytes: number; readonly bytesPerSecond: number },
+  ): void {
+    const startedAt = performance.now();
+    let sent = 0;
+    const timer = setInterval(() => {
+      const seconds = (performance.now() - startedAt) / 1000;
+      const due = Math.min(bytes, Math.floor(seconds * bytesPerSecond));
+      // A server that does not read is not sent more.
+      while (sent < due && !this.#socket.writableNeedDrain && !this.#socket.destroyed) {
+        const piece = body.subarray(0, Math.min(body.length, due - sent));
+        this.#socket.write(piece);
+        sent += piece.length;
+      }
+      if (sent === bytes || this.#socket.destroyed) clearInterval(timer);
+    }, paceMs);
   }
 
   #take(buffer: Uint8Array, count: number): void {
@@ -119,6 +147,11 @@ export class Connection implements Disposable {
 
   #readHead(head: string): void {
     this.#status = Number(head.slice(9, 12));
+    if (/\r\ntransfer-encoding: *chunked/i.test(head)) {
+      // More than an empty one, and its bytes are more than were expected.
+      this.#bodyLeft = lastChunk.length;
+      return;
+    }
     const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
     if (length === undefined && this.#status !== 204) {
       throw new Error(`an answer without Content-Length: ${head}`);
@@ -132,7 +165,8 @@ export class Connection implements Disposable {
     if (pending === undefined) return;
     const body = pending.kept && Buffer.concat(pending.kept);
     if (this.#status >= 200 && this.#status < 300) {
-      pending.resolve({ status: this.#status, bodyBytes: this.#bodyBytes, body });
+      const head = this.#head.slice(0, this.#head.indexOf("\r\n\r\n"));
+      pending.resolve({ status: this.#status, head, bodyBytes: this.#bodyBytes, body });
     } else {
       pending.reject(new Error(`status ${this.#status}: ${this.#head}`));
     }

@@ -2,6 +2,7 @@
 // arguments and prints one line of JSON.
 
 import { Connection } from "./connection.ts";
+import { head, lengthLine } from "./head.ts";
 import { noise } from "./noise.ts";
 import type {
   GetTask,
@@ -9,20 +10,12 @@ import type {
   PutTask,
   RangesTask,
   SmallPutsTask,
-  Target,
   Task,
   TaskResult,
 } from "./tasks.ts";
+import { tus, tusTrickle } from "./tus.ts";
 
 const MiB = 1024 * 1024;
-
-function head(method: string, path: string, target: Target, more = ""): string {
-  return `${method} ${path} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n${target.headers}${more}\r\n`;
-}
-
-function lengthLine(bytes: number): string {
-  return `Content-Type: application/octet-stream\r\nContent-Length: ${bytes}\r\n`;
-}
 
 async function put({ target, path, bytes }: PutTask): Promise<TaskResult> {
   const body = noise(MiB);
@@ -136,6 +129,10 @@ function run(task: Task): Promise<TaskResult> {
       return ranges(task);
     case "pages":
       return pages(task);
+    case "tus":
+      return tus(task);
+    case "tus-trickle":
+      return tusTrickle(task);
   }
 }
 

@@ -50,7 +50,43 @@ export interface PagesTask {
   readonly count: number;
 }
 
-export type Task = PutTask | GetTask | SmallPutsTask | RangesTask | PagesTask;
+/** Every connection makes its next upload when the last is complete. */
+export interface TusTask {
+  readonly kind: "tus";
+  readonly target: Target;
+  /** Where uploads are made. */
+  readonly path: string;
+  readonly connections: number;
+  readonly count: number;
+  /** Of each upload. */
+  readonly bytes: number;
+  /** A POST and a PATCH with all bytes, or one POST that brings them. */
+  readonly way: "post-then-patch" | "post-with-bytes";
+  /** Of each connection; left out: as fast as it goes. */
+  readonly bytesPerSecond?: number;
+}
+
+/** Small uploads, one after the other: first alone, then beside PATCHes that trickle. */
+export interface TusTrickleTask {
+  readonly kind: "tus-trickle";
+  readonly target: Target;
+  readonly path: string;
+  readonly slow: number;
+  /** Of each slow one. */
+  readonly bytesPerSecond: number;
+  readonly seconds: number;
+  /** Of each small upload. */
+  readonly bytes: number;
+}
+
+export type Task =
+  | PutTask
+  | GetTask
+  | SmallPutsTask
+  | RangesTask
+  | PagesTask
+  | TusTask
+  | TusTrickleTask;
 
 export interface TaskResult {
   readonly seconds: number;
@@ -58,4 +94,6 @@ export interface TaskResult {
   readonly latencies: readonly number[];
   /** Objects seen by `pages`. */
   readonly objects?: number;
+  /** Of `tus-trickle`: of each small upload before the slow ones came. */
+  readonly latenciesAlone?: readonly number[];
 }
