@@ -68,6 +68,7 @@ async function open(
     uploadExpiryMs: hour,
     quotaBytes: null,
     placement: "local",
+    cors: null,
     createdAt: clock.now(),
   });
   const { signal } = new AbortController();

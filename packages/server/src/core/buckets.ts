@@ -10,7 +10,7 @@ import { isContentTypeRange } from "./content-type.ts";
 import { OperationalError } from "./errors.ts";
 import { bucketNamePattern, parseBucketName } from "./object-key.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { BucketRecord, MetadataStore } from "./ports/metadata-store.ts";
+import type { BucketRecord, CorsRule, MetadataStore } from "./ports/metadata-store.ts";
 import type { Storages } from "./ports/storages.ts";
 
 /** What a caller may set; what is left out keeps its default or its value. */
@@ -21,6 +21,8 @@ export interface BucketSettings {
   readonly uploadExpiryMs?: number;
   readonly quotaBytes?: number | null;
   readonly placement?: PlacementJson;
+  /** Judged by who takes it from the client. */
+  readonly cors?: readonly CorsRule[] | null;
 }
 
 /** How long another process's change to a bucket may go unseen here. */
@@ -61,6 +63,7 @@ export class Buckets {
       uploadExpiryMs: checked.uploadExpiryMs ?? 24 * 60 * 60 * 1000,
       quotaBytes: checked.quotaBytes ?? null,
       placement: checked.placement ?? this.#storages.defaultId,
+      cors: checked.cors ?? null,
       createdAt: this.#clock.now(),
     };
     await this.#metadata.createBucket(bucket);

@@ -10,6 +10,8 @@ import type { Clock } from "./ports/clock.ts";
 import type {
   ListPage,
   MetadataStore,
+  ObjectAttributes,
+  ObjectChanges,
   ObjectRecord,
   ObjectWithBlob,
   WriteConditions,
@@ -49,6 +51,8 @@ export interface CopyRequest {
   /** Left out: the source's. */
   readonly contentType?: string;
   readonly userMetadata?: Readonly<Record<string, string>>;
+  /** Left out: the source's. */
+  readonly attributes?: ObjectAttributes;
   readonly conditions?: WriteConditions;
 }
 
@@ -156,6 +160,22 @@ export class Objects {
     return { deleted: good, failed };
   }
 
+  /**
+   * Sets and removes what front ends keep of it; bytes, version and instant stay. `object_not_found`,
+   * `precondition_failed`.
+   */
+  async change(
+    actor: Actor,
+    address: ObjectAddress,
+    changes: ObjectChanges,
+    conditions: WriteConditions = {},
+  ): Promise<ObjectRecord> {
+    authorize(actor, "object:write", address);
+    await this.#options.buckets.require(address.bucket);
+    const { metadata } = this.#options;
+    return await metadata.changeObject(address.bucket, address.key, changes, conditions);
+  }
+
   /** Copies no bytes: blobs are immutable, so both objects point at one. */
   async copy(actor: Actor, request: CopyRequest): Promise<WriteResult> {
     return this.#copy(actor, request, false);
@@ -191,6 +211,7 @@ export class Objects {
         etag: source.digests.md5 === undefined ? etagOfVersion(version) : source.etag,
         contentType,
         userMetadata: request.userMetadata ?? source.userMetadata,
+        attributes: request.attributes ?? source.attributes,
         createdAt: now,
       },
       { ...request.conditions, garbageDueAt: this.#garbageDueAt(), deleteSource },

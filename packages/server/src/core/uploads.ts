@@ -11,6 +11,7 @@
 import { abortableBody } from "./abortable-body.ts";
 import { type Actor, authorize, isAllowed } from "./access.ts";
 import type { Buckets } from "./buckets.ts";
+import { type BodyChecks, CheckedBody } from "./checked-body.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
 import { etagOfVersion, newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
@@ -21,6 +22,7 @@ import type { Log } from "./ports/log.ts";
 import type {
   BucketRecord,
   MetadataStore,
+  ObjectAttributes,
   ObjectRecord,
   WriteConditions,
   WriteResult,
@@ -48,8 +50,11 @@ export interface PutRequest {
   /** Declared; judged against the bytes. */
   readonly contentType?: string;
   readonly userMetadata?: Readonly<Record<string, string>>;
+  readonly attributes?: ObjectAttributes;
   /** What the client says the bytes are; a mismatch stores nothing. */
   readonly digests?: Digests;
+  /** The same, told after the body; compared before anything is published. */
+  readonly checks?: BodyChecks;
   /** Computed and kept beside CRC-64/NVME, and those in `digests`. */
   readonly digestsWanted?: readonly DigestName[];
   readonly conditions?: WriteConditions;
@@ -202,13 +207,18 @@ export class Uploads {
     // Until the row is committed: a storage is not closed, or found empty, under a running upload.
     using lease = storages.lease(storageId, "create");
     const storage = lease.driver;
-    const head = await storage.put(entry.blobKey, counted(plan.body, entry, plan.limits), {
+    const checked = new CheckedBody(counted(plan.body, entry, plan.limits), request.checks);
+    const head = await storage.put(entry.blobKey, checked.body, {
       signal,
-      digestsWanted: [...(request.digestsWanted ?? []), ...digestNames(request.digests)],
+      digestsWanted: [
+        ...checked.unknownOf(request.digestsWanted ?? []),
+        ...digestNames(request.digests),
+      ],
       ...(request.length === undefined ? {} : { length: request.length }),
       ...(request.digests === undefined ? {} : { digests: request.digests }),
     });
-    const { crc64nvme } = head.digests;
+    const digests: Digests = { ...checked.digests, ...head.digests };
+    const { crc64nvme } = digests;
     try {
       if (crc64nvme === undefined) throw new Error("the storage stack computed no CRC-64/NVME");
       // The last moment to give up: after this the work is finished and its result recorded.
@@ -219,16 +229,17 @@ export class Uploads {
           bucket: request.bucket,
           key: request.key,
           version,
-          etag: head.digests.md5 === undefined ? etagOfVersion(version) : hex(head.digests.md5),
+          etag: digests.md5 === undefined ? etagOfVersion(version) : hex(digests.md5),
           contentType,
           userMetadata: request.userMetadata ?? {},
+          attributes: request.attributes ?? {},
           createdAt: now,
         },
         {
           storageId,
           blobKey: entry.blobKey,
           length: head.length,
-          digests: { ...head.digests, crc64nvme },
+          digests: { ...digests, crc64nvme },
           ...(head.blocks === undefined ? {} : { blocks: head.blocks }),
         },
         { ...request.conditions, garbageDueAt: this.#garbageDueAt() },

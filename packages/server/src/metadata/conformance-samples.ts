@@ -16,6 +16,7 @@ import type {
 } from "../core/ports/metadata-store.ts";
 import type {
   UploadPart,
+  UploadPartBlob,
   UploadPlace,
   UploadRecord,
   UploadTail,
@@ -36,6 +37,7 @@ export function bucket(name: string, changes: Partial<BucketRecord> = {}): Bucke
     uploadExpiryMs: 86_400_000,
     quotaBytes: null,
     placement: "local",
+    cors: null,
     createdAt,
     ...changes,
   };
@@ -50,6 +52,7 @@ export function object(key: string, changes: Partial<NewObject> = {}): NewObject
     etag: `${version}-1`,
     contentType: "text/plain",
     userMetadata: {},
+    attributes: {},
     createdAt,
     ...changes,
   };
@@ -141,6 +144,18 @@ export function tail(number: number, changes: Partial<UploadTail> = {}): UploadT
   const digests = { crc64nvme: bytes(8, number) };
   const blobKey = `tail ${number}`;
   return { kind: "tail", number, offset: 0, length: 3, blobKey, digests, ...changes };
+}
+
+export function partBlob(number: number, changes: Partial<UploadPartBlob> = {}): UploadPartBlob {
+  return {
+    number,
+    length: 10,
+    storageId: "local",
+    blobKey: `part ${number}`,
+    digests: { crc64nvme: bytes(8, number), md5: bytes(16, number) },
+    createdAt,
+    ...changes,
+  };
 }
 
 /** Of so many bytes, in blocks of 4. */

@@ -9,6 +9,7 @@ import { blobTests } from "./conformance/blobs.ts";
 import { bucketTests } from "./conformance/buckets.ts";
 import { conditionTests } from "./conformance/conditions.ts";
 import { listingTests } from "./conformance/listing.ts";
+import { multipartTests } from "./conformance/multipart.ts";
 import { objectTests } from "./conformance/objects.ts";
 import { storageTests } from "./conformance/storages.ts";
 import { uploadEndingTests } from "./conformance/upload-endings.ts";
@@ -37,5 +38,6 @@ export function describeMetadataStore(name: string, open: OpenStore): void {
     uploadTests(open);
     uploadEndingTests(open);
     uploadsDueTests(open);
+    multipartTests(open);
   });
 }

@@ -9,7 +9,9 @@ import type {
   AccessKeyRecord,
   BlobRecord,
   BucketRecord,
+  CorsRule,
   NewObject,
+  ObjectAttributes,
   ObjectRecord,
   ObjectWithBlob,
   StorageRecord,
@@ -49,6 +51,7 @@ export function bucketToRow(bucket: BucketRecord): BucketRow {
     quota_bytes: bucket.quotaBytes,
     placement: JSON.stringify(bucket.placement),
     created_at: bucket.createdAt.getTime(),
+    cors: bucket.cors === null ? null : JSON.stringify(bucket.cors),
   };
 }
 
@@ -61,6 +64,7 @@ export function rowToBucket(row: BucketRow): BucketRecord {
     uploadExpiryMs: row.upload_expiry_ms,
     quotaBytes: row.quota_bytes,
     placement: parseJson<PlacementJson>(row.placement),
+    cors: row.cors === null ? null : parseJson<readonly CorsRule[]>(row.cors),
     createdAt: new Date(row.created_at),
   };
   assert(row.visibility === bucket.visibility, `visibility "${row.visibility}"`);
@@ -127,6 +131,7 @@ export function objectOf(object: NewObject, blob: Omit<BlobRecord, "blocks">): O
     etag: object.etag,
     contentType: object.contentType,
     userMetadata: object.userMetadata,
+    attributes: object.attributes ?? {},
     createdAt: object.createdAt,
     length: blob.length,
     storageId: blob.storageId,
@@ -148,8 +153,17 @@ export function objectToRow(object: ObjectRecord): ObjectRow {
     length: object.length,
     storage_id: object.storageId,
     blob_key: object.blobKey,
+    attributes: attributesToJson(object.attributes),
     ...digestsToColumns(object.digests),
   };
+}
+
+export function attributesToJson(attributes: ObjectAttributes): string | null {
+  for (const name in attributes) {
+    assert(typeof attributes[name] === "string", "attributes are texts");
+    return JSON.stringify(attributes);
+  }
+  return null;
 }
 
 export function rowToObject(row: ObjectRow): ObjectRecord {
@@ -160,6 +174,7 @@ export function rowToObject(row: ObjectRow): ObjectRecord {
     etag: row.etag,
     contentType: row.content_type,
     userMetadata: row.user_metadata === "{}" ? {} : parseTextRecord(row.user_metadata),
+    attributes: row.attributes === null ? {} : parseTextRecord(row.attributes),
     createdAt: new Date(row.created_at),
     length: row.length,
     storageId: row.storage_id,
@@ -252,6 +267,7 @@ function assertBucket(bucket: BucketRecord): void {
     typeof bucket.placement === "string" || Array.isArray(bucket.placement),
     "placement is an id or rules",
   );
+  assert(bucket.cors === null || Array.isArray(bucket.cors), "cors is rules");
   assertInstant(bucket.createdAt);
 }
 

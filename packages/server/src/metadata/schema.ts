@@ -16,6 +16,7 @@ export interface Schema {
   readonly uploads: UploadRow;
   readonly upload_checks: UploadChecksRow;
   readonly upload_segments: UploadSegmentRow;
+  readonly upload_parts: UploadPartRow;
   readonly schema_migrations: SchemaMigrationRow;
 }
 
@@ -33,6 +34,8 @@ export interface BucketRow {
   /** JSON. */
   readonly placement: string;
   readonly created_at: number;
+  /** JSON, an array of rules; `null`: the server's own. */
+  readonly cors: string | null;
 }
 
 /** One column for each digest that core knows; `null` where it was not computed. */
@@ -74,6 +77,8 @@ export interface ObjectRow extends DigestColumns {
   readonly length: number;
   readonly storage_id: string;
   readonly blob_key: string;
+  /** JSON, an object of texts; `null` for none. */
+  readonly attributes: string | null;
 }
 
 export interface AccessKeyRow {
@@ -172,6 +177,18 @@ export interface UploadSegmentRow {
   readonly blob_key: string | null;
   /** JSON, hex by name; `null` for none. */
   readonly digests: string | null;
+}
+
+/** A part that is a blob of its own. */
+export interface UploadPartRow extends BlockColumns {
+  readonly upload_id: string;
+  readonly number: number;
+  readonly length: number;
+  readonly storage_id: string;
+  readonly blob_key: string;
+  /** JSON, hex by name. */
+  readonly digests: string;
+  readonly created_at: number;
 }
 
 export interface SchemaMigrationRow {

@@ -9,6 +9,7 @@ import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma
 import type {
   BlobRecord,
   NewObject,
+  ObjectChanges,
   ObjectRecord,
   ObjectWithBlob,
   WriteConditions,
@@ -26,7 +27,21 @@ export interface BucketRecord {
   readonly uploadExpiryMs: number;
   readonly quotaBytes: number | null;
   readonly placement: PlacementJson;
+  /** In the order in which they are tried; null: the server's own. */
+  readonly cors: readonly CorsRule[] | null;
   readonly createdAt: Date;
+}
+
+/** What browsers of other origins may do with a bucket. */
+export interface CorsRule {
+  readonly id?: string;
+  /** With at most one `*` each. */
+  readonly allowedOrigins: readonly string[];
+  readonly allowedMethods: readonly string[];
+  /** With at most one `*` each. */
+  readonly allowedHeaders: readonly string[];
+  readonly exposeHeaders: readonly string[];
+  readonly maxAgeSeconds?: number;
 }
 
 export type BucketChanges = Partial<Omit<BucketRecord, "name" | "createdAt">>;
@@ -135,6 +150,13 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
     object: NewObject,
     options: WriteConditions & { readonly garbageDueAt: Date; readonly deleteSource?: boolean },
   ): Promise<WriteResult>;
+  /** Answers the object as changed. `object_not_found`, `precondition_failed`. */
+  changeObject(
+    bucket: string,
+    key: string,
+    changes: ObjectChanges,
+    conditions?: WriteConditions,
+  ): Promise<ObjectRecord>;
   /** With the blob's block checks. */
   getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined>;
   /** Without block checks: cheaper. */
@@ -153,7 +175,7 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
     options: { readonly garbageDueAt: Date },
   ): Promise<readonly ObjectRecord[]>;
 
-  /** Which of these blobs a row knows: referenced, waiting as garbage, or a tail of an upload. */
+  /** Which of these blobs a row knows: referenced, waiting as garbage, or a tail or part of an upload. */
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>>;
   /** Blobs without references that are due, oldest first. */
   listGarbage(options: {

@@ -12,6 +12,12 @@ export interface BlobRecord {
   readonly blocks?: BlockChecks;
 }
 
+/**
+ * What front ends keep of an object beside its user metadata, by names that they agree on: headers to be
+ * given back, tags, facts about its parts. Nobody else reads them.
+ */
+export type ObjectAttributes = Readonly<Record<string, string>>;
+
 /** One state of an object: a row that points at a blob. */
 export interface ObjectRecord {
   readonly bucket: string;
@@ -21,6 +27,7 @@ export interface ObjectRecord {
   readonly etag: string;
   readonly contentType: string;
   readonly userMetadata: Readonly<Record<string, string>>;
+  readonly attributes: ObjectAttributes;
   readonly createdAt: Date;
   readonly length: number;
   readonly storageId: string;
@@ -49,7 +56,15 @@ export interface NewObject {
   readonly etag: string;
   readonly contentType: string;
   readonly userMetadata: Readonly<Record<string, string>>;
+  /** Left out: none. */
+  readonly attributes?: ObjectAttributes;
   readonly createdAt: Date;
+}
+
+/** To an object as it is: its bytes, version and instant stay. */
+export interface ObjectChanges {
+  /** Those that are named: set, or with `null` removed. The others stay. */
+  readonly attributes: Readonly<Record<string, string | null>>;
 }
 
 export interface WriteResult {

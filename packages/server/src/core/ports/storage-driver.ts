@@ -175,8 +175,24 @@ export interface StorageDriver extends AsyncDisposable {
   /** Absent: unsupported. */
   readonly parts?: PartWrites;
   readonly copy?: (from: string, to: string, options: PutOptions) => Promise<BlobHead>;
+  /**
+   * One blob of several, in their order, made within the storage. `unsupported` before anything is written
+   * where their sizes or count do not allow it; `precondition_failed` if one is not what it is said to be.
+   */
+  readonly concat?: (
+    from: readonly ConcatSource[],
+    to: string,
+    options: PutOptions,
+  ) => Promise<BlobHead>;
   /** Lets somebody without credentials do one thing; what cannot be bound is `unsupported`. */
   readonly presign?: (grant: Grant, options: Call) => Promise<PresignedRequest>;
+}
+
+/** A blob that is to be a piece of another, and what is known of it. */
+export interface ConcatSource {
+  readonly key: string;
+  readonly length: number;
+  readonly digests: Digests;
 }
 
 /** One thing that may be done to one key until an instant. */

@@ -12,7 +12,7 @@
  */
 import type { BlockSumsState } from "../digests/block-sums.ts";
 import type { BlobRecord, NewObject, WriteConditions, WriteResult } from "./object-records.ts";
-import type { Digests } from "./storage-driver.ts";
+import type { BlockChecks, Digests } from "./storage-driver.ts";
 
 /** An `object` becomes one when it is complete; a `partial` only ever becomes a piece of others. */
 export type UploadKind = "object" | "partial";
@@ -102,6 +102,50 @@ export interface UploadTail {
 
 export type UploadSegment = UploadPart | UploadTail;
 
+/**
+ * A numbered part of an upload whose parts come in any order and from several writers: a blob of its own.
+ * The upload's offset is what all its parts together hold.
+ */
+export interface UploadPartBlob {
+  readonly number: number;
+  readonly length: number;
+  readonly storageId: string;
+  readonly blobKey: string;
+  readonly digests: Digests & { readonly crc64nvme: Uint8Array; readonly md5: Uint8Array };
+  readonly blocks?: BlockChecks;
+  readonly createdAt: Date;
+}
+
+export interface UploadPartsQuery {
+  /** Numbers greater than this. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+export interface MultipartQuery {
+  readonly bucket: string;
+  readonly prefix: string;
+  /** Empty: no grouping. */
+  readonly delimiter: string;
+  /**
+   * Greater keys only, and of this key, if there is an `id`, those with greater ids. A grouped prefix itself
+   * skips its group.
+   */
+  readonly after?: { readonly key: string; readonly id?: string };
+  /** Uploads and prefixes together. */
+  readonly limit: number;
+}
+
+export interface MultipartPage {
+  readonly uploads: readonly UploadRecord[];
+  readonly prefixes: readonly string[];
+  /** Give it as `after` for the next page; absent on the last. */
+  readonly next?: { readonly key: string; readonly id?: string };
+}
+
+/** Of the protocol whose uploads have parts in any order; only they are listed by key. */
+export const multipartProtocol = "s3";
+
 export interface UploadTaken {
   readonly upload: UploadRecord;
   /** In order of kind (parts before tails) and number. */
@@ -180,7 +224,24 @@ export interface UploadStore {
   releaseUpload(writer: UploadWriter): Promise<void>;
 
   /**
-   * The last word: what `commitObject` does, and the upload is `complete`, its tails are garbage, its
+   * Adds a part that is durable, or puts it in the place of the one with its number, whose blob becomes
+   * garbage; the last to come counts. Reserves its bytes and renews the expiry. Needs no lease, and is `locked`
+   * while somebody has one: the upload is being completed. `upload_not_found` also if it is complete or being
+   * cancelled, `quota_exceeded`. Answers what it replaced.
+   */
+  putUploadPart(
+    id: string,
+    part: UploadPartBlob,
+    options: { readonly now: Date; readonly expiresAt: Date; readonly garbageDueAt: Date },
+  ): Promise<UploadPartBlob | undefined>;
+  /** In order of numbers; none of an upload that has ended. */
+  listUploadParts(id: string, query: UploadPartsQuery): Promise<readonly UploadPartBlob[]>;
+  /** Unfinished ones of `multipartProtocol`, by key and then by id. */
+  listMultipart(query: MultipartQuery): Promise<MultipartPage>;
+
+  /**
+   * The last word: what `commitObject` does, and the upload is `complete`, its tails are garbage, its parts
+   * too and at once, but one that is the object's blob, its
    * reservation is gone and its lease given back, all in one transaction. Done before by the same upload
    * (its version is set): answers the same again, if the object is still that version, and
    * `precondition_failed` if it is not. `locked`, `upload_not_found`, and all of `commitObject`.
@@ -214,7 +275,7 @@ export interface UploadStore {
     options?: { readonly expiredBefore?: Date },
   ): Promise<UploadTaken | undefined>;
   /**
-   * Removes the rows of an upload that is `cancelling` or `complete`. Of a cancelled one the tails and the
+   * Removes the rows of an upload that is `cancelling` or `complete`. Of a cancelled one the tails, the parts and the
    * blob that may be there become garbage, of a partial its reference goes.
    */
   forgetUpload(id: string, options: { readonly garbageDueAt: Date }): Promise<void>;

@@ -21,6 +21,16 @@ const detailed = bucket("detailed", {
     { prefix: "影/", contentType: "image/*", minBytes: 1, storage: "fast", mirrors: ["a", "b"] },
     { storage: "slow", fallback: "fast" },
   ],
+  cors: [
+    {
+      id: "照",
+      allowedOrigins: ["https://*.example"],
+      allowedMethods: ["PUT"],
+      allowedHeaders: ["*"],
+      exposeHeaders: ["ETag"],
+      maxAgeSeconds: 0,
+    },
+  ],
 });
 
 export function bucketTests(open: OpenStore): void {

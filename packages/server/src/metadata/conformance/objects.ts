@@ -32,7 +32,11 @@ const oddMetadata: Record<string, string> = JSON.parse(
 export function objectTests(open: OpenStore): void {
   test("an object comes back with everything it was committed with", async (t) => {
     await using store = await openWithBucket(open, t);
-    const full = object("k", { contentType: "image/png; a=b", userMetadata: oddMetadata });
+    const full = object("k", {
+      contentType: "image/png; a=b",
+      userMetadata: oddMetadata,
+      attributes: oddMetadata,
+    });
     const blocks = { blockBytes: 4096, sums: bytes(24, 9) };
     const fullBlob = blob("x", { length: 10_000, digests: allDigests, blocks });
     const expected = {

@@ -7,6 +7,7 @@ import type { Database } from "../schema.ts";
 import { first } from "./0001-first.ts";
 import { storages } from "./0002-storages.ts";
 import { uploads } from "./0003-uploads.ts";
+import { multipart } from "./0004-multipart.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -21,6 +22,7 @@ export const migrations: readonly Migration[] = [
   { number: 1, name: "first", apply: first },
   { number: 2, name: "storages", apply: storages },
   { number: 3, name: "uploads", apply: uploads },
+  { number: 4, name: "multipart", apply: multipart },
 ];
 
 export interface MigrateOptions {

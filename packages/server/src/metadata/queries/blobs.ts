@@ -134,7 +134,7 @@ export async function addGarbage(
   await insertGarbage(db, garbageToRow(blob, garbageDueAt));
 }
 
-/** Referenced or garbage, or tails of uploads. */
+/** Referenced or garbage, or tails or parts of uploads. */
 export async function knownBlobs(
   db: Database,
   storageId: string,
@@ -155,7 +155,14 @@ export async function knownBlobs(
       .where("storage_id", "=", storageId)
       .where("blob_key", "in", keys)
       .execute();
-    for (const row of [...blobs, ...tails]) if (row.blob_key !== null) known.add(row.blob_key);
+    const parts = await db
+      .selectFrom("upload_parts")
+      .select("blob_key")
+      .where("storage_id", "=", storageId)
+      .where("blob_key", "in", keys)
+      .execute();
+    for (const row of [...blobs, ...tails, ...parts])
+      if (row.blob_key !== null) known.add(row.blob_key);
   }
   return known;
 }

@@ -90,7 +90,7 @@ export async function partialBlobs(
   return blobs;
 }
 
-/** Uploads that are not complete, of a bucket or with a place in a storage. */
+/** Uploads that are not complete, of a bucket, or with a place or parts in a storage. */
 export async function countUnfinished(
   db: Database,
   where: { readonly bucket: string } | { readonly storageId: string },
@@ -99,12 +99,27 @@ export async function countUnfinished(
     .selectFrom("uploads")
     .select((eb) => eb.fn.countAll<number>().as("count"))
     .where("phase", "<>", sql.lit("complete"));
-  const { count } = await ("bucket" in where
-    ? query.where("bucket", "=", where.bucket)
-    : query.where("storage_id", "=", where.storageId).where("blob_key", "is not", null)
-  ).executeTakeFirstOrThrow();
-  // PostgreSQL counts in 64 bits, which may come as a text.
-  return Number(count);
+  if ("bucket" in where) {
+    const { count } = await query.where("bucket", "=", where.bucket).executeTakeFirstOrThrow();
+    // PostgreSQL counts in 64 bits, which may come as a text.
+    return Number(count);
+  }
+  const { storageId } = where;
+  const placed = await query
+    .where("storage_id", "=", storageId)
+    .where("blob_key", "is not", null)
+    .executeTakeFirstOrThrow();
+  // Of an upload without a place: one that has parts gets it when it is completed.
+  const inParts = await query
+    .where("blob_key", "is", null)
+    .where("id", "in", (eb) =>
+      eb
+        .selectFrom("upload_parts")
+        .select("upload_id")
+        .where("upload_parts.storage_id", "=", storageId),
+    )
+    .executeTakeFirstOrThrow();
+  return Number(placed.count) + Number(inParts.count);
 }
 
 /** Of a bucket that has no others. */

@@ -10,12 +10,19 @@ import { OperationalError } from "../../core/errors.ts";
 import type {
   BlobRecord,
   NewObject,
+  ObjectChanges,
   ObjectRecord,
   ObjectWithBlob,
   WriteConditions,
   WriteResult,
 } from "../../core/ports/metadata-store.ts";
-import { objectOf, objectToRow, rowToObject, rowToObjectWithBlob } from "../records.ts";
+import {
+  attributesToJson,
+  objectOf,
+  objectToRow,
+  rowToObject,
+  rowToObjectWithBlob,
+} from "../records.ts";
 import type { BlockColumns, Database, ObjectRow } from "../schema.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
 import { prepared } from "./prepared.ts";
@@ -61,6 +68,7 @@ const upsertObject = prepared<ObjectRow, never>((db, row) => {
     crc32c: row.crc32c,
     sha1: row.sha1,
     sha256: row.sha256,
+    attributes: row.attributes,
   };
   return db
     .insertInto("objects")
@@ -70,6 +78,15 @@ const upsertObject = prepared<ObjectRow, never>((db, row) => {
 
 const deleteRow = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
   db.deleteFrom("objects").where("bucket", "=", bucket).where("key", "=", key).returningAll(),
+);
+
+const updateAttributes = prepared<ObjectAddress & { attributes: string | null }, never>(
+  (db, { bucket, key, attributes }) =>
+    db
+      .updateTable("objects")
+      .set({ attributes })
+      .where("bucket", "=", bucket)
+      .where("key", "=", key),
 );
 
 type WriteOptions = WriteConditions & { readonly garbageDueAt: Date };
@@ -129,6 +146,24 @@ export async function copyObject(
     if (!withinBucket) await changeUsage(db, source.bucket, changeOfDelete([from]));
   }
   return writeResult(written, replaced);
+}
+
+export async function changeObject(
+  db: Database,
+  bucket: string,
+  key: string,
+  { attributes: changes }: ObjectChanges,
+  conditions: WriteConditions = {},
+): Promise<ObjectRecord> {
+  const before = await headObject(db, bucket, key);
+  if (before === undefined) throw objectNotFound({ bucket, key });
+  assertConditions({ bucket, key }, before, conditions);
+  const entries = Object.entries({ ...before.attributes, ...changes });
+  const attributes = Object.fromEntries(
+    entries.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])),
+  );
+  await updateAttributes(db, { bucket, key, attributes: attributesToJson(attributes) });
+  return { ...before, attributes };
 }
 
 export async function headObject(

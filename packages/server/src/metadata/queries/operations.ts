@@ -13,9 +13,11 @@ import {
 } from "./access-keys.ts";
 import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import { listMultipart } from "./list-multipart.ts";
 import { listObjects } from "./list-objects.ts";
 import { listUploads, listUploadsDue, partialBlobs, uploadsOwning } from "./list-uploads.ts";
 import {
+  changeObject,
   commitObject,
   copyObject,
   deleteObject,
@@ -26,6 +28,7 @@ import {
 import { getSetting, putSetting } from "./settings.ts";
 import { countBlobsOfStorage, deleteStorage, listStorages, putStorage } from "./storages.ts";
 import { cancelUpload, completePartial, completeUpload, forgetUpload } from "./upload-endings.ts";
+import { listUploadParts, putUploadPart } from "./upload-parts.ts";
 import {
   checkpointUpload,
   createUpload,
@@ -44,6 +47,8 @@ export const writes = {
   createBucket,
   changeBucket,
   deleteBucket,
+  changeObject,
+  putUploadPart,
   commitObject,
   copyObject,
   deleteObject,
@@ -81,6 +86,8 @@ export const reads = {
   listStorages,
   countBlobsOfStorage,
   getUpload,
+  listUploadParts,
+  listMultipart,
   listUploads,
   listUploadsDue,
   partialBlobs,

@@ -57,7 +57,7 @@ export async function countBlobsOfStorage(
   return { referenced: Number(row.all) - garbage, garbage };
 }
 
-/** Tails are in the storage only while their upload is unfinished. */
+/** Tails and parts are in the storage only while their upload is unfinished. */
 async function refuseHolding(db: Database, id: string): Promise<void> {
   const { referenced, garbage } = await countBlobsOfStorage(db, id);
   const uploads = await countUnfinished(db, { storageId: id });

@@ -17,6 +17,9 @@ import { assertWriter, findUpload, findWritable, statements, withSegments } from
 import { isLeased } from "./uploads.ts";
 import { changeReservation } from "./usage.ts";
 
+/** Nobody reads the parts of a complete upload, and they take as much room as its object. */
+const atOnce = new Date(0);
+
 export async function completeUpload(
   db: Database,
   writer: UploadWriter,
@@ -30,7 +33,7 @@ export async function completeUpload(
   if (upload.phase === "complete") return await writtenBefore(db, upload);
   assertWriter(upload, writer);
   const written = await commitReleasing(db, object, blob, { ...options, reservedBytes });
-  await complete(db, upload, { ...options, version: object.version, length: blob.length });
+  await complete(db, upload, { ...options, version: object.version, blob });
   return written;
 }
 
@@ -51,7 +54,7 @@ export async function completePartial(
   const { storageId, blobKey } = blob;
   const partBytes = upload.place?.partBytes ?? null;
   const place = { storageId, blobKey, token: null, partBytes };
-  return await complete(db, { ...upload, place }, { ...options, length: blob.length });
+  return await complete(db, { ...upload, place }, { ...options, blob });
 }
 
 async function complete(
@@ -59,13 +62,17 @@ async function complete(
   upload: UploadRecord,
   options: {
     readonly version: string;
-    readonly length: number;
+    readonly blob: BlobRecord;
     readonly expiresAt: Date;
     readonly garbageDueAt: Date;
   },
 ): Promise<UploadRecord> {
-  const { version, length, expiresAt, garbageDueAt } = options;
-  assert(length >= upload.offset, `a blob of ${length} bytes for ${upload.offset} received`);
+  const { version, blob, expiresAt, garbageDueAt } = options;
+  const { length } = blob;
+  const parts = await deleteProgress(db, upload.id, { garbageDueAt, partsDueAt: atOnce });
+  // Of parts in any order the client names those that count.
+  const isWhole = length >= upload.offset || parts > 0;
+  assert(isWhole, `a blob of ${length} bytes for ${upload.offset} received`);
   const after: UploadRecord = {
     ...upload,
     phase: "complete",
@@ -78,7 +85,6 @@ async function complete(
     holder: null,
     leaseUntil: null,
   };
-  await deleteProgress(db, upload.id, garbageDueAt);
   await update(db, after);
   return after;
 }

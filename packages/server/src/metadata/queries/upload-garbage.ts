@@ -4,6 +4,7 @@ import type { UploadRecord } from "../../core/ports/upload-store.ts";
 import type { Database } from "../schema.ts";
 import { rowToSegment } from "../upload-records.ts";
 import { addGarbage, removeReference } from "./blobs.ts";
+import { partsToGarbage } from "./upload-parts.ts";
 import { statements } from "./upload-rows.ts";
 
 /** Of bytes that nobody will read again. */
@@ -18,11 +19,17 @@ export async function tailsToGarbage(db: Database, id: string, garbageDueAt: Dat
   }
 }
 
-/** All that hangs on the row, but not the row. */
-export async function deleteProgress(db: Database, id: string, garbageDueAt: Date): Promise<void> {
-  await tailsToGarbage(db, id, garbageDueAt);
+/** All that hangs on the row, but not the row. Answers how many parts were blobs. */
+export async function deleteProgress(
+  db: Database,
+  id: string,
+  due: { readonly garbageDueAt: Date; readonly partsDueAt: Date },
+): Promise<number> {
+  const parts = await partsToGarbage(db, id, due.partsDueAt);
+  await tailsToGarbage(db, id, due.garbageDueAt);
   await statements.deleteSegments(db, { id });
   await statements.deleteChecks(db, { id });
+  return parts;
 }
 
 /** Everything of an upload that has ended. An object's blob is its object's. */
@@ -43,6 +50,6 @@ export async function deleteUpload(
     assert(place !== null, "a complete partial has a blob");
     await removeReference(db, place, garbageDueAt);
   }
-  await deleteProgress(db, id, garbageDueAt);
+  await deleteProgress(db, id, { garbageDueAt, partsDueAt: garbageDueAt });
   await statements.deleteRow(db, { id });
 }

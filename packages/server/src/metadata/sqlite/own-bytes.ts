@@ -5,7 +5,11 @@
 import { strict as assert } from "node:assert";
 import type { BlobRecord } from "../../core/ports/metadata-store.ts";
 import type { DigestName, Digests } from "../../core/ports/storage-driver.ts";
-import type { UploadCheckpoint, UploadSegment } from "../../core/ports/upload-store.ts";
+import type {
+  UploadCheckpoint,
+  UploadPartBlob,
+  UploadSegment,
+} from "../../core/ports/upload-store.ts";
 
 type RecordDigests = BlobRecord["digests"];
 
@@ -22,6 +26,16 @@ export function ownCheckpoint(checkpoint: UploadCheckpoint): UploadCheckpoint {
     ...checkpoint,
     ...(checks === undefined ? {} : { checks: { ...checks, sums: ownCopy(checks.sums) } }),
     ...(add === undefined ? {} : { add: add.map(ownSegment) }),
+  };
+}
+
+export function ownPart(part: UploadPartBlob): UploadPartBlob {
+  const { blocks } = part;
+  const { md5 } = part.digests;
+  return {
+    ...part,
+    digests: { ...ownRecordDigests(part.digests), md5: ownCopy(md5) },
+    ...(blocks === undefined ? {} : { blocks: { ...blocks, sums: ownCopy(blocks.sums) } }),
   };
 }
 

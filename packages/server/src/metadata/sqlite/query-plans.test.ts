@@ -37,6 +37,8 @@ async function plansOf(run: (db: Database) => Promise<unknown>): Promise<readonl
 
 const lease = { holder: "h", now: at(1), until: at(2) };
 
+const inParts = { bucket: "b", prefix: "a", delimiter: "/", limit: 9 };
+
 const cases: readonly {
   readonly what: string;
   readonly run: (db: Database) => Promise<unknown>;
@@ -82,6 +84,25 @@ const cases: readonly {
     what: "the unfinished of a storage",
     run: (db) => writes.deleteStorage(db, "local").catch(() => {}),
     index: "uploads_by_place",
+  },
+  {
+    what: "parts by their blobs",
+    run: (db) => reads.knownBlobs(db, "local", ["x", "y"]),
+    index: "upload_parts_by_blob",
+  },
+  {
+    what: "its parts",
+    run: (db) => reads.listUploadParts(db, "u", { after: 1, limit: 9 }),
+  },
+  {
+    what: "those in parts, behind a key and an id",
+    run: (db) => reads.listMultipart(db, { ...inParts, after: { key: "ab", id: "i" } }),
+    index: "uploads_multipart_by_key",
+  },
+  {
+    what: "those in parts, behind a key",
+    run: (db) => reads.listMultipart(db, { ...inParts, after: { key: "ab" } }),
+    index: "uploads_multipart_by_key",
   },
   { what: "its segments", run: (db) => writes.cancelUpload(db, "u") },
 ];

@@ -17,6 +17,7 @@ import type {
   ListQuery,
   MetadataStore,
   NewObject,
+  ObjectChanges,
   ObjectRecord,
   ObjectWithBlob,
   StorageBlobCount,
@@ -27,7 +28,11 @@ import type {
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type {
   BucketUsage,
+  MultipartPage,
+  MultipartQuery,
   UploadCheckpoint,
+  UploadPartBlob,
+  UploadPartsQuery,
   UploadQuery,
   UploadRecord,
   UploadTaken,
@@ -36,7 +41,7 @@ import type {
 import type { Answer, Arguments, reads, writes } from "../queries/operations.ts";
 import { classify } from "./errors.ts";
 import { takeLock } from "./lock.ts";
-import { ownBlob, ownCheckpoint, ownCopy, ownDigests } from "./own-bytes.ts";
+import { ownBlob, ownCheckpoint, ownCopy, ownDigests, ownPart } from "./own-bytes.ts";
 import { startWorker, WorkerLink } from "./worker-link.ts";
 
 /** Calls under way in each thread. At 64 KiB a call, the largest that is usual, 128 MiB. */
@@ -141,6 +146,15 @@ class SqliteStore implements MetadataStore {
     return this.#write("copyObject", source, object, options);
   }
 
+  changeObject(
+    bucket: string,
+    key: string,
+    changes: ObjectChanges,
+    conditions: WriteConditions = {},
+  ): Promise<ObjectRecord> {
+    return this.#write("changeObject", bucket, key, changes, conditions);
+  }
+
   getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined> {
     return this.#read("getObject", bucket, key);
   }
@@ -241,6 +255,22 @@ class SqliteStore implements MetadataStore {
 
   getUpload(id: string): Promise<UploadRecord | undefined> {
     return this.#read("getUpload", id);
+  }
+
+  async putUploadPart(
+    id: string,
+    part: UploadPartBlob,
+    options: { readonly now: Date; readonly expiresAt: Date; readonly garbageDueAt: Date },
+  ): Promise<UploadPartBlob | undefined> {
+    return await this.#write("putUploadPart", id, ownPart(part), options);
+  }
+
+  listUploadParts(id: string, query: UploadPartsQuery): Promise<readonly UploadPartBlob[]> {
+    return this.#read("listUploadParts", id, query);
+  }
+
+  listMultipart(query: MultipartQuery): Promise<MultipartPage> {
+    return this.#read("listMultipart", query);
   }
 
   listUploads(query: UploadQuery): Promise<readonly UploadRecord[]> {

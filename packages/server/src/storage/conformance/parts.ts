@@ -2,6 +2,7 @@
 // member at all.
 
 import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import {
   deleteManyMax,
@@ -265,6 +266,35 @@ function bulkCases({ open }: StorageUnderTest): void {
     const pending = driver.parts?.listPending("", call) ?? [];
     assert.deepEqual(await Array.fromAsync(pending), []);
     await rejectsWith("object_not_found", driver.copy("c/missing", "c/to", call));
+  });
+
+  test("blobs are put together in their order, and stay as they were", async (t) => {
+    const { driver } = await open(t);
+    if (driver.concat === undefined) return t.diagnostic("the driver puts no blobs together");
+    const partBytes = Math.max(driver.parts?.partBytesMin ?? 0, 70_000);
+    const bodies = [bytesOf(partBytes, 1), bytesOf(partBytes, 2), bytesOf(1, 3)];
+    const from = await Promise.all(
+      bodies.map(async (bytes, index) => {
+        const key = `n/ä ${index}`;
+        await put(driver, key, bytes, { length: bytes.length });
+        const digests = { md5: createHash("md5").update(bytes).digest() };
+        return { key, length: bytes.length, digests };
+      }),
+    );
+    const whole = Buffer.concat(bodies);
+    const head = await driver.concat(from, "n/to", { signal: calm, length: whole.length });
+    assert.equal(head.length, whole.length);
+    assertSame(await read(driver, "n/to"), whole);
+    assertSame(await read(driver, "n/ä 0"), bodies[0] ?? whole);
+    const reversed = [...from].reverse();
+    await rejectsWith("unsupported", driver.concat(reversed, "n/other", call));
+    const missing = from.map((source, index) =>
+      index === 1 ? { ...source, key: "n/no" } : source,
+    );
+    await rejectsWith("object_not_found", driver.concat(missing, "n/other", call));
+    await rejectsWith("object_not_found", driver.head("n/other", call));
+    const pending = driver.parts?.listPending("", call) ?? [];
+    assert.deepEqual(await Array.fromAsync(pending), []);
   });
 }
 

@@ -77,6 +77,8 @@ export const breaker =
       probe: (call) => guard.run(call.signal, () => inner.probe(call)),
       list: (prefix, given) => guard.list(given.signal, () => inner.list(prefix, given)),
       space: (space) => (call) => guard.run(call.signal, () => space(call)),
+      concat: (concat) => (from, to, given) =>
+        guard.change(given.signal, () => concat(from, to, given)),
       copy: (copy) => (from, to, given) => guard.change(given.signal, () => copy(from, to, given)),
       leftOvers: (leftOvers) => ({
         list: (call) => guard.list(call.signal, () => leftOvers.list(call)),

@@ -13,6 +13,7 @@ type Operations = Omit<
   | "leftOvers"
   | "parts"
   | "copy"
+  | "concat"
   | "presign"
 >;
 
@@ -26,6 +27,9 @@ export interface LayerChanges extends Partial<Operations> {
     inner: NonNullable<StorageDriver["space"]>,
   ) => NonNullable<StorageDriver["space"]>;
   readonly copy?: (inner: NonNullable<StorageDriver["copy"]>) => NonNullable<StorageDriver["copy"]>;
+  readonly concat?: (
+    inner: NonNullable<StorageDriver["concat"]>,
+  ) => NonNullable<StorageDriver["concat"]>;
   readonly leftOvers?: (
     inner: NonNullable<StorageDriver["leftOvers"]>,
   ) => NonNullable<StorageDriver["leftOvers"]>;
@@ -34,7 +38,7 @@ export interface LayerChanges extends Partial<Operations> {
 
 /** The inner driver with some operations replaced. */
 export function forward(inner: StorageDriver, changes: LayerChanges): StorageDriver {
-  const { copy, deleteMany, presign, leftOvers, parts } = inner;
+  const { copy, concat, deleteMany, presign, leftOvers, parts } = inner;
   const space = inner.space?.bind(inner);
   const breaker = changes.breaker ?? inner.breaker;
   return {
@@ -52,6 +56,7 @@ export function forward(inner: StorageDriver, changes: LayerChanges): StorageDri
     ...(space && { space: changes.space?.(space) ?? space }),
     ...(breaker && { breaker }),
     ...(copy && { copy: changes.copy?.(copy) ?? copy }),
+    ...(concat && { concat: changes.concat?.(concat) ?? concat }),
     // Signing waits for credentials at most: no layer has anything to add.
     ...(presign && { presign }),
     ...(leftOvers && { leftOvers: changes.leftOvers?.(leftOvers) ?? leftOvers }),

@@ -40,6 +40,7 @@ export const limit =
       probe: (call) => within(calls, call, () => inner.probe(call)),
       list: (prefix, given) => calls.steps(given.signal, () => inner.list(prefix, given)),
       space: (space) => (call) => within(calls, call, () => space(call)),
+      concat: (concat) => (from, to, given) => within(writes, given, () => concat(from, to, given)),
       copy: (copy) => (from, to, given) => within(writes, given, () => copy(from, to, given)),
       leftOvers: (leftOvers) => ({
         list: (call) => calls.steps(call.signal, () => leftOvers.list(call)),

@@ -39,6 +39,7 @@ export const metered =
       probe: (call) => run("probe", call, () => inner.probe(call)),
       list: (prefix, given) => gauges.list("list", given.signal, inner.list(prefix, given)),
       space: (space) => (call) => run("space", call, () => space(call)),
+      concat: (concat) => (from, to, given) => run("concat", given, () => concat(from, to, given)),
       copy: (copy) => (from, to, given) => run("copy", given, () => copy(from, to, given)),
       leftOvers: (leftOvers) => ({
         list: (call) => gauges.list("list_left_overs", call.signal, leftOvers.list(call)),

@@ -56,6 +56,7 @@ export const retry =
       deleteMany: (deleteMany) => (keys, given) => again(given, (call) => deleteMany(keys, call)),
       probe: (given) => again(given, (call) => inner.probe(call)),
       // Pieces of a long copy are repeated by the driver, as parts of a put are.
+      concat: (concat) => (from, to, given) => concat(from, to, { ...given, repeat }),
       copy: (copy) => (from, to, given) => copy(from, to, { ...given, repeat }),
       list: (prefix, given) =>
         policy.list(given.signal, (signal) => inner.list(prefix, { ...given, signal })),

@@ -59,6 +59,11 @@ export const timeout =
         const onProgress = (): void => watch.start(progressMs);
         return watch.end((signal) => copy(from, to, { ...given, signal, onProgress }));
       },
+      concat: (concat) => (from, to, given) => {
+        const watch = new Watch(given.signal, limits);
+        const onProgress = (): void => watch.start(progressMs);
+        return watch.end((signal) => concat(from, to, { ...given, signal, onProgress }));
+      },
       leftOvers: (leftOvers) => ({
         list: (call) => watchedList(limits, call, (signal) => leftOvers.list({ signal })),
         remove: (token, call) => simple(call, (watched) => leftOvers.remove(token, watched)),

@@ -47,6 +47,7 @@ async function makeBucket(world: World, name: string, placement: string): Promis
     uploadExpiryMs: 1_000,
     quotaBytes: null,
     placement,
+    cors: null,
     createdAt: new Date(),
   });
 }

@@ -19,6 +19,7 @@ import { mismatch } from "./sums.ts";
 import { type ListedPart, parseWriteResult } from "./wire.ts";
 
 const inFlightMax = 4;
+const md5Pattern = /^[0-9a-f]{32}$/i;
 
 /** `unsupported` where it is over the vendor's limit and the vendor copies no ranges. */
 export async function copyObject(
@@ -64,15 +65,42 @@ async function copyInParts(
   source: BlobHead,
   options: PutOptions & { readonly to: string },
 ): Promise<BlobHead> {
+  const pieces = rangesOf(context, source.length).map((range) => ({ source, range }));
+  return await copyPieces(context, pieces, options);
+}
+
+/** A piece of the blob that is made: some bytes of one that is there. */
+export interface Piece {
+  readonly source: CopySource;
+  readonly range: Range;
+  /** The range is all of it: then none is asked for, which vendors refuse of short blobs. */
+  readonly isWhole?: boolean;
+  /** In hex; what the storage says of the piece is compared with it, where that is an MD5. */
+  readonly md5?: string;
+}
+
+/** A blob that is read within the storage. */
+interface CopySource {
+  readonly key: string;
+  /** Left out: whatever is under the key. */
+  readonly etag?: string;
+}
+
+/** An upload whose parts are the pieces; a few at a time. What fails leaves nothing. */
+export async function copyPieces(
+  context: S3Context,
+  pieces: readonly Piece[],
+  options: PutOptions & { readonly to: string },
+): Promise<BlobHead> {
   const failing = new AbortController();
   const signal = AbortSignal.any([options.signal, failing.signal]);
   const upload = await createUpload(context, options.to, options);
   const parts: ListedPart[] = [];
-  const ranges = rangesOf(context, source.length).values();
+  const waiting = pieces.values();
   const work = async (): Promise<void> => {
-    // One iterator for all: each takes the next range.
-    for (const range of ranges) {
-      parts.push(await copyRange(context, { source, upload, range }, { ...options, signal }));
+    // One iterator for all: each takes the next piece.
+    for (const piece of waiting) {
+      parts.push(await copyPiece(context, { piece, upload }, { ...options, signal }));
       options.onProgress?.();
     }
   };
@@ -90,7 +118,7 @@ async function copyInParts(
   }
 }
 
-interface Range {
+export interface Range {
   readonly partNumber: number;
   readonly first: number;
   readonly last: number;
@@ -109,31 +137,32 @@ function rangesOf({ dialect, copyPartBytes }: S3Context, length: number): readon
   });
 }
 
-async function copyRange(
+async function copyPiece(
   context: S3Context,
-  piece: {
-    readonly source: BlobHead;
-    readonly upload: UploadAddress;
-    readonly range: Range;
-  },
+  { piece, upload }: { readonly piece: Piece; readonly upload: UploadAddress },
   { signal, repeat = once }: PutOptions,
 ): Promise<ListedPart> {
-  const { source, upload, range } = piece;
+  const { source, range, isWhole = false, md5 } = piece;
   const { partNumber, first, last } = range;
   const etag = await repeat(signal, () =>
     requestCopy(context, source, {
-      operation: "writePart",
+      // What is missing is the source.
+      operation: "copy",
       key: upload.key,
       query: [
         ["partNumber", String(partNumber)],
         ["uploadId", upload.token],
       ],
-      headers: { [`${context.dialect.headerPrefix}copy-source-range`]: `bytes=${first}-${last}` },
+      headers: isWhole
+        ? {}
+        : { [`${context.dialect.headerPrefix}copy-source-range`]: `bytes=${first}-${last}` },
       signal,
       createOnly: false,
     }),
   );
   if (etag === undefined) throw new SyntaxError("a copied part without an ETag");
+  const isMd5 = context.dialect.partEtagIsMd5 && context.etagIsMd5 && md5Pattern.test(etag);
+  if (isMd5 && md5 !== undefined && etag.toLowerCase() !== md5) throw mismatch("etag");
   return { partNumber, length: last - first + 1, etag };
 }
 
@@ -149,7 +178,7 @@ interface CopyRequest {
 /** The ETag that the answer names, if it names one. */
 async function requestCopy(
   context: S3Context,
-  source: BlobHead,
+  source: CopySource,
   { key, headers, ...request }: CopyRequest,
 ): Promise<string | undefined> {
   const { client, dialect } = context;
@@ -162,7 +191,9 @@ async function requestCopy(
     headers: {
       ...headers,
       [`${prefix}copy-source`]: from,
-      [`${prefix}copy-source-if-match`]: `"${source.etag}"`,
+      ...(source.etag !== undefined && {
+        [`${prefix}copy-source-if-match`]: `"${source.etag}"`,
+      }),
     },
   });
   const result = parseWriteResult(text);

@@ -512,3 +512,28 @@ function timedOut(): AbortController {
   setTimeout(() => controller.abort(new Error("deadline")), 50);
   return controller;
 }
+
+test("blobs put together are compared by their MD5, and nothing is left where one differs", async (t) => {
+  const { emulator, driver } = await open(t);
+  const bodies = [bytesOf(5 * MiB), bytesOf(7)];
+  const from = [];
+  for (const [index, bytes] of bodies.entries()) {
+    await put(driver, `from ${index}`, bytes, { length: bytes.length });
+    const digests = { md5: createHash("md5").update(bytes).digest() };
+    from.push({ key: `from ${index}`, length: bytes.length, digests });
+  }
+  assert.ok(driver.concat);
+  emulator.requests.length = 0;
+  await driver.concat(from, "to", { signal: calm });
+  assertSame(await read(driver, "to"), Buffer.concat(bodies));
+  // No byte passed here.
+  assert.deepEqual(emulator.requests.filter((line) => line !== "PUT part").slice(0, 3), [
+    "POST uploads",
+    "POST upload",
+    "HEAD object",
+  ]);
+  const other = from.map((source) => ({ ...source, digests: { md5: new Uint8Array(16) } }));
+  await rejectsWith("checksum_mismatch", driver.concat(other, "other", { signal: calm }));
+  assert.equal(emulator.uploads.size, 0);
+  assert.equal(emulator.objects.has("other"), false);
+});

@@ -12,6 +12,7 @@ import type {
   BlobHead,
   Body,
   Call,
+  ConcatSource,
   GetOptions,
   Grant,
   ObjectBody,
@@ -23,6 +24,7 @@ import type {
 import { Calls } from "../calls.ts";
 import { refuseDigests } from "../refusals.ts";
 import { S3Client } from "./client.ts";
+import { concatObjects } from "./concat.ts";
 import type { S3Config } from "./config.ts";
 import { Cleanups, type S3Context } from "./context.ts";
 import { copyObject } from "./copy.ts";
@@ -212,6 +214,16 @@ class S3Driver implements S3Storage {
     this.#call("copy", options, () => {
       refuseDigests(options);
       return copyObject(this.#context, [from, to], options);
+    });
+
+  readonly concat = (
+    from: readonly ConcatSource[],
+    to: string,
+    options: PutOptions,
+  ): Promise<BlobHead> =>
+    this.#call("copy", options, () => {
+      refuseDigests(options);
+      return concatObjects(this.#context, { from, to }, options);
     });
 
   readonly presign = (grant: Grant, options: Call): Promise<PresignedRequest> =>

@@ -348,16 +348,20 @@ export class Emulator implements AsyncDisposable {
     this.#answer(turn, 200, { text: `<DeleteResult>${rows.join("")}</DeleteResult>` });
   }
 
-  /** The bytes of a part that is a range of an object; undefined, and refused, where they are not. */
+  /** The bytes of a part that is an object, or a range of it; undefined, and refused, where they are not. */
   #copiedRange(turn: Turn): Buffer | undefined {
     const prefix = this.#dialect.headerPrefix;
     const { headers } = turn.request;
     const source = decodeURIComponent(String(headers[`${prefix}copy-source`]));
     const from = this.objects.get(source.slice(this.bucket.length + 2));
-    const range = /^bytes=(\d+)-(\d+)$/.exec(String(headers[`${prefix}copy-source-range`]));
+    const asked = headers[`${prefix}copy-source-range`];
     const match = headers[`${prefix}copy-source-if-match`];
     if (from === undefined) return this.#refuse(turn, 404, "NoSuchKey");
-    if (match !== `"${from.etag}"`) return this.#refuse(turn, 412, "PreconditionFailed");
+    if (match !== undefined && match !== `"${from.etag}"`) {
+      return this.#refuse(turn, 412, "PreconditionFailed");
+    }
+    if (asked === undefined) return from.bytes;
+    const range = /^bytes=(\d+)-(\d+)$/.exec(String(asked));
     const last = Number(range?.[2]);
     if (range === null || last >= from.bytes.length) return this.#refuse(turn, 416, "InvalidRange");
     return from.bytes.subarray(Number(range[1]), last + 1);

@@ -1,0 +1,120 @@
+/**
+ * Parts that are blobs of their own: in any order, from any process, the last to come with a number counts.
+ * As in `objects.ts`, each function is one transaction's work.
+ */
+import { OperationalError } from "../../core/errors.ts";
+import type { UploadPartBlob, UploadPartsQuery } from "../../core/ports/upload-store.ts";
+import { partToRow, rowToPart } from "../part-records.ts";
+import type { Database, UploadPartRow } from "../schema.ts";
+import { uploadToRow } from "../upload-records.ts";
+import { addGarbage } from "./blobs.ts";
+import { prepared } from "./prepared.ts";
+import { findWritable, statements } from "./upload-rows.ts";
+import { changeReservation } from "./usage.ts";
+
+const upsertPart = prepared<UploadPartRow, never>((db, row) => {
+  const changing = {
+    length: row.length,
+    storage_id: row.storage_id,
+    blob_key: row.blob_key,
+    digests: row.digests,
+    block_bytes: row.block_bytes,
+    block_sums: row.block_sums,
+    created_at: row.created_at,
+  };
+  return db
+    .insertInto("upload_parts")
+    .values({ upload_id: row.upload_id, number: row.number, ...changing })
+    .onConflict((conflict) => conflict.columns(["upload_id", "number"]).doUpdateSet(changing));
+});
+
+const selectPart = prepared<{ id: string; number: number }, UploadPartRow>((db, { id, number }) =>
+  db
+    .selectFrom("upload_parts")
+    .selectAll()
+    .where("upload_id", "=", id)
+    .where("number", "=", number),
+);
+
+const selectParts = prepared<{ id: string; after: number; limit: number }, UploadPartRow>(
+  (db, { id, after, limit }) =>
+    db
+      .selectFrom("upload_parts")
+      .selectAll()
+      .where("upload_id", "=", id)
+      .where("number", ">", after)
+      .orderBy("number")
+      .limit(limit),
+);
+
+const deleteParts = prepared<{ id: string }, UploadPartRow>((db, { id }) =>
+  db.deleteFrom("upload_parts").where("upload_id", "=", id).returningAll(),
+);
+
+export async function putUploadPart(
+  db: Database,
+  id: string,
+  part: UploadPartBlob,
+  options: { readonly now: Date; readonly expiresAt: Date; readonly garbageDueAt: Date },
+): Promise<UploadPartBlob | undefined> {
+  const upload = await findWritable(db, id);
+  if (upload.phase !== "receiving") throw ended(id);
+  const { leaseUntil } = upload;
+  if (leaseUntil !== null && leaseUntil > options.now) throw completing(id);
+  const [row] = await selectPart(db, { id, number: part.number });
+  const replaced = row && rowToPart(row);
+  const more = part.length - (replaced?.length ?? 0);
+  if (more !== 0) await changeReservation(db, upload.bucket, more);
+  await upsertPart(db, partToRow(id, part));
+  // The same blob again: the answer to the first call was lost.
+  const isRepeated = replaced?.blobKey === part.blobKey && replaced.storageId === part.storageId;
+  if (replaced !== undefined && !isRepeated) {
+    await addGarbage(db, replaced, options.garbageDueAt);
+  }
+  const changed = uploadToRow({
+    ...upload,
+    offset: upload.offset + more,
+    reservedBytes: upload.reservedBytes + more,
+    expiresAt: options.expiresAt,
+  });
+  await statements.updateProgress(db, changed);
+  // Who began to complete it, and was not heard of since, saw other parts: it can commit no more.
+  if (leaseUntil !== null) {
+    const freed = { ...upload, fence: upload.fence + 1, holder: null, leaseUntil: null };
+    await statements.updateLease(db, uploadToRow(freed));
+  }
+  return replaced;
+}
+
+export async function listUploadParts(
+  db: Database,
+  id: string,
+  { after, limit }: UploadPartsQuery,
+): Promise<readonly UploadPartBlob[]> {
+  return (await selectParts(db, { id, after, limit })).map(rowToPart);
+}
+
+/**
+ * All of them become garbage, but for one that an object points at by now. Answers how many there were.
+ */
+export async function partsToGarbage(
+  db: Database,
+  id: string,
+  garbageDueAt: Date,
+): Promise<number> {
+  const rows = await deleteParts(db, { id });
+  for (const row of rows) await addGarbage(db, rowToPart(row), garbageDueAt);
+  return rows.length;
+}
+
+function ended(id: string): OperationalError {
+  return new OperationalError("upload_not_found", `upload "${id}" takes no more parts`, {
+    context: { uploadId: id },
+  });
+}
+
+function completing(id: string): OperationalError {
+  return new OperationalError("locked", `upload "${id}" is being completed`, {
+    context: { uploadId: id },
+  });
+}
