@@ -2,6 +2,7 @@
  * The one gate of all protocols: finds the single credential of a request and names its actor, before
  * any handler runs. A credential that is wrong is refused even where nobody needs one.
  */
+import assert from "node:assert/strict";
 import type { FastifyRequest } from "fastify";
 import { type Actor, anonymous } from "../core/access.ts";
 import type { AccessKeys } from "../core/access-keys.ts";
@@ -9,7 +10,11 @@ import { OperationalError } from "../core/errors.ts";
 import { looksLikeGrant } from "../core/grants.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { queryValue } from "../http/index.ts";
-import { type SignedPayload, sigV4Scheme, verifySigV4 } from "./sigv4.ts";
+import { grantActor } from "./grant-actor.ts";
+import type { SignedPayload } from "./signed-payload.ts";
+import { openSigner, type Signer } from "./signer.ts";
+import { verifySigV4 } from "./sigv4.ts";
+import { sigV4Scheme } from "./sigv4-key.ts";
 
 export interface Caller {
   readonly actor: Actor;
@@ -45,7 +50,7 @@ export async function authenticate(
         "the request has two credentials: Authorization and the query parameter grant",
       );
     }
-    return { actor: await grantActor(gate, grant, method) };
+    return { actor: await grantActor(gate.accessKeys, grant, method) };
   }
   if (authorization === undefined) return { actor: anonymous };
   const [scheme = "", rest = ""] = splitAt(authorization.trim(), " ");
@@ -89,7 +94,7 @@ async function basicActor(gate: Gate, encoded: string): Promise<Actor> {
 }
 
 async function bearerActor(gate: Gate, token: string, method: string): Promise<Actor> {
-  if (looksLikeGrant(token)) return grantActor(gate, token, method);
+  if (looksLikeGrant(token)) return grantActor(gate.accessKeys, token, method);
   const [id, secret] = splitAt(token, ".");
   if (secret === undefined) {
     throw new OperationalError(
@@ -100,26 +105,10 @@ async function bearerActor(gate: Gate, token: string, method: string): Promise<A
   return gate.accessKeys.authenticate(id, secret);
 }
 
-async function grantActor(gate: Gate, token: string, method: string): Promise<Actor> {
-  if (!looksLikeGrant(token)) {
-    throw new OperationalError(
-      "unauthenticated",
-      "the grant is not good: it is not a JSON web token",
-    );
-  }
-  const actor = await gate.accessKeys.authenticateGrant(token);
-  const methods = actor.kind === "grant" ? actor.scope.methods : undefined;
-  // A HEAD shows less than the GET that is permitted.
-  const asked = method === "HEAD" && methods?.includes("GET") === true ? "GET" : method;
-  if (methods !== undefined && !methods.includes(asked)) {
-    throw new OperationalError("access_denied", `the grant does not permit the method ${method}`);
-  }
-  return actor;
-}
-
 async function signedCaller(gate: Gate, request: FastifyRequest): Promise<Caller> {
   const { accessKeys, clock } = gate;
-  const { keyId, payload } = await verifySigV4(
+  let signer: Signer | undefined;
+  const { payload } = await verifySigV4(
     {
       method: request.method,
       target: request.raw.url ?? "",
@@ -127,17 +116,21 @@ async function signedCaller(gate: Gate, request: FastifyRequest): Promise<Caller
     },
     {
       now: clock.now(),
-      secretOf: async (id) => (await accessKeys.open(id))?.secret,
+      signerOf: async (keyId, token) => {
+        signer = await openSigner(accessKeys, keyId, token);
+        return signer;
+      },
       payloadHashOptional: true,
     },
   );
-  const opened = await accessKeys.open(keyId);
-  if (opened === undefined) throw new OperationalError("unauthenticated", "the key id is unknown");
-  const actor: Actor = { kind: "key", keyId, policy: opened.record.policy };
-  return { actor, ...signedBody(payload) };
+  assert(signer !== undefined);
+  return { actor: await signer.actor(request.method), ...signedBody(payload) };
 }
 
 function signedBody(payload: SignedPayload): { readonly bodySha256?: Uint8Array } {
+  if (payload.kind === "streaming") {
+    throw new OperationalError("unsupported", "x-amz-content-sha256: STREAMING-… is not supported");
+  }
   return payload.kind === "sha256" ? { bodySha256: payload.digest } : {};
 }
 

@@ -2,7 +2,7 @@
 import { OperationalError } from "../core/errors.ts";
 import type { Digests } from "../core/ports/storage-driver.ts";
 import type { Caller } from "./authenticate.ts";
-import { emptySha256 } from "./sigv4.ts";
+import { emptySha256 } from "./sigv4-key.ts";
 
 /**
  * For methods whose body nobody reads: `checksum_mismatch` unless an empty one was signed. The method
