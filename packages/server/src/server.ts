@@ -3,6 +3,7 @@
  * out (store, storages, core, sweeper, listeners) and closes in the opposite order, so that nothing is
  * ever used before it is there or after it is gone.
  */
+import { createHash } from "node:crypto";
 import { consoleFolder } from "@roma/console";
 import type { FastifyInstance } from "fastify";
 import { typeDetector } from "./content-types/detect.ts";
@@ -10,6 +11,7 @@ import { AccessKeys } from "./core/access-keys.ts";
 import { Buckets } from "./core/buckets.ts";
 import { isOperationalError } from "./core/errors.ts";
 import { newInstallation } from "./core/ids.ts";
+import { Multipart } from "./core/multipart/index.ts";
 import { Objects } from "./core/objects.ts";
 import { type Clock, systemClock } from "./core/ports/clock.ts";
 import type { Log } from "./core/ports/log.ts";
@@ -27,11 +29,15 @@ import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
 import { objectPath, refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
+import { renderS3Error, s3Protocol } from "./protocols/s3/index.ts";
 import { tusProtocol } from "./protocols/tus/index.ts";
 import type { ServerConfig } from "./server-config.ts";
 import { openStorages } from "./server-storages.ts";
 import { sharedPartBuffers } from "./storage/index.ts";
 import { mountCallsMax } from "./thread-pool.ts";
+
+/** Where the S3 interface is on the main listener. */
+const s3Path = "/s3";
 
 /** The bucket to try, made at the first start. */
 const demoBucket = "demo";
@@ -40,6 +46,8 @@ export interface RunningServer extends AsyncDisposable {
   /** `http://HOST:PORT`, with the port that was given by the system if it was 0. */
   readonly url: string;
   readonly opsUrl: string;
+  /** Of the listener for S3 alone, if there is one. */
+  readonly s3Url?: string;
   readonly rootKey: RootKey;
   /** Made at this start, to be tried. */
   readonly newBucket?: string;
@@ -87,16 +95,17 @@ export async function startServer(
   const installation = await ensureInstallation(metadata);
   const steady = await SteadyClock.start({ clock, settings: metadata });
   const core = createCore(config, { metadata, storages, clock, steady, log, meter, installation });
-  const { uploads, resumable } = core;
+  const { uploads, resumable, multipart } = core;
 
   const sweeper = opened.use(
     new Sweeper({
       metadata,
       storages,
       installation,
-      isWriting: (blobKey) => uploads.isWriting(blobKey) || resumable.isWriting(blobKey),
+      isWriting: (blobKey) =>
+        uploads.isWriting(blobKey) || resumable.isWriting(blobKey) || multipart.isWriting(blobKey),
       ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
-      oldestRunningAt: () => uploads.oldestRunningAt(),
+      oldestRunningAt: () => earliest(uploads.oldestRunningAt(), multipart.oldestRunningAt()),
       clock,
       log,
       meter,
@@ -123,18 +132,37 @@ export async function startServer(
   const http = createHttp({
     log,
     config: config.http,
-    renderError: renderRestError,
+    renderError: (error, request) =>
+      isUnder(s3Path, request.raw.url)
+        ? renderS3Error(error, request)
+        : renderRestError(error, request),
     notFound: (request, reply) => refuseRoute([], { request, reply }),
     clock,
   });
-  opened.defer(() => closeHttp(http, { drainMs: config.drain }));
+  const s3Http =
+    config.s3.port === undefined
+      ? undefined
+      : createHttp({ log, config: config.http, renderError: renderS3Error, clock });
+  const listeners = s3Http === undefined ? [http] : [http, s3Http];
+  opened.defer(async () => {
+    await Promise.all(listeners.map((app) => closeHttp(app, { drainMs: config.drain })));
+  });
   // Long uploads end with what they have, instead of being cut at the end of the drain.
   opened.defer(() => resumable.close());
+  opened.defer(() => multipart.close());
   const services = { ...core, storages: serverStorages.administration, accessKeys, clock, log };
   const { publicUrl } = config;
   const located = publicUrl === undefined ? services : { ...services, publicUrl };
   await http.register(restProtocol(located), { prefix: "/v1" });
   await http.register(tusProtocol({ ...located, objectPath }), { prefix: "/tus" });
+  const s3 = s3Protocol({
+    ...located,
+    region: config.s3.region,
+    domains: config.s3.domains,
+    owner: s3Owner(installation),
+  });
+  await http.register(s3, { prefix: s3Path });
+  await s3Http?.register(s3);
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
   const store = { name: "metadata", essential: true, check: () => metadata.probe() };
@@ -145,6 +173,10 @@ export async function startServer(
   const opsHost = config.opsHost ?? config.host;
   const opsUrl = await listen(operations, { host: opsHost, port: config.opsPort });
   const url = await listen(http, config);
+  const s3Url =
+    s3Http === undefined
+      ? undefined
+      : await listen(s3Http, { host: config.s3.host ?? config.host, port: config.s3.port ?? 0 });
   await rootKey.remember(url);
 
   const all = opened.move();
@@ -153,6 +185,7 @@ export async function startServer(
   return {
     url,
     opsUrl,
+    ...(s3Url === undefined ? {} : { s3Url }),
     rootKey,
     ...(newBucket === undefined ? {} : { newBucket }),
     close,
@@ -176,16 +209,20 @@ function createCore(
   const { maxObjectBytes, blobGrace } = config;
   const detector = typeDetector;
   const shared = { ...ports, buckets, detector, maxObjectBytes, blobGraceMs: blobGrace };
+  const objects = new Objects(shared);
+  const { openMax, createsPerSecondMax } = config.uploads;
+  const bounded = { ...shared, openMax, createsPerSecondMax };
   return {
     buckets,
-    objects: new Objects(shared),
+    objects,
     uploads: new Uploads(shared),
+    // The data folder is this process's alone, its lock sees to that: so its name may stay the same.
     resumable: new ResumableUploads({
-      ...shared,
+      ...bounded,
       buffers: sharedPartBuffers(),
-      openMax: config.uploads.openMax,
-      createsPerSecondMax: config.uploads.createsPerSecondMax,
+      holder: ports.installation,
     }),
+    multipart: new Multipart({ ...bounded, objects }),
   };
 }
 
@@ -214,6 +251,22 @@ async function ensureDemoBucket(
   }
   await metadata.putSetting(settingName, "made");
   return demoBucket;
+}
+
+function earliest(...instants: readonly (Date | undefined)[]): Date | undefined {
+  return instants.reduce((one, other) =>
+    one === undefined || (other && other < one) ? other : one,
+  );
+}
+
+function isUnder(prefix: string, target = ""): boolean {
+  return target === prefix || target.startsWith(`${prefix}/`) || target.startsWith(`${prefix}?`);
+}
+
+/** Stands for whoever runs this server: buckets have no other owner. */
+function s3Owner(installation: string) {
+  const id = createHash("sha256").update(`s3 owner ${installation}`).digest("hex");
+  return { id, displayName: "roma" };
 }
 
 async function listen(

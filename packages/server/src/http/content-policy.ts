@@ -31,9 +31,12 @@ const runnableTypes: ReadonlySet<string> = new Set([
   "application/wasm",
 ]);
 
+/** Fetch, "extract a MIME type": a header may list several, of which browsers take the last good one. */
 function isRunnable(contentType: string): boolean {
-  const essence = (contentType.split(";", 1)[0] ?? "").trim().toLowerCase();
-  return runnableTypes.has(essence) || essence.endsWith("+xml");
+  return contentType.split(",").some((one) => {
+    const essence = (one.split(";", 1)[0] ?? "").trim().toLowerCase();
+    return runnableTypes.has(essence) || essence.endsWith("+xml");
+  });
 }
 
 export interface ContentAccess {

@@ -41,6 +41,8 @@ export {
   reprDigest,
   type ShownObject,
   sendObject,
+  storedHeaderNames,
+  storedHeaders,
 } from "./object-response.ts";
 export {
   errorHandler,

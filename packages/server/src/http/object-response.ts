@@ -81,6 +81,26 @@ function encodeMetadataValue(value: string): string {
   return value.replace(/^ +| +$|%|[^\x20-\x7e]+/g, (text) => encodeURIComponent(text));
 }
 
+/** Headers that a client may store with an object, and that are given back with it word for word. */
+export const storedHeaderNames = [
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "expires",
+] as const;
+
+/** Those that were stored: without its coding, say, nobody could read the object. */
+export function storedHeaders({
+  attributes,
+}: Pick<ObjectRecord, "attributes">): Readonly<Record<string, string>> {
+  const stored = storedHeaderNames.flatMap((name) => {
+    const value = attributes[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(stored);
+}
+
 function objectHeaders(
   request: FastifyRequest,
   object: ObjectRecord,
@@ -95,6 +115,7 @@ function objectHeaders(
     "accept-ranges": "bytes",
     "repr-digest": reprDigest(object, wanted),
     "roma-version": object.version,
+    ...storedHeaders(object),
     ...metadataHeaders(object.userMetadata),
     ...(download === undefined
       ? {}

@@ -90,6 +90,9 @@ const frameworkRefusals: Readonly<Record<string, string>> = {
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: "Content-Type is missing",
 };
 
+/** Of the path itself, which some protocols have a word of its own for. */
+const pathRefusals: ReadonlySet<string> = new Set(["FST_ERR_BAD_URL", "FST_ERR_MAX_PARAM_LENGTH"]);
+
 function operational(thrown: unknown, request: FastifyRequest): OperationalError {
   const { log } = requestScope(request).runtime;
   const fields = { requestId: request.id, method: request.method };
@@ -104,7 +107,10 @@ function operational(thrown: unknown, request: FastifyRequest): OperationalError
   }
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
   const refusal = Object.hasOwn(frameworkRefusals, code) ? frameworkRefusals[code] : undefined;
-  if (refusal !== undefined) return new OperationalError("invalid_request", refusal);
+  if (refusal !== undefined) {
+    const context = pathRefusals.has(code) ? { malformed: "path" } : {};
+    return new OperationalError("invalid_request", refusal, { context });
+  }
   log.error({ ...fields, err: thrown }, "request failed with a defect");
   const message = "an internal error; the server's log has it under the request id";
   return new OperationalError("internal", message, { cause: thrown });

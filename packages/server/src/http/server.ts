@@ -80,7 +80,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     };
     reply.header("roma-request-id", request.id);
     const refusal = framingRefusal(request.raw, reply);
-    if (!runtime.cors.apply(request, reply)) done(refusal);
+    unlessAnswered(runtime.cors.apply(request, reply), (failure) => done(failure ?? refusal));
   });
   app.addHook("onSend", (request, reply, payload, done) => {
     done(null, lingerOnSend(request, reply, payload));
@@ -121,6 +121,8 @@ function nodeServer(
   server.on("request", onRequest);
   // `100 Continue` is sent by receiveBody, at the first pull.
   server.on("checkContinue", onRequest);
+  // RFC 9110 §10.1.1: 417 is allowed and not asked for; some clients of S3 expect things of their own.
+  server.on("checkExpectation", onRequest);
   return server;
 }
 
@@ -147,8 +149,24 @@ function refuseEarly(
   reply.header("roma-request-id", request.id);
   const send = reply.send.bind(reply);
   reply.send = (payload) => send(lingerOnSend(request, reply, payload));
-  if (runtime.cors.apply(request, reply)) return;
-  handleError(error, request, reply);
+  unlessAnswered(runtime.cors.apply(request, reply), (failure) => {
+    handleError(failure ?? error, request, reply);
+  });
+}
+
+/** At once where it can be: most requests wait for nothing here. */
+function unlessAnswered(
+  answered: boolean | Promise<boolean>,
+  goOn: (failure?: Error) => void,
+): void {
+  if (answered === false) goOn();
+  if (typeof answered === "boolean") return;
+  answered.then(
+    (itWas) => {
+      if (!itWas) goOn();
+    },
+    (failure: Error) => goOn(failure),
+  );
 }
 
 /** What Node's parser lets through and must not: RFC 9112 §3.2 and §6.3. */

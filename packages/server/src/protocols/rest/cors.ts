@@ -1,5 +1,10 @@
 /** What pages of allowed origins may send to `/v1`, and what their scripts may read of its answers. */
+import type { FastifyRequest } from "fastify";
+import type { Buckets } from "../../core/buckets.ts";
+import { isOperationalError } from "../../core/errors.ts";
+import type { CorsRule } from "../../core/ports/metadata-store.ts";
 import type { CorsPolicy } from "../../http/index.ts";
+import { basePath, bucketOf } from "./address.ts";
 
 const uploadFields = [
   "Upload-Complete",
@@ -28,3 +33,18 @@ export const restCors: CorsPolicy = {
     "*",
   ],
 };
+
+/** Of the bucket whose objects the request is about. */
+export async function corsRulesOf(
+  { buckets }: { readonly buckets: Buckets },
+  request: FastifyRequest,
+): Promise<readonly CorsRule[] | null | undefined> {
+  if (!(request.raw.url ?? "").startsWith(`${basePath}/objects/`)) return undefined;
+  try {
+    return (await buckets.find(bucketOf(request)))?.cors;
+  } catch (error) {
+    // What is wrong with the path is said by its route.
+    if (isOperationalError(error, "invalid_request")) return undefined;
+    throw error;
+  }
+}

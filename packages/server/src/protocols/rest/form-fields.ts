@@ -5,8 +5,8 @@
 import { OperationalError } from "../../core/errors.ts";
 import { type ObjectKey, parseKey } from "../../core/object-key.ts";
 import type { DigestName, Digests } from "../../core/ports/storage-driver.ts";
+import type { FormPart } from "../../http/multipart-form.ts";
 import { contentTypeField } from "./content-type-field.ts";
-import type { FormPart } from "./multipart.ts";
 import { emptyMetadata, isMetadataField, metadataName } from "./user-metadata.ts";
 
 export interface FileDescription {

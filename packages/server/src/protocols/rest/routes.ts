@@ -7,7 +7,7 @@ import { assertNoSignedBody, authenticate, type Caller } from "../../authenticat
 import { authorize } from "../../core/access.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { basePath } from "./address.ts";
-import { restCors } from "./cors.ts";
+import { corsRulesOf, restCors } from "./cors.ts";
 import { renderDocsPage } from "./docs-page.ts";
 import { renderRestError } from "./errors.ts";
 import { openapiDocument } from "./openapi.ts";
@@ -23,7 +23,7 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
   return async (app) => {
     const routes = routeTable(services);
     const described = [...routes, ...descriptionRoutes];
-    allowCors(app, restCors);
+    allowCors(app, { ...restCors, rulesOf: (request) => corsRulesOf(services, request) });
     app.setErrorHandler(errorHandler(renderRestError));
     app.decorateRequest(callerDecorator);
     app.addHook("onRequest", async (request) => {

@@ -1,5 +1,10 @@
 /** What pages of other origins may do with tus: all of it. One answer is discovery and preflight. */
+import type { FastifyRequest } from "fastify";
+import type { Buckets } from "../../core/buckets.ts";
+import { bucketNamePattern } from "../../core/object-key.ts";
+import type { CorsRule } from "../../core/ports/metadata-store.ts";
 import type { CorsPolicy } from "../../http/index.ts";
+import { basePath } from "./path.ts";
 
 export const tusCors: CorsPolicy = {
   methods: ["POST", "GET", "HEAD", "PATCH", "DELETE", "OPTIONS"],
@@ -57,3 +62,13 @@ export const tusCors: CorsPolicy = {
   ],
   preflights: "routed",
 };
+
+/** Of the bucket that the path names. */
+export async function corsRulesOf(
+  { buckets }: { readonly buckets: Buckets },
+  request: FastifyRequest,
+): Promise<readonly CorsRule[] | null | undefined> {
+  const path = (request.raw.url ?? "").split("?", 1)[0] ?? "";
+  const [name = ""] = path.slice(basePath.length + 1).split("/", 1);
+  return bucketNamePattern.test(name) ? (await buckets.find(name))?.cors : undefined;
+}

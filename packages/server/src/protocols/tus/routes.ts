@@ -10,7 +10,7 @@ import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import { parseBucketName } from "../../core/object-key.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { appendToUpload } from "./append.ts";
-import { tusCors } from "./cors.ts";
+import { corsRulesOf, tusCors } from "./cors.ts";
 import { createUpload } from "./creation.ts";
 import { discover } from "./discovery.ts";
 import { locationDecorator, refuseRoute, refuseVersion, renderTusError } from "./errors.ts";
@@ -41,7 +41,7 @@ export function tusProtocol(services: TusServices): FastifyPluginAsync {
   ] as const;
 
   return async (app) => {
-    allowCors(app, tusCors);
+    allowCors(app, { ...tusCors, rulesOf: (request) => corsRulesOf(services, request) });
     app.decorateRequest(locationDecorator);
     app.setErrorHandler(errorHandler(renderTusError));
     app.addHook("onRequest", async (_request, reply) => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
-import { isOperationalError } from "../../core/errors.ts";
-import { formBoundary, readForm } from "./multipart.ts";
+import { isOperationalError } from "../core/errors.ts";
+import { formBoundary, readForm } from "./multipart-form.ts";
 
 const boundary = "----roma7MA4YWxk";
 

@@ -3,9 +3,9 @@
  * one chunk and one part's headers, never a part. What is not a well-formed part is refused, never
  * skipped: a form whose file was silently left out would be answered as stored.
  */
-import { OperationalError } from "../../core/errors.ts";
-import type { Body } from "../../core/ports/storage-driver.ts";
-import { percentDecoded } from "../../http/index.ts";
+import { OperationalError } from "../core/errors.ts";
+import type { Body } from "../core/ports/storage-driver.ts";
+import { percentDecoded } from "./query.ts";
 
 export interface FormPart {
   /** The field's name. */

@@ -1,0 +1,78 @@
+/** The listener for S3 alone, and buckets named by the host. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { GetObjectCommand, ListBucketsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { key, send, startS3 } from "./testing.ts";
+import { signedHeaders } from "./testing-signature.ts";
+
+test("the S3 listener has the interface at its root, and nothing else", async (t) => {
+  const s3 = await startS3(t, { s3: { port: 0 } });
+  assert.ok(s3.s3Url !== undefined);
+  const client = s3.client({ endpoint: s3.s3Url });
+  await client.send(new PutObjectCommand({ Bucket: "demo", Key: "v1/buckets", Body: "hello" }));
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: "demo", Key: "v1/buckets" }));
+  assert.equal(await Body?.transformToString(), "hello");
+  const { Buckets } = await client.send(new ListBucketsCommand({}));
+  assert.deepEqual(
+    Buckets?.map(({ Name }) => Name),
+    ["demo"],
+  );
+  const { hostname, port, host } = new URL(s3.s3Url);
+  const bad = await send({ hostname, port, method: "GET", path: "/demo/%ff" }, { host });
+  assert.deepEqual([bad.status, bad.code], [400, "InvalidURI"]);
+  const headers = { host, origin: "https://a.example", "access-control-request-method": "PUT" };
+  const preflight = await send({ hostname, port, method: "OPTIONS", path: "/demo/k" }, headers);
+  assert.equal(preflight.headers["access-control-allow-origin"], "*");
+  // The same object, seen through the other listener.
+  assert.equal((await s3.call("GET", "/s3/demo/v1/buckets")).text, "hello");
+});
+
+test("a host under a configured domain names the bucket, and others do not", async (t) => {
+  const s3 = await startS3(t, { s3: { port: 0, domains: ["s3.example", "eu.s3.example"] } });
+  const { hostname, port } = new URL(s3.s3Url ?? "");
+  const ask = (method: string, host: string, target: string, body = "") => {
+    const headers = signedHeaders({ method, target, headers: { host }, body }, key, new Date());
+    return send({ hostname, port, method, path: target }, headers, body);
+  };
+  assert.equal((await ask("PUT", "demo.s3.example", "/a/b", "one")).status, 200);
+  assert.equal((await ask("GET", "DEMO.s3.example:80", "/a/b")).text, "one");
+  assert.equal((await ask("GET", "demo.eu.s3.example", "/a/b")).text, "one");
+  assert.equal((await ask("GET", "s3.example", "/demo/a/b")).text, "one");
+  assert.equal((await ask("GET", "other.test", "/demo/a/b")).text, "one");
+  assert.equal((await ask("GET", "127.0.0.1", "/demo/a/b")).text, "one");
+  assert.match((await ask("GET", "demo.s3.example", "/?list-type=2")).text, /<Key>a\/b<\/Key>/);
+  assert.match((await ask("GET", "s3.example", "/")).text, /ListAllMyBucketsResult/);
+  assert.equal((await ask("GET", "none.s3.example", "/")).code, "NoSuchBucket");
+  // A slash at the start of the key is the key's own.
+  assert.equal((await ask("PUT", "demo.s3.example", "//slash", "two")).status, 200);
+  assert.equal((await ask("GET", "s3.example", "/demo//slash")).text, "two");
+});
+
+test("odd keys reach their own object over either form of address", async (t) => {
+  const s3 = await startS3(t);
+  const targets = [
+    "a//b",
+    "a/",
+    "a",
+    "%2Fa",
+    "/a",
+    "a+b",
+    "a%20b",
+    "a%2Bc",
+    "a%25b",
+    "%3Fa&b",
+    "%01",
+  ];
+  for (const [index, target] of targets.entries()) {
+    const { status, text } = await s3.call("PUT", `/s3/demo/${target}`, { body: `${index}` });
+    assert.equal(status, 200, text);
+  }
+  const last = new Map([
+    ["%2Fa", 4],
+    ["/a", 4],
+  ]);
+  for (const [index, target] of targets.entries()) {
+    const { text } = await s3.call("GET", `/s3/demo/${target}`);
+    assert.equal(text, `${last.get(target) ?? index}`, target);
+  }
+});

@@ -1,0 +1,2 @@
+/** Operations on objects. */
+export { objectOperations } from "./operations.ts";

@@ -1,0 +1,94 @@
+/** Presigned URLs: good for what was signed, metadata in the query included, and for nothing else. */
+import assert from "node:assert/strict";
+import { createHash, createHmac } from "node:crypto";
+import { test } from "node:test";
+import { key as rootKey, type S3Server, startS3 } from "../testing.ts";
+
+/** As SDKs make them: everything in the query, `host` the one signed header. */
+function presigned(
+  s3: S3Server,
+  method: string,
+  path: string,
+  more: Readonly<Record<string, string>> = {},
+): string {
+  const { host } = new URL(s3.url);
+  const date = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
+  const query = new URLSearchParams({
+    ...more,
+    "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+    "X-Amz-Credential": `${rootKey.keyId}/${scope}`,
+    "X-Amz-Date": date,
+    "X-Amz-Expires": "60",
+    "X-Amz-SignedHeaders": "host",
+  });
+  query.sort();
+  const text = query.toString().replaceAll("+", "%20").replaceAll("*", "%2A");
+  const request = [method, path, text, `host:${host}`, "", "host", "UNSIGNED-PAYLOAD"].join("\n");
+  const hash = createHash("sha256").update(request).digest("hex");
+  const secret = [...scope.split("/"), ["AWS4-HMAC-SHA256", date, scope, hash].join("\n")];
+  const signature = secret.reduce<Buffer | string>(
+    (previous, part) => createHmac("sha256", previous).update(part).digest(),
+    `AWS4${rootKey.secret}`,
+  );
+  return `${s3.url}${path}?${text}&X-Amz-Signature=${signature.toString("hex")}`;
+}
+
+test("a presigned put takes metadata and tags from its query, and the SDK's empty checksum not", async (t) => {
+  const s3 = await startS3(t);
+  const url = presigned(s3, "PUT", "/s3/demo/k", {
+    "x-amz-meta-name": "größe 1",
+    "x-amz-tagging": "a=1&b=2",
+    "x-amz-checksum-crc32": "AAAAAA==",
+    "x-amz-sdk-checksum-algorithm": "CRC32",
+    "x-id": "PutObject",
+  });
+  const put = await fetch(url, { method: "PUT", body: "bytes" });
+  assert.equal(put.status, 200, await put.text());
+  const got = await s3.call("GET", "/s3/demo/k");
+  assert.equal(got.text, "bytes");
+  assert.equal(got.headers["x-amz-meta-name"], Buffer.from("größe 1").toString("latin1"));
+  assert.equal(got.headers["x-amz-tagging-count"], "2");
+});
+
+test("a checksum in a header of a presigned put is compared once it is signed, and refused if not", async (t) => {
+  const s3 = await startS3(t);
+  const url = presigned(s3, "PUT", "/s3/demo/k");
+  const headers = { "x-amz-checksum-crc32": "AAAAAA==" };
+  const put = await fetch(url, { method: "PUT", body: "bytes", headers });
+  assert.equal(put.status, 403);
+  const md5 = createHash("md5").update("other").digest("base64");
+  const wrong = await fetch(url, { method: "PUT", body: "bytes", headers: { "content-md5": md5 } });
+  assert.equal(wrong.status, 400);
+  assert.match(await wrong.text(), /BadDigest/);
+  assert.equal((await s3.call("HEAD", "/s3/demo/k")).status, 404);
+});
+
+test("a presigned put copies nothing: its source was not signed", async (t) => {
+  const s3 = await startS3(t);
+  await s3.call("PUT", "/s3/demo/secret", { body: "secret" });
+  const url = presigned(s3, "PUT", "/s3/demo/k");
+  const headers = { "x-amz-copy-source": "demo/secret" };
+  assert.equal((await fetch(url, { method: "PUT", headers })).status, 403);
+  const inQuery = presigned(s3, "PUT", "/s3/demo/k", { "x-amz-copy-source": "demo/secret" });
+  await fetch(inQuery, { method: "PUT", body: "own" });
+  assert.notEqual((await s3.call("GET", "/s3/demo/k")).text, "secret");
+});
+
+test("a presigned read serves its own key and method, with the headers it signed", async (t) => {
+  const s3 = await startS3(t);
+  await s3.call("PUT", "/s3/demo/k", { body: "bytes" });
+  await s3.call("PUT", "/s3/demo/other", { body: "other" });
+  const url = presigned(s3, "GET", "/s3/demo/k", {
+    "response-content-disposition": 'attachment; filename="a b.txt"',
+  });
+  const got = await fetch(url);
+  assert.equal(await got.text(), "bytes");
+  assert.equal(got.headers.get("content-disposition"), 'attachment; filename="a b.txt"');
+  assert.equal((await fetch(url, { method: "HEAD" })).status, 403);
+  assert.equal((await fetch(url, { method: "PUT", body: "x" })).status, 403);
+  assert.equal((await fetch(url.replace("/demo/k", "/demo/other"))).status, 403);
+  assert.equal((await fetch(url.replace("attachment", "inline"))).status, 403);
+  s3.advance(61_000);
+  assert.equal((await fetch(url)).status, 403);
+});

@@ -1,0 +1,93 @@
+/**
+ * The plugin. One route takes every path, since keys are no paths; the order of checks is the same for all
+ * requests: preflight, address, credential, headers that ask for what is not offered, operation, and then
+ * the operation's own. No handler runs before the credential of its request was verified.
+ */
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import { authenticateS3 } from "../../authentication/index.ts";
+import { allowCors, errorHandler } from "../../http/index.ts";
+import { addressOf, bucketNamed, rememberAddress } from "./address.ts";
+import { bucketOperations } from "./buckets.ts";
+import { corsOperations, refusedPreflight, s3Cors } from "./cors.ts";
+import { Dispatcher } from "./dispatch.ts";
+import { renderS3Error, standingHeaders } from "./errors.ts";
+import { listOperations } from "./list.ts";
+import { multipartOperations } from "./multipart/index.ts";
+import { refuseHeaders, standingOperations } from "./not-offered.ts";
+import { objectOperations } from "./objects/index.ts";
+import { parseQuery } from "./query.ts";
+import { refusal } from "./s3-codes.ts";
+import type { S3Services } from "./services.ts";
+
+/** To be registered with the prefix `/s3`, or at the root, on an instance of `createHttp`. */
+export function s3Protocol(services: S3Services): FastifyPluginAsync {
+  const dispatcher = new Dispatcher([
+    ...bucketOperations(services),
+    ...listOperations(services),
+    ...corsOperations(services),
+    ...standingOperations(services),
+    ...objectOperations(services),
+    ...multipartOperations(services),
+  ]);
+  return async (app) => {
+    const basePath = app.prefix;
+    allowCors(app, {
+      ...s3Cors,
+      rulesOf: async (request) => {
+        const bucket = bucketNamed(request, { basePath, domains: services.domains });
+        return bucket === undefined ? undefined : (await services.buckets.find(bucket))?.cors;
+      },
+    });
+    app.setErrorHandler(errorHandler(renderS3Error));
+    app.addHook("onRequest", async (request, reply) => {
+      reply.headers(standingHeaders(request)).header("x-content-type-options", "nosniff");
+    });
+    const handler = (request: FastifyRequest, reply: FastifyReply) =>
+      enter({ services, dispatcher, basePath }, request, reply);
+    for (const url of basePath === "" ? ["*"] : ["/", "/*"]) {
+      app.route({ method: app.supportedMethods, url, handler });
+    }
+  };
+}
+
+interface Entrance {
+  readonly services: S3Services;
+  readonly dispatcher: Dispatcher;
+  readonly basePath: string;
+}
+
+async function enter(
+  { services, dispatcher, basePath }: Entrance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { domains, owner } = services;
+  const address = addressOf(request, { basePath, domains });
+  rememberAddress(request, address);
+  // One that was allowed has been answered, and is never signed.
+  if (request.method === "OPTIONS") throw refusedPreflight(request);
+  const query = parseQuery(request);
+  const caller = await authenticateS3(services, request);
+  refuseHeaders(request, caller.hoisted, owner.id);
+  const row = dispatcher.find(request, address.on, query);
+  const exchange = { request, reply, caller, query, basePath };
+  if (row.on === "object" && address.on === "object") {
+    assertCurrentVersion(query.get("versionId"));
+    const { bucket, key } = address;
+    await row.handler({ ...exchange, bucket, key });
+  } else if (row.on === "bucket" && address.on === "bucket") {
+    await row.handler({ ...exchange, bucket: address.bucket });
+  } else if (row.on === "service") {
+    await row.handler({ ...exchange, bucket: "" });
+  }
+  return reply;
+}
+
+/** Buckets keep no versions: the one that there is has the name that AWS gives it then. */
+function assertCurrentVersion(versionId: string | undefined): void {
+  if (versionId === undefined || versionId === "null") return;
+  if (versionId === "") throw refusal("InvalidArgument", "versionId is empty");
+  throw refusal("NoSuchVersion", "the object has no such version", {
+    fields: { VersionId: versionId },
+  });
+}

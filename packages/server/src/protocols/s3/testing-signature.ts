@@ -1,0 +1,95 @@
+/**
+ * Signatures of requests, for tests: written from the specification and apart from what verifies them, so
+ * that one cannot excuse the other.
+ */
+import { createHash, createHmac } from "node:crypto";
+
+export interface SigningKey {
+  readonly keyId: string;
+  readonly secret: string;
+}
+
+export interface Unsigned {
+  readonly method: string;
+  /** Encoded as it goes out. */
+  readonly target: string;
+  /** `host` among them. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | string;
+}
+
+/** The headers with the signature's own; `x-amz-content-sha256` is kept where it is given. */
+export function signedHeaders(
+  { method, target, headers, body }: Unsigned,
+  { keyId, secret }: SigningKey,
+  now: Date,
+  region = "us-east-1",
+): Readonly<Record<string, string>> {
+  const date = now.toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  const payload = headers["x-amz-content-sha256"] ?? sha256(body);
+  const all: Record<string, string> = {
+    ...Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
+    ),
+    "x-amz-content-sha256": payload,
+    "x-amz-date": headers["x-amz-date"] ?? date,
+  };
+  const names = Object.keys(all).toSorted();
+  const [path = "", query = ""] = split(target, "?");
+  const canonical = [
+    method,
+    encoded(decodeURIComponent(path)).replaceAll("%2F", "/"),
+    canonicalQuery(query),
+    ...names.map((name) => `${name}:${all[name]?.trim().replaceAll(/ +/g, " ")}`),
+    "",
+    names.join(";"),
+    payload,
+  ].join("\n");
+  const day = date.slice(0, 8);
+  const scope = `${day}/${region}/s3/aws4_request`;
+  const text = ["AWS4-HMAC-SHA256", all["x-amz-date"], scope, sha256(bytesOf(canonical))].join(
+    "\n",
+  );
+  const signing = [day, region, "s3", "aws4_request"].reduce<Buffer | string>(
+    (previous, part) => hmac(previous, part),
+    `AWS4${secret}`,
+  );
+  const signature = Buffer.from(hmac(signing, text)).toString("hex");
+  const authorization =
+    `AWS4-HMAC-SHA256 Credential=${keyId}/${scope}, ` +
+    `SignedHeaders=${names.join(";")}, Signature=${signature}`;
+  return { ...all, authorization };
+}
+
+function canonicalQuery(query: string): string {
+  const pairs = query.split("&").filter((pair) => pair !== "");
+  return pairs
+    .map((pair) => split(pair, "=").map((text) => encoded(decodeURIComponent(text))))
+    .map(([name = "", value = ""]) => `${name}=${value}`)
+    .toSorted()
+    .join("&");
+}
+
+function encoded(text: string): string {
+  return encodeURIComponent(text).replaceAll(/[!'()*]/g, (char) => {
+    return `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
+  });
+}
+
+function split(text: string, separator: string): readonly string[] {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function sha256(data: Buffer | string): string {
+  return createHash("sha256").update(data).digest("hex");
+}
+
+function hmac(secret: Buffer | string, text: string): Buffer {
+  return createHmac("sha256", secret).update(text).digest();
+}
+
+/** Headers are bytes that Node takes as Latin-1. */
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text, "latin1");
+}
