@@ -36,7 +36,13 @@ test("what is written is read back as it was, control characters too", () => {
     " x ",
   ];
   for (const text of texts) {
-    const root = parse(renderXml("R", { T: text }));
+    const written = renderXml("R", { T: text });
+    const [, element = ""] = written.split("?>\n");
+    assert.ok(
+      [...element].every((char) => char >= " " && char !== "\u007f"),
+      written,
+    );
+    const root = parse(written);
     assert.equal(childText(root, "T"), text);
   }
 });
