@@ -4,6 +4,7 @@
  * end even if nobody waits any more.
  */
 import type { Actor } from "../access.ts";
+import { assemble } from "../assembly.ts";
 import type { Buckets } from "../buckets.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
@@ -24,7 +25,6 @@ import type { SteadyClock } from "../resumable/steady-clock.ts";
 import { uploadNotFound } from "../resumable/view.ts";
 import { WriterLeases, type Writing } from "../resumable/writer-leases.ts";
 import { assertLengthAllowed, assertTypeAllowed, writeLimits } from "../write-limits.ts";
-import { assemble } from "./assembly.ts";
 import { frontEndAttributes } from "./object-attributes.ts";
 import type { CompletedMultipart, CompleteMultipartRequest } from "./requests.ts";
 import type { RunningBlobs } from "./running-blobs.ts";

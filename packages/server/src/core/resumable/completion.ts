@@ -77,20 +77,32 @@ export async function complete(
     digests: { ...digests, crc64nvme: session.crc64nvme },
     blocks: session.sums.finish(),
   };
+  // The last moment to give up: after this the work is finished and its result recorded.
+  session.signal.throwIfAborted();
+  return await commitWhole(upload, { blob, contentType }, options);
+}
+
+/** Records what an upload became: its blob is whole and durable, and was judged. */
+export async function commitWhole(
+  upload: UploadRecord,
+  { blob, contentType }: { readonly blob: BlobRecord; readonly contentType: string },
+  options: Pick<
+    CompletionOptions,
+    "store" | "now" | "garbageDueAt" | "expiresAt" | "writer" | "isFirst"
+  >,
+): Promise<Completed> {
   const now = options.now();
   const version = newVersion(now);
   const { writer, store } = options;
   const garbageDueAt = options.garbageDueAt();
   const expiresAt = options.expiresAt();
-  // The last moment to give up: after this the work is finished and its result recorded.
-  session.signal.throwIfAborted();
   writer.releasing();
   if (upload.key === null) {
     const partial = await store.completePartial(writer, blob, { expiresAt, version, garbageDueAt });
     assertOwn(partial.version === version, options);
     return { upload: partial };
   }
-  const { md5 } = digests;
+  const { md5 } = blob.digests;
   const written = await store.completeUpload(
     writer,
     {
@@ -121,7 +133,7 @@ export async function complete(
   return { upload: ended, written };
 }
 
-function assertOwn(isOwn: boolean, { isFirst }: CompletionOptions): void {
+function assertOwn(isOwn: boolean, { isFirst }: Pick<CompletionOptions, "isFirst">): void {
   if (isOwn || !isFirst) return;
   throw new OperationalError("locked", "another request has completed this upload");
 }

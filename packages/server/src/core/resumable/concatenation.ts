@@ -1,11 +1,6 @@
-/**
- * One object of several complete partials. Their bytes are read where they are, verified, and written
- * as one upload: so that the whole has its own blob and sums, and partials can go at any time after.
- */
+/** One object of several complete partials: which they are, and whether they may be used. */
 import { OperationalError } from "../errors.ts";
 import type { BlobRecord, MetadataStore } from "../ports/metadata-store.ts";
-import type { Body } from "../ports/storage-driver.ts";
-import type { Storages } from "../ports/storages.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import type { ConcatenateRequest } from "./requests.ts";
 
@@ -35,27 +30,6 @@ export async function partialsOf(
     if (blob === undefined) throw new OperationalError("upload_not_found", "a part is gone");
     return blob;
   });
-}
-
-/** The bytes of all of them, each verified before its last chunk is given out. */
-export async function* bodyOfPartials(
-  parts: readonly BlobRecord[],
-  { storages, signal }: { readonly storages: Storages; readonly signal: AbortSignal },
-): Body {
-  for (const part of parts) {
-    if (part.length === 0) continue;
-    using lease = storages.lease(part.storageId, "read");
-    const { length, digests, blocks } = part;
-    const expected = {
-      length,
-      crc64nvme: digests.crc64nvme,
-      ...(blocks === undefined ? {} : { blocks }),
-    };
-    const { body } = await lease.driver.get(part.blobKey, { signal, expected });
-    await using reading = body;
-    // A driver uses the memory of a chunk again, and who takes it may keep it for a while.
-    for await (const chunk of reading) yield Uint8Array.from(chunk);
-  }
 }
 
 function invalid(message: string): OperationalError {

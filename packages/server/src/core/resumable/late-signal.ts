@@ -1,10 +1,15 @@
 /** Giving what runs some time to end by itself. */
 
+/** Dispose it to listen no more. */
+export interface LateSignal extends Disposable {
+  readonly signal: AbortSignal;
+}
+
 /** A signal that comes some time after others, or at once with `now`. */
 export function lateSignal(
   soft: readonly AbortSignal[],
   options: { readonly graceMs: number; readonly now?: AbortSignal },
-) {
+): LateSignal {
   const { graceMs: ms, now } = options;
   const controller = new AbortController();
   let timer: NodeJS.Timeout | undefined;

@@ -2,17 +2,19 @@
  * One request's bytes on their way: first bytes, place, strategy, session, and the end that they came to. Who
  * calls it holds the lease and has judged the request.
  */
+import { assemble, bodyOfBlobs } from "../assembly.ts";
 import { firstDifference } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
+import { peekBytes } from "../peek.ts";
 import { choosePlace } from "../place.ts";
-import type { BucketRecord } from "../ports/metadata-store.ts";
+import type { BlobRecord, BucketRecord } from "../ports/metadata-store.ts";
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord, UploadTaken } from "../ports/upload-store.ts";
-import type { WriteLimits } from "../write-limits.ts";
+import { assertLengthAllowed, assertTypeAllowed, type WriteLimits } from "../write-limits.ts";
 import { expectedLength, isEnd, tooLong } from "./append-rules.ts";
 import { AppendStrategy } from "./append-strategy.ts";
-import { type Completed, complete, isFinalVerdict } from "./completion.ts";
+import { type Completed, commitWhole, complete, isFinalVerdict } from "./completion.ts";
 import { Incoming } from "./incoming.ts";
 import { lateSignal } from "./late-signal.ts";
 import type { ResumableUploadsOptions } from "./options.ts";
@@ -188,6 +190,64 @@ export class Receiver {
       if (left !== undefined) await this.clean(left);
     } catch (cause) {
       this.logLeft(writing.id, cause);
+    }
+  }
+
+  /** One object of blobs that are there already; `upload` was made for it and has no byte of its own. */
+  async assemble(
+    writing: Writing,
+    given: {
+      readonly upload: UploadRecord;
+      readonly parts: readonly BlobRecord[];
+      readonly bucket: BucketRecord;
+      readonly limits: WriteLimits;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<Completed> {
+    const { metadata, storages, detector, clock, meter } = this.#options;
+    const { upload, parts, bucket, limits } = given;
+    const signal = AbortSignal.any([given.signal, writing.stop, writing.lost]);
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    assertLengthAllowed(length, limits);
+    const body = bodyOfBlobs(parts, { storages, signal });
+    const { firstBytes, release } = await peekBytes(body, detector.bytesWanted);
+    await release();
+    const contentType = await detector.detect(firstBytes, upload.contentType ?? undefined);
+    assertTypeAllowed(contentType, limits);
+    const key = upload.key ?? "";
+    const storageId = await choosePlace({ bucket, key, contentType, length }, this.#options);
+    const keys: string[] = [];
+    const { newBlobKey: newKey, expiresAt, garbageDueAt } = this.#sessionOptions(bucket, keys);
+    try {
+      const blob = await assemble(parts, {
+        storages,
+        storageId,
+        chooseStorage: () => Promise.resolve(storageId),
+        record: async (place) => {
+          const change = { place: { ...place, token: null, partBytes: null } };
+          await metadata.checkpointUpload(writing, change);
+        },
+        newBlobKey: newKey,
+        signal,
+      });
+      signal.throwIfAborted();
+      const completed = await commitWhole(
+        upload,
+        { blob, contentType },
+        {
+          store: metadata,
+          now: () => clock.now(),
+          garbageDueAt,
+          expiresAt,
+          writer: writing,
+          isFirst: false,
+        },
+      );
+      writing.released();
+      meter.count("upload_completed_total");
+      return completed;
+    } finally {
+      for (const made of keys) this.#writing.delete(made);
     }
   }
 

@@ -23,7 +23,7 @@ import {
 } from "../write-limits.ts";
 import { assertAppendFits, assertOffset, isBrief, tooLong } from "./append-rules.ts";
 import type { Completed } from "./completion.ts";
-import { bodyOfPartials, partialsOf } from "./concatenation.ts";
+import { partialsOf } from "./concatenation.ts";
 import { CreateRate } from "./create-rate.ts";
 import type { ResumableUploadsOptions } from "./options.ts";
 import { Receiver } from "./receiver.ts";
@@ -215,21 +215,20 @@ export class ResumableUploads {
    * `invalid_request` for one that is no partial, of another bucket, or not complete.
    */
   async concatenate(actor: Actor, request: ConcatenateRequest): Promise<AppendResult> {
-    const { metadata, storages } = this.#options;
+    const { metadata } = this.#options;
     const parts = await partialsOf(request, {
       metadata,
       require: (id) => this.#require(actor, id, "write"),
     });
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     const upload = await this.#create(actor, { ...request, kind: "object", length });
+    const { signal } = request;
     try {
-      return await this.append(actor, upload.id, {
-        offset: 0,
-        body: bodyOfPartials(parts, { storages, signal: request.signal }),
-        bodyLength: length,
-        complete: "yes",
-        signal: request.signal,
-      });
+      const bucket = await this.#options.buckets.require(upload.bucket);
+      const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+      await using writing = await this.#leases.take(upload.id, { mode: "append", signal });
+      const given = { upload: writing.taken.upload, parts, bucket, limits, signal };
+      return this.#answer(await this.#receiver.assemble(writing, given));
     } catch (error) {
       await this.#cancel(upload.id, new OperationalError("upload_not_found", "not made")).catch(
         (cause: unknown) => this.#receiver.logLeft(upload.id, cause),
