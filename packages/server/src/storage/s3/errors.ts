@@ -157,7 +157,8 @@ export function classifyAnswer(answer: StorageAnswer): OperationalError {
   if (meant === "already_exists") return fail(meant, "the key is taken");
   if (meant !== undefined) return fail(meant, `the storage answered ${told}`);
   if (refusals.has(code) || status === 401 || status === 403) {
-    return fail("unavailable", `the storage refuses access (${told})`, false);
+    const mayPass = dialect.foldersRace === true && code === "AccessDenied" && operation === "put";
+    return fail("unavailable", `the storage refuses access (${told})`, mayPass);
   }
   if (status === 412) return fail(createOnly ? "already_exists" : "precondition_failed", told);
   if (status === 429) return fail("rate_limited", `the storage answered ${told}`);

@@ -9,7 +9,8 @@ import { isOperationalError } from "../../core/errors.ts";
 import { type AddressOptions, bucketAddress } from "./address.ts";
 import { s3Config } from "./config.ts";
 import { openS3Storage } from "./driver.ts";
-import { dialectOf, providers, vendors } from "./providers.ts";
+import { classifyAnswer } from "./errors.ts";
+import { dialectOf, providers, type Vendor, vendors } from "./providers.ts";
 
 const docs = resolve(import.meta.dirname, "../../../../../docs/storages");
 
@@ -78,4 +79,23 @@ test("settings without a key, or with a key prefix that begins with a slash, are
   assert.throws(() => openS3Storage({ id: "x", ...s3Config.parse(given) }), /accessKeyId/);
   assert.equal(s3Config.safeParse({ ...given, keyPrefix: "/a" }).success, false);
   assert.equal(s3Config.safeParse({ ...given, unknown: 1 }).success, false);
+});
+
+test("MinIO's refusal of a put beside the delete that empties its folder may pass; others' do not", () => {
+  const refusalOf = (vendor: Vendor, operation: "put" | "get") =>
+    classifyAnswer({
+      operation,
+      status: 403,
+      document: {
+        code: "AccessDenied",
+        message: undefined,
+        region: undefined,
+        requestId: undefined,
+      },
+      dialect: dialectOf(providers[vendor], "s3"),
+      createOnly: false,
+    }).retryable;
+  assert.equal(refusalOf("minio", "put"), true);
+  assert.equal(refusalOf("minio", "get"), false);
+  assert.equal(refusalOf("ceph-rgw", "put"), false);
 });

@@ -74,6 +74,8 @@ export interface Provider {
   readonly keyBytesMax: number;
   /** Keys are paths of a file system: a segment that is empty, `.`, `..` or longer is refused. */
   readonly segmentBytesMax?: number;
+  /** A write beside the delete that empties its folder may be answered `AccessDenied`: it passes. */
+  readonly foldersRace?: true;
   /** The blob "a" can stand beside the blob "a/b". */
   readonly nestedKeys: boolean;
   /** Pending uploads are listed by a prefix of their keys; otherwise only all of them can be. */
@@ -147,6 +149,7 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
     multipartEtagForm: "aws",
     createOnlyHeader: ifNoneMatch,
     segmentBytesMax: 255,
+    foldersRace: true,
     nestedKeys: false,
     // A list with a prefix finds the uploads of exactly that key. One without is what this server
     // remembers; it cancels all uploads after 24 h by itself (api stale_uploads_expiry).
