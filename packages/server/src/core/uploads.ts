@@ -13,6 +13,7 @@ import { type Actor, authorize, isAllowed } from "./access.ts";
 import type { Buckets } from "./buckets.ts";
 import { type BodyChecks, CheckedBody } from "./checked-body.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
+import { failedCondition, hasEarlyCondition } from "./failed-condition.ts";
 import { etagOfVersion, newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
@@ -23,7 +24,6 @@ import type {
   BucketRecord,
   MetadataStore,
   ObjectAttributes,
-  ObjectRecord,
   WriteConditions,
   WriteResult,
 } from "./ports/metadata-store.ts";
@@ -273,13 +273,14 @@ export class Uploads {
 
   /** Early answers for what is bound to fail; the commit judges again, in its transaction. */
   async #precheck(request: PutRequest): Promise<void> {
-    const { conditions } = request;
-    if (conditions?.ifAbsent !== true && conditions?.ifMatch === undefined) return;
-    const current = await this.#options.metadata.headObject(request.bucket, request.key);
-    if (conditions.ifAbsent === true && current !== undefined) {
+    const { bucket, key, conditions = {} } = request;
+    if (!hasEarlyCondition(conditions)) return;
+    const current = await this.#options.metadata.headObject(bucket, key);
+    const failed = failedCondition(current, conditions);
+    if (failed === "ifAbsent") {
       throw new OperationalError("precondition_failed", "If-None-Match: the object exists");
     }
-    if (conditions.ifMatch !== undefined && !etagMatches(current, conditions.ifMatch)) {
+    if (failed === "ifMatch") {
       throw new OperationalError("precondition_failed", "If-Match: the object is not that one");
     }
   }
@@ -359,11 +360,6 @@ async function* counted(body: Body, entry: Entry, limits: WriteLimits): Body {
     yield chunk;
   }
   assertLengthAllowed(length, limits);
-}
-
-function etagMatches(current: ObjectRecord | undefined, wanted: readonly string[] | "*"): boolean {
-  if (current === undefined) return false;
-  return wanted === "*" || wanted.includes(current.etag);
 }
 
 function digestNames(digests: Digests | undefined): readonly DigestName[] {

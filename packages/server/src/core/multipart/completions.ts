@@ -7,6 +7,7 @@ import type { Actor } from "../access.ts";
 import { assemble } from "../assembly.ts";
 import type { Buckets } from "../buckets.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
+import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import { choosePlace } from "../place.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -209,14 +210,11 @@ export class Completions {
   async #precheck(
     { bucket }: UploadRecord,
     key: string,
-    { ifAbsent = false, ifMatch }: WriteConditions = {},
+    conditions: WriteConditions = {},
   ): Promise<void> {
-    if (!ifAbsent && ifMatch === undefined) return;
+    if (!hasEarlyCondition(conditions)) return;
     const current = await this.#options.metadata.headObject(bucket, key);
-    const isAsked =
-      ifMatch === undefined ||
-      (current !== undefined && (ifMatch === "*" || ifMatch.includes(current.etag)));
-    if (isAsked && !(ifAbsent && current !== undefined)) return;
+    if (failedCondition(current, conditions) === undefined) return;
     throw new OperationalError("precondition_failed", "the object is not as the condition asks", {
       context: { bucket, key },
     });

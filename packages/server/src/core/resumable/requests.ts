@@ -1,7 +1,7 @@
 /** What a front end asks of resumable uploads, and what it is told: the same for every protocol. */
 import type { BodyChecks } from "../checked-body.ts";
 import type { ObjectKey } from "../object-key.ts";
-import type { ObjectRecord, WriteConditions, WriteResult } from "../ports/metadata-store.ts";
+import type { WriteConditions, WriteResult } from "../ports/metadata-store.ts";
 import type { Body, Digests } from "../ports/storage-driver.ts";
 import type { UploadKind, UploadPhase } from "../ports/upload-store.ts";
 
@@ -76,7 +76,7 @@ export interface AppendResult {
   readonly written?: WriteResult;
 }
 
-/** How much a client may do; `null`: no limit but the protocol's. */
+/** How much a client may do. */
 export interface UploadLimits {
   readonly maxBytes: number;
   /** For an upload that is begun now and never continued. */
@@ -87,8 +87,4 @@ export interface ConcatenateRequest extends Omit<CreateRequest, "length" | "kind
   readonly key: ObjectKey;
   /** Ids of partials, in order; one may come twice. */
   readonly parts: readonly string[];
-}
-
-export interface CompletedObject {
-  readonly object: ObjectRecord;
 }

@@ -11,6 +11,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { objectBytesMax } from "@roma/contract";
 import { type Actor, authorize, mayWriteSomewhere } from "../access.ts";
 import { OperationalError } from "../errors.ts";
+import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import type { BucketRecord, WriteResult } from "../ports/metadata-store.ts";
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
@@ -332,14 +333,10 @@ export class ResumableUploads {
 
   /** Early answers for what is bound to fail; the commit judges again. */
   async #precheck(bucket: string, key: string, request: CreateRequest): Promise<void> {
-    const { conditions } = request;
-    if (conditions?.ifAbsent !== true && conditions?.ifMatch === undefined) return;
+    const { conditions = {} } = request;
+    if (!hasEarlyCondition(conditions)) return;
     const current = await this.#options.metadata.headObject(bucket, key);
-    const matches =
-      conditions.ifMatch === undefined ||
-      (current !== undefined &&
-        (conditions.ifMatch === "*" || conditions.ifMatch.includes(current.etag)));
-    if (matches && !(conditions.ifAbsent === true && current !== undefined)) return;
+    if (failedCondition(current, conditions) === undefined) return;
     throw new OperationalError("precondition_failed", "the object is not as the condition asks");
   }
 
