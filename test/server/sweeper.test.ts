@@ -7,7 +7,14 @@ import { type TestContext, test } from "node:test";
 import { newBlobKey, newVersion } from "../../packages/server/src/core/ids.ts";
 import type { Clock } from "../../packages/server/src/core/ports/clock.ts";
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
+import type { MetadataStore } from "../../packages/server/src/core/ports/metadata-store.ts";
 import { silentMeter } from "../../packages/server/src/core/ports/meter.ts";
+import {
+  blob,
+  object,
+  partBlob,
+  upload,
+} from "../../packages/server/src/metadata/conformance-samples.ts";
 import { openSqliteStore } from "../../packages/server/src/metadata/index.ts";
 import { Sweeper } from "../../packages/server/src/operations/sweeper.ts";
 import { openPosixStorage } from "../../packages/server/src/storage/index.ts";
@@ -40,11 +47,13 @@ async function open(
   const storage = await openPosixStorage({ id: "local", root, createMarker: true });
   const writing = new Set<string>();
   const owned = new Set<string>();
+  const reading = new Set<string>();
   const sweeper = new Sweeper({
     installation: "ours",
     metadata,
     storages: fixedStorages([storage]),
     isWriting: (blobKey) => writing.has(blobKey),
+    isReading: (blobKey) => reading.has(blobKey),
     ownedKeys: async (_, blobKeys) => new Set(blobKeys.filter((key) => owned.has(key))),
     oldestRunningAt: options.oldestRunningAt ?? (() => undefined),
     clock,
@@ -102,7 +111,37 @@ async function open(
       () => true,
       () => false,
     );
-  return { root, clock, metadata, storage, sweeper, writing, owned, publish, store, has };
+  return { root, clock, metadata, storage, sweeper, writing, owned, reading, publish, store, has };
+}
+
+/** The object `in pieces`: three parts of an upload, of which only the blob's pieces are left. */
+async function storeInPieces(
+  metadata: MetadataStore,
+  clock: Clock,
+  publish: () => Promise<{ readonly blobKey: string }>,
+): Promise<readonly string[]> {
+  const later = new Date(clock.now().getTime() + 100 * hour);
+  const id = "u";
+  const named = { bucket: "b", key: "in pieces" };
+  await metadata.createUpload(upload(id, { ...named, protocol: "s3" }), { openMax: 9 });
+  const keys: string[] = [];
+  for (const number of [1, 2, 3]) {
+    const { blobKey } = await publish();
+    keys.push(blobKey);
+    await metadata.putUploadPart(id, partBlob(number, { blobKey, length: 5 }), {
+      now: clock.now(),
+      expiresAt: later,
+      garbageDueAt: clock.now(),
+    });
+  }
+  const lease = { holder: "test", now: clock.now(), until: later };
+  const { upload: writer } = (await metadata.takeUpload(id, lease)) ?? assert.fail();
+  const pieces = { uploadId: id, runs: [{ number: 1, count: 3, length: 5 }] };
+  const whole = blob("whole", { length: 15, pieces });
+  const times = { garbageDueAt: clock.now(), expiresAt: later };
+  await metadata.completeUpload(writer, object("in pieces", { version: "v" }), whole, times);
+  await metadata.forgetUpload(id, { garbageDueAt: clock.now() });
+  return keys;
 }
 
 async function* chunks(text: string) {
@@ -143,6 +182,23 @@ test("a blob that a copy still points at stays", async (t) => {
   clock.move(2 * hour);
   assert.equal((await sweeper.sweep()).garbage, 0);
   assert.equal(await has(blobKey), true);
+});
+
+test("the pieces of a deleted object's blob go with it, but not while somebody reads them", async (t) => {
+  const { clock, metadata, sweeper, reading, publish, has } = await open(t);
+  const pieces = await storeInPieces(metadata, clock, publish);
+  clock.move(2 * hour);
+  assert.equal((await sweeper.sweep({ afterCrash: true })).orphans, 0);
+  for (const key of pieces) assert.equal(await has(key), true);
+  await metadata.deleteObject("b", "in pieces", { garbageDueAt: clock.now() });
+  reading.add("whole");
+  assert.equal((await sweeper.sweep()).garbage, 0);
+  for (const key of pieces) assert.equal(await has(key), true);
+  reading.clear();
+  assert.equal((await sweeper.sweep()).garbage, pieces.length);
+  for (const key of pieces) assert.equal(await has(key), false);
+  const known = await metadata.knownBlobs("local", [...pieces, "whole"]);
+  assert.deepEqual([...known], []);
 });
 
 test("an orphan goes: at once after a crash, only when old while the server runs", async (t) => {

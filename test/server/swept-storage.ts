@@ -61,6 +61,7 @@ export async function openSwept(
     metadata,
     storages: fixedStorages([storage]),
     isWriting: (blobKey) => writing.has(blobKey),
+    isReading: () => false,
     ownedKeys: async (storageId, keys) =>
       new Set(keys.filter((key) => owned.get(key) === storageId)),
     oldestRunningAt: () => undefined,

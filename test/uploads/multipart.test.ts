@@ -58,8 +58,8 @@ for (const kind of storageKinds) {
     assert.deepEqual(partSizesOf(object.attributes), [300_000, 1_000, 262_144, 1]);
     assert.deepEqual(await core.read("k"), Buffer.concat(bodies));
     const garbage = new Set(await core.garbage());
-    const left = (await core.blobs()).filter((key) => !garbage.has(key));
-    assert.deepEqual(left, [object.blobKey]);
+    // The parts as they were stored, and nothing else.
+    assert.deepEqual([garbage.size, (await core.blobs()).length], [0, bodies.length]);
     assert.equal((await core.metadata.bucketUsage("b")).reservedBytes, 0);
   });
 
@@ -115,9 +115,8 @@ for (const kind of storageKinds) {
   });
 }
 
-test("a storage that puts blobs together is sent no byte again", async (t) => {
+test("a completion asks the storage for the first bytes and for nothing else", async (t) => {
   const core = await openMultipart(t, { kind: "s3" });
-  // Whole blocks, as clients' parts are: so that the sums of blocks are known too.
   const bodies = [bytesOf(512 * 1024), bytesOf(256 * 1024), bytesOf(300_001)];
   const address = await core.create("k");
   const parts = [];
@@ -125,21 +124,90 @@ test("a storage that puts blobs together is sent no byte again", async (t) => {
     parts.push(await core.put(address, index + 1, bytes));
   }
   const before = core.requests.length;
+  await core.complete(address, parts);
+  assert.deepEqual(core.requests.slice(before), ["GET object"]);
+  const range = await core.read("k", 600_000, 900_000);
+  assert.deepEqual(range, Buffer.concat(bodies).subarray(600_000, 900_001));
+});
+
+for (const kind of storageKinds) {
+  test(`${kind}: any range of an object in pieces is read back`, async (t) => {
+    const core = await openMultipart(t, { kind });
+    const sizes = [1_000, 1_000, 262_144, 262_145, 5_000, 1_000, 1];
+    const bodies = sizes.map(bytesOf);
+    const whole = Buffer.concat(bodies);
+    const address = await core.create("k");
+    const parts = [];
+    for (const [index, bytes] of bodies.entries()) {
+      parts.push(await core.put(address, index * 3 + 1, bytes));
+    }
+    await core.complete(address, parts);
+    // Both sides of every bound between pieces.
+    const ends = bodies.map((_, index) =>
+      sizes.slice(0, index + 1).reduce((sum, size) => sum + size, 0),
+    );
+    const places = [0, ...ends.flatMap((end) => [end - 1, end])].filter((at) => at < whole.length);
+    for (const first of places) {
+      for (const last of places) {
+        if (last < first) continue;
+        const read = await core.read("k", first, last);
+        assert.ok(read.equals(whole.subarray(first, last + 1)), `${first}-${last}`);
+      }
+    }
+  });
+}
+
+test("a piece that is damaged or missing ends the reading before the last byte", async (t) => {
+  const core = await openMultipart(t, { kind: "posix" });
+  const address = await core.create("k");
+  const bodies = [bytesOf(300_000), bytesOf(200_000), bytesOf(1_000)];
+  const parts = [];
+  for (const [index, bytes] of bodies.entries()) {
+    parts.push(await core.put(address, index + 1, bytes));
+  }
+  await core.complete(address, parts);
+  const pieces = await core.metadata.listUploadParts(address.uploadId, { after: 0, limit: 9 });
+  const { blobKey } = pieces[1] ?? assert.fail();
+  await core.driver.delete(blobKey, { signal });
+  await assert.rejects(core.read("k"), code("data_damaged"));
+  assert.deepEqual(await core.read("k", 0, 299_999), bodies[0]);
+  assert.deepEqual(await core.read("k", 500_000, 500_999), bodies[2]);
+  const other = Buffer.from(bodies[1] ?? "");
+  other[150_000] = (other[150_000] ?? 0) ^ 1;
+  await core.driver.put(blobKey, chunks(other), { signal });
+  await assert.rejects(core.read("k"), code("data_damaged"));
+  await core.driver.put(blobKey, chunks(bodies[1] ?? other), { signal });
+  assert.deepEqual(await core.read("k"), Buffer.concat(bodies));
+});
+
+test("an object in pieces is known to be read until its reader ends in any way", async (t) => {
+  const core = await openMultipart(t, { kind: "posix" });
+  const address = await core.create("k");
+  const parts = [
+    await core.put(address, 1, bytesOf(600_000)),
+    await core.put(address, 2, bytesOf(600_000)),
+    await core.put(address, 3, bytesOf(600_000)),
+  ];
   const { object } = await core.complete(address, parts);
-  const asked = core.requests.slice(before).filter((line) => line !== "HEAD object");
-  assert.deepEqual(asked.sort(), [
-    "GET object",
-    "POST upload",
-    "POST uploads",
-    ...bodies.map(() => "PUT part"),
-  ]);
-  const { blocks } = (await core.metadata.getObject("b", "k")) ?? {};
-  assert.equal(blocks?.sums.length, Math.ceil(object.length / (256 * 1024)) * 8);
-  const opened = await core.objects.open(root, { bucket: "b", key: parseKey("k") });
-  const range = await opened.read({ signal, firstByte: 600_000, lastByte: 900_000 });
-  const read = [];
-  for await (const chunk of range) read.push(Uint8Array.from(chunk));
-  assert.deepEqual(Buffer.concat(read), Buffer.concat(bodies).subarray(600_000, 900_001));
+  const open = async () => {
+    const opened = await core.objects.open(root, { bucket: "b", key: parseKey("k") });
+    return await opened.read({ signal });
+  };
+  const isRead = () => core.objects.isReading(object.blobKey);
+  const unread = await open();
+  const halfway = await open();
+  assert.equal(isRead(), true);
+  await unread[Symbol.asyncDispose]();
+  assert.equal(isRead(), true);
+  let length = 0;
+  for await (const chunk of halfway) {
+    length += chunk.length;
+    if (length > 700_000) break;
+  }
+  assert.equal(isRead(), false);
+  const whole = await open();
+  for await (const _ of whole) assert.equal(isRead(), true);
+  assert.equal(isRead(), false);
 });
 
 test("a part is known to every process, and any of them completes", async (t) => {
@@ -385,6 +453,7 @@ test("a storage that fails while the whole is made leaves the upload to be compl
   let failures = 0;
   const core = await openMultipart(t, {
     kind: "posix",
+    secondStorage: "other",
     wrap: (driver) =>
       forward(driver, {
         put: async (key, body, options) => {
@@ -400,8 +469,10 @@ test("a storage that fails while the whole is made leaves the upload to be compl
   const address = await core.create("k");
   const bodies = [bytesOf(3_000), bytesOf(100)];
   const parts = [];
+  // Parts in two storages are made one blob, in the storage that is the bucket's by then.
   for (const [index, bytes] of bodies.entries()) {
     parts.push(await core.put(address, index + 1, bytes));
+    await core.buckets.change(root, "b", { placement: index === 0 ? "other" : "store" });
   }
   failures = 1;
   await assert.rejects(core.complete(address, parts), /the disk said no/);

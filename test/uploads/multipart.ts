@@ -43,6 +43,7 @@ export interface MultipartCore {
   readonly resumable: ResumableUploads;
   readonly metadata: MetadataStore;
   readonly driver: StorageDriver;
+  readonly buckets: Buckets;
   readonly upkeep: UploadUpkeep;
   /** Time passes. */
   readonly pass: (ms: number) => void;
@@ -58,7 +59,8 @@ export interface MultipartCore {
     parts: readonly Named[],
     more?: object,
   ) => ReturnType<Multipart["complete"]>;
-  readonly read: (key: string) => Promise<Buffer>;
+  /** With both bounds, a range. */
+  readonly read: (key: string, firstByte?: number, lastByte?: number) => Promise<Buffer>;
   /** Keys of all blobs in the storage. */
   readonly blobs: () => Promise<readonly string[]>;
   /** Keys of those that wait to be removed. */
@@ -77,6 +79,8 @@ export async function openMultipart(
     readonly bucket?: BucketSettings;
     readonly wrap?: (driver: StorageDriver) => StorageDriver;
     readonly partBytesMin?: number;
+    /** Beside it, in memory. */
+    readonly secondStorage?: string;
   },
 ): Promise<MultipartCore> {
   const folder = await temporaryFolder(t);
@@ -93,7 +97,11 @@ export async function openMultipart(
       ? await openPosixStorage({ id: "store", root: join(folder, "objects"), createMarker: true })
       : openMemoryStorage({ id: "store" }));
   const driver = withLayers(options.wrap?.(bare) ?? bare);
-  const storages = fixedStorages([driver]);
+  const others = options.secondStorage === undefined ? [] : [options.secondStorage];
+  const storages = fixedStorages([
+    driver,
+    ...others.map((id) => withLayers(openMemoryStorage({ id }))),
+  ]);
   const buckets = new Buckets({ metadata, storages, clock });
   await buckets.create(root, "b", options.bucket ?? {});
   const steady = await SteadyClock.start({ clock, settings: metadata });
@@ -130,6 +138,7 @@ export async function openMultipart(
     resumable,
     metadata,
     driver,
+    buckets,
     upkeep,
     pass: (ms) => {
       passedMs += ms;
@@ -148,10 +157,14 @@ export async function openMultipart(
       }),
     complete: (address, parts, more = {}) =>
       multipart.complete(root, address, { parts, signal, ...more }),
-    read: async (key) => {
+    read: async (key, firstByte, lastByte) => {
       const opened = await objects.open(root, { bucket: "b", key: parseKey(key) });
+      const range =
+        firstByte === undefined || lastByte === undefined ? {} : { firstByte, lastByte };
       const read: Uint8Array[] = [];
-      for await (const chunk of await opened.read({ signal })) read.push(Uint8Array.from(chunk));
+      for await (const chunk of await opened.read({ signal, ...range })) {
+        read.push(Uint8Array.from(chunk));
+      }
       return Buffer.concat(read);
     },
     blobs: async () => {

@@ -104,6 +104,7 @@ export async function startServer(
       installation,
       isWriting: (blobKey) =>
         uploads.isWriting(blobKey) || resumable.isWriting(blobKey) || multipart.isWriting(blobKey),
+      isReading: (blobKey) => core.objects.isReading(blobKey),
       ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
       oldestRunningAt: () => earliest(uploads.oldestRunningAt(), multipart.oldestRunningAt()),
       clock,

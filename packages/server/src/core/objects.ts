@@ -1,6 +1,7 @@
 /** Objects: reading, listing, deleting, copying and moving what uploads have made. */
 import { batchDeleteKeysMax, listLimitMax } from "@roma/contract";
 import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
+import { openBlob } from "./blob-body.ts";
 import type { Buckets } from "./buckets.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
 import { etagOfVersion, newVersion } from "./ids.ts";
@@ -73,6 +74,8 @@ export interface ObjectsOptions {
 
 export class Objects {
   readonly #options: ObjectsOptions;
+  /** Blobs in pieces that are being read here, and how often. */
+  readonly #reading = new Map<string, number>();
 
   constructor(options: ObjectsOptions) {
     this.#options = options;
@@ -187,6 +190,14 @@ export class Objects {
     return this.#copy(actor, request, true);
   }
 
+  /**
+   * Whether somebody reads pieces of this blob, all of which were never open at once: its pieces stay until
+   * they are read, however long the grace is.
+   */
+  isReading(blobKey: string): boolean {
+    return this.#reading.has(blobKey);
+  }
+
   async #copy(actor: Actor, request: CopyRequest, deleteSource: boolean): Promise<WriteResult> {
     const { from, to } = request;
     authorize(actor, "object:write", to);
@@ -226,22 +237,29 @@ export class Objects {
       readonly lastByte?: number;
     },
   ): Promise<ObjectBody> {
-    const lease = this.#options.storages.lease(object.storageId, "read");
+    const using = new DisposableStack();
+    const lease = using.use(this.#options.storages.lease(object.storageId, "read"));
+    if (object.pieces !== undefined) using.use(this.#beginReading(object.blobKey));
     try {
-      const { body } = await lease.driver.get(object.blobKey, {
-        ...options,
-        expected: {
-          length: object.length,
-          crc64nvme: object.digests.crc64nvme,
-          ...(object.blocks === undefined ? {} : { blocks: object.blocks }),
-        },
-      });
-      return leasedBody(body, lease);
+      const { metadata } = this.#options;
+      const body = await openBlob(object, { ...options, metadata, driver: lease.driver });
+      return leasedBody(body, using);
     } catch (error) {
-      lease[Symbol.dispose]();
+      using.dispose();
       if (isOperationalError(error, "object_not_found")) throw await this.#blobGone(object, error);
       throw error;
     }
+  }
+
+  #beginReading(blobKey: string): Disposable {
+    this.#reading.set(blobKey, (this.#reading.get(blobKey) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#reading.get(blobKey) ?? 1) - 1;
+        if (left > 0) this.#reading.set(blobKey, left);
+        else this.#reading.delete(blobKey);
+      },
+    };
   }
 
   /** The row was read, the blob is not there: either it was replaced long ago, or bytes are lost. */

@@ -17,12 +17,14 @@ import type {
   StorageRecord,
   StorageState,
 } from "../core/ports/metadata-store.ts";
+import { columnsToPieces, piecesToColumns } from "./piece-records.ts";
 import type {
   AccessKeyRow,
   BlobRow,
   BlockColumns,
   BucketRow,
   ObjectRow,
+  PieceColumns,
   StorageRow,
 } from "./schema.ts";
 import {
@@ -80,18 +82,24 @@ export function blobToRow(blob: BlobRecord, referenceCount: number): BlobRow {
     ...blobColumns(blob),
     block_bytes: blob.blocks?.blockBytes ?? null,
     block_sums: blob.blocks?.sums ?? null,
+    ...piecesToColumns(blob),
     reference_count: referenceCount,
     garbage_due_at: null,
   };
 }
 
 /** The row of a blob that has no reference. */
-export function garbageToRow(blob: Omit<BlobRecord, "blocks">, garbageDueAt: Date): BlobRow {
+export function garbageToRow(
+  blob: Omit<BlobRecord, "blocks" | "pieces">,
+  garbageDueAt: Date,
+): BlobRow {
   assertInstant(garbageDueAt);
   return {
     ...blobColumns(blob),
     block_bytes: null,
     block_sums: null,
+    pieces_of: null,
+    piece_runs: null,
     reference_count: 0,
     garbage_due_at: garbageDueAt.getTime(),
   };
@@ -111,15 +119,22 @@ function blobColumns(blob: Omit<BlobRecord, "blocks">) {
 }
 
 export function rowToBlob(row: BlobRow): BlobRecord {
-  const { length, block_bytes, block_sums } = row;
+  const { length } = row;
   const digests = columnsToDigests(row);
   assertRecordDigests(digests);
   const blob = { storageId: row.storage_id, blobKey: row.blob_key, length, digests };
-  assert((block_bytes === null) === (block_sums === null), "both block columns or neither");
-  if (block_bytes === null || block_sums === null) return blob;
-  const blocks = { blockBytes: block_bytes, sums: block_sums };
+  return { ...blob, ...columnsToBlocks(row, length), ...columnsToPieces(row, length) };
+}
+
+function columnsToBlocks(
+  { block_bytes: blockBytes, block_sums: sums }: BlockColumns,
+  length: number,
+): Pick<BlobRecord, "blocks"> {
+  assert((blockBytes === null) === (sums === null), "both block columns or neither");
+  if (blockBytes === null || sums === null) return {};
+  const blocks = { blockBytes, sums };
   assertBlocks(blocks, length);
-  return { ...blob, blocks };
+  return { blocks };
 }
 
 /** An object is what the caller named, pointing at the blob. */
@@ -185,13 +200,13 @@ export function rowToObject(row: ObjectRow): ObjectRecord {
   return object;
 }
 
-export function rowToObjectWithBlob(row: ObjectRow & BlockColumns): ObjectWithBlob {
+export function rowToObjectWithBlob(row: ObjectRow & BlockColumns & PieceColumns): ObjectWithBlob {
   const object = rowToObject(row);
-  assert((row.block_bytes === null) === (row.block_sums === null), "both block columns or neither");
-  if (row.block_bytes === null || row.block_sums === null) return object;
-  const blocks = { blockBytes: row.block_bytes, sums: row.block_sums };
-  assertBlocks(blocks, object.length);
-  return { ...object, blocks };
+  return {
+    ...object,
+    ...columnsToBlocks(row, object.length),
+    ...columnsToPieces(row, object.length),
+  };
 }
 
 export function accessKeyToRow(key: AccessKeyRecord): AccessKeyRow {

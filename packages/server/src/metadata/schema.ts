@@ -54,7 +54,7 @@ export interface BlockColumns {
   readonly block_sums: Uint8Array | null;
 }
 
-export interface BlobRow extends DigestColumns, BlockColumns {
+export interface BlobRow extends DigestColumns, BlockColumns, PieceColumns {
   readonly storage_id: string;
   readonly blob_key: string;
   readonly length: number;
@@ -62,6 +62,14 @@ export interface BlobRow extends DigestColumns, BlockColumns {
   readonly reference_count: number;
   /** Set exactly while `reference_count` is 0. */
   readonly garbage_due_at: number | null;
+}
+
+/** Both or neither: of a blob that is several of `upload_parts`. */
+export interface PieceColumns {
+  /** The `upload_id` of its pieces, whose upload may be forgotten. */
+  readonly pieces_of: string | null;
+  /** Numbers and lengths of its pieces in the order of bytes: `1*9999:8388608,10001:77`. */
+  readonly piece_runs: string | null;
 }
 
 /** Repeats the blob's length and digests, so that head and list need no join. */
@@ -179,7 +187,10 @@ export interface UploadSegmentRow {
   readonly digests: string | null;
 }
 
-/** A part that is a blob of its own. */
+/**
+ * A part that is a blob of its own: of an upload that runs, or a piece of a blob (`pieces_of`), which it
+ * is for longer than the upload is remembered.
+ */
 export interface UploadPartRow extends BlockColumns {
   readonly upload_id: string;
   readonly number: number;

@@ -32,6 +32,8 @@ export interface SweeperOptions {
   readonly installation: string;
   /** Whether a running upload is about to need the blob. */
   readonly isWriting: (blobKey: string) => boolean;
+  /** Whether somebody reads this blob in pieces, piece after piece. */
+  readonly isReading: (blobKey: string) => boolean;
   /** Which of these blobs, or of the storage's uploads to their keys, an upload that rests still needs. */
   readonly ownedKeys: (
     storageId: string,
@@ -70,6 +72,8 @@ const orphansMax = 100_000;
 const garbageBatch = 500;
 const knownBatch = 500;
 const deletesAtOnce = 8;
+/** Of one transaction, which others wait for. */
+const piecesPerWrite = 1_000;
 const hourMs = 60 * 60 * 1000;
 
 export class Sweeper implements AsyncDisposable {
@@ -139,15 +143,27 @@ export class Sweeper implements AsyncDisposable {
   }
 
   async #sweepGarbage(): Promise<number> {
-    const { metadata, clock } = this.#options;
+    const { metadata, clock, isReading } = this.#options;
     let removed = 0;
     for (;;) {
       const due = await metadata.listGarbage({ dueBefore: clock.now(), limit: garbageBatch });
-      const gone = await this.#deleteBlobs(due);
+      const inPieces = due.filter((blob) => blob.inPieces && !isReading(blob.blobKey));
+      for (const blob of inPieces) await this.#releasePieces(blob);
+      const gone = await this.#deleteBlobs(due.filter((blob) => !blob.inPieces));
       await metadata.forgetGarbage(gone);
       removed += gone.length;
       // Blobs that could not be deleted stay listed; going on would find only them again.
-      if (gone.length < garbageBatch) return removed;
+      if (inPieces.length === 0 && gone.length < garbageBatch) return removed;
+    }
+  }
+
+  /** Nobody can read it any more, so its pieces are due as well; they are listed next. */
+  async #releasePieces(blob: GarbageRecord): Promise<void> {
+    const { metadata, clock } = this.#options;
+    const options = { garbageDueAt: clock.now(), limit: piecesPerWrite };
+    for (;;) {
+      this.#stop.signal.throwIfAborted();
+      if ((await metadata.releasePieces(blob, options)) < piecesPerWrite) return;
     }
   }
 

@@ -9,6 +9,7 @@ import type { Buckets } from "../buckets.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
+import { runsOf } from "../pieces.ts";
 import { choosePlace } from "../place.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -121,18 +122,20 @@ export class Completions {
     using _running = this.#options.running.begin(blobKey, blobAt);
     let made: BlobAddress | undefined;
     try {
-      const blob = await assemble(parts, {
-        storages: this.#options.storages,
-        newBlobKey: () => blobKey,
-        chooseStorage: () =>
-          choosePlace({ bucket, key, contentType, length: whole.length }, this.#options),
-        record: async (place) => {
-          made = place;
-          const known = { ...place, token: null, partBytes: null };
-          await metadata.checkpointUpload(writing, { place: known });
-        },
-        signal: ending,
-      });
+      const blob =
+        blobOfPieces(upload.id, parts, { blobKey, whole }) ??
+        (await assemble(parts, {
+          storages: this.#options.storages,
+          newBlobKey: () => blobKey,
+          chooseStorage: () =>
+            choosePlace({ bucket, key, contentType, length: whole.length }, this.#options),
+          record: async (place) => {
+            made = place;
+            const known = { ...place, token: null, partBytes: null };
+            await metadata.checkpointUpload(writing, { place: known });
+          },
+          signal: ending,
+        }));
       ending.throwIfAborted();
       const now = clock.now();
       writing.releasing();
@@ -267,6 +270,24 @@ export class Completions {
   #garbageDueAt(): Date {
     return new Date(this.#options.clock.now().getTime() + this.#options.blobGraceMs);
   }
+}
+
+/**
+ * The parts as they lie there, each a piece of the blob: no byte is copied. `undefined` where one alone is
+ * the blob already, or they are in different storages.
+ */
+function blobOfPieces(
+  uploadId: string,
+  parts: readonly UploadPartBlob[],
+  { blobKey, whole }: { readonly blobKey: string; readonly whole: Whole },
+): BlobRecord | undefined {
+  const pieces = parts.filter(({ length }) => length > 0);
+  const [first, second] = pieces;
+  if (first === undefined || second === undefined) return undefined;
+  const { storageId } = first;
+  if (pieces.some((piece) => piece.storageId !== storageId)) return undefined;
+  const { length, digests } = whole;
+  return { storageId, blobKey, length, digests, pieces: { uploadId, runs: runsOf(pieces) } };
 }
 
 /** With those that are known of the whole beside its own. */

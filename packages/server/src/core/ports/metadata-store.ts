@@ -110,6 +110,8 @@ export interface GarbageRecord {
   readonly storageId: string;
   readonly blobKey: string;
   readonly length: number;
+  /** There are no bytes under its key: its pieces are released first. */
+  readonly inPieces: boolean;
 }
 
 /** The blob's address in its storage. */
@@ -182,6 +184,14 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
     readonly dueBefore: Date;
     readonly limit: number;
   }): Promise<readonly GarbageRecord[]>;
+  /**
+   * Of a blob in pieces that is garbage: so many of them at most become garbage of their own. With the last
+   * the blob is forgotten. Answers how many there were; a blob that is referenced again keeps all of them.
+   */
+  releasePieces(
+    blob: BlobAddress,
+    options: { readonly garbageDueAt: Date; readonly limit: number },
+  ): Promise<number>;
   /** After the bytes are gone. A blob that is referenced again is left alone. */
   forgetGarbage(blobs: readonly BlobAddress[]): Promise<void>;
 

@@ -8,8 +8,27 @@ export interface BlobRecord {
   readonly length: number;
   /** CRC-64/NVME always, others where they were computed. */
   readonly digests: Digests & { readonly crc64nvme: Uint8Array };
-  /** Absent where parts came in an order that gave no blocks. */
+  /** Absent where parts came in an order that gave no blocks, and of a blob in pieces. */
   readonly blocks?: BlockChecks;
+  /** Set where the storage has nothing under `blobKey` itself, but the blob's pieces. */
+  readonly pieces?: BlobPieces;
+}
+
+/**
+ * A blob that is the parts of an upload, one after the other: each a blob of its own in the same storage,
+ * with its own digests and blocks (`listUploadParts`), also once the upload is forgotten.
+ */
+export interface BlobPieces {
+  readonly uploadId: string;
+  /** In the order of bytes. */
+  readonly runs: readonly PieceRun[];
+}
+
+/** Parts with consecutive numbers, from `number` on, that have `length` bytes each. */
+export interface PieceRun {
+  readonly number: number;
+  readonly count: number;
+  readonly length: number;
 }
 
 /**
@@ -37,6 +56,7 @@ export interface ObjectRecord {
 
 export interface ObjectWithBlob extends ObjectRecord {
   readonly blocks?: BlockChecks;
+  readonly pieces?: BlobPieces;
 }
 
 /** Judged inside the transaction that writes, so that of racing writers one wins. */

@@ -234,15 +234,15 @@ export interface UploadStore {
     part: UploadPartBlob,
     options: { readonly now: Date; readonly expiresAt: Date; readonly garbageDueAt: Date },
   ): Promise<UploadPartBlob | undefined>;
-  /** In order of numbers; none of an upload that has ended. */
+  /** In order of numbers; of an upload that has ended those that its object's blob consists of. */
   listUploadParts(id: string, query: UploadPartsQuery): Promise<readonly UploadPartBlob[]>;
   /** Unfinished ones of `multipartProtocol`, by key and then by id. */
   listMultipart(query: MultipartQuery): Promise<MultipartPage>;
 
   /**
    * The last word: what `commitObject` does, and the upload is `complete`, its tails are garbage, its parts
-   * too and at once, but one that is the object's blob, its
-   * reservation is gone and its lease given back, all in one transaction. Done before by the same upload
+   * too and at once, but for one that is the object's blob and those that are its pieces, its reservation is
+   * gone and its lease given back, all in one transaction. Done before by the same upload
    * (its version is set): answers the same again, if the object is still that version, and
    * `precondition_failed` if it is not. `locked`, `upload_not_found`, and all of `commitObject`.
    */

@@ -30,7 +30,7 @@ export function blobTests(open: OpenStore): void {
     assert.deepEqual(await due(muchLater), ["x1", "x2"]);
     assert.deepEqual(await due(muchLater, 1), ["x1"]);
     assert.deepEqual(await store.listGarbage({ dueBefore: later, limit: 1 }), [
-      { storageId: "local", blobKey: "x1", length: 5 },
+      { storageId: "local", blobKey: "x1", length: 5, inPieces: false },
     ]);
   });
 

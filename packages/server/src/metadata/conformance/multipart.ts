@@ -1,7 +1,7 @@
 /** Conformance: parts in any order, lists of their uploads by key, and attributes of objects. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import type { MetadataStore } from "../../core/ports/metadata-store.ts";
+import type { BlobPieces, MetadataStore } from "../../core/ports/metadata-store.ts";
 import type { MultipartQuery, UploadPartBlob } from "../../core/ports/upload-store.ts";
 import {
   at,
@@ -121,6 +121,83 @@ export function multipartTests(open: OpenStore): void {
     assert.deepEqual((await garbage(store)).sort(), ["part 1", "part 3"]);
   });
 
+  test("parts that are pieces of the object's blob stay as long as it does", async (t) => {
+    await using store = await openWithParts(open, t);
+    for (const number of [1, 2, 4, 9]) await add(store, partBlob(number));
+    await add(store, partBlob(7, { length: 0 }));
+    const { upload: writer } = await take(store, "u");
+    const runs = [
+      { number: 1, count: 2, length: 10 },
+      { number: 9, count: 1, length: 10 },
+    ];
+    const whole = blob("whole", { length: 30, pieces: { uploadId: "u", runs } });
+    await store.completeUpload(writer, object("key of u", { version: "v" }), whole, {
+      garbageDueAt,
+      expiresAt,
+    });
+    const dueAtOnce = await store.listGarbage({ dueBefore: new Date(0), limit: 9 });
+    assert.deepEqual(dueAtOnce.map(({ blobKey }) => blobKey).sort(), ["part 4", "part 7"]);
+    const kept = plain([partBlob(1), partBlob(2), partBlob(9)]);
+    assert.deepEqual(plain(await parts(store)), kept);
+    assert.deepEqual((await store.getObject("b", "key of u"))?.pieces, whole.pieces);
+    const usage = await store.bucketUsage("b");
+    assert.deepEqual([usage.bytes, usage.reservedBytes, usage.objects], [30, 0, 1]);
+    // The upload is forgotten, its parts are not.
+    await store.forgetUpload("u", { garbageDueAt });
+    assert.equal(await store.getUpload("u"), undefined);
+    assert.deepEqual(plain(await parts(store)), kept);
+    const known = await store.knownBlobs("local", ["part 1", "part 9", "whole", "x"]);
+    assert.deepEqual([...known].sort(), ["part 1", "part 9", "whole"]);
+    await assert.rejects(store.deleteStorage("local"), withCode("not_empty"));
+  });
+
+  test("pieces are released once no object points at their blob, some at a time", async (t) => {
+    await using store = await openWithPieces(open, t);
+    const address = { storageId: "local", blobKey: "whole" };
+    const release = (limit: number) => store.releasePieces(address, { garbageDueAt, limit });
+    const source = { bucket: "b", key: "key of u", version: "v" };
+    await store.copyObject(source, object("copy", { version: "c" }), { garbageDueAt });
+    await store.deleteObject("b", "key of u", { garbageDueAt });
+    assert.deepEqual([await garbage(store), await release(10)], [[], 0]);
+    assert.equal((await store.getObject("b", "copy"))?.pieces?.uploadId, "u");
+    await store.deleteObject("b", "copy", { garbageDueAt });
+    const due = await store.listGarbage({ dueBefore: garbageDueAt, limit: 9 });
+    assert.deepEqual(due, [{ ...address, length: 30, inPieces: true }]);
+    assert.equal(await release(2), 2);
+    assert.deepEqual((await garbage(store)).sort(), ["part 1", "part 2", "whole"]);
+    assert.equal(await release(2), 1);
+    assert.deepEqual((await garbage(store)).sort(), ["part 1", "part 2", "part 3"]);
+    assert.equal(await release(2), 0);
+    assert.deepEqual(await parts(store), []);
+    const listed = await store.listGarbage({ dueBefore: garbageDueAt, limit: 9 });
+    assert.ok(listed.every(({ inPieces }) => !inPieces));
+    await store.forgetGarbage(listed);
+    assert.deepEqual([...(await store.knownBlobs("local", ["part 1", "whole"]))], []);
+  });
+
+  test("a blob is not made of parts that are not those of its upload", async (t) => {
+    await using store = await openWithParts(open, t);
+    for (const number of [1, 2]) await add(store, partBlob(number));
+    const { upload: writer } = await take(store, "u");
+    const complete = (runs: BlobPieces["runs"], length: number, uploadId = "u") =>
+      store.completeUpload(
+        writer,
+        object("key of u", { version: "v" }),
+        blob("whole", { length, pieces: { uploadId, runs } }),
+        { garbageDueAt, expiresAt },
+      );
+    for (const refused of [
+      complete([{ number: 1, count: 3, length: 10 }], 30),
+      complete([{ number: 1, count: 2, length: 9 }], 18),
+      complete([{ number: 1, count: 2, length: 10 }], 21),
+      complete([{ number: 1, count: 2, length: 10 }], 20, "another"),
+    ]) {
+      await assert.rejects(refused, withCode("internal"));
+    }
+    assert.equal(await store.headObject("b", "key of u"), undefined);
+    assert.equal((await parts(store)).length, 2);
+  });
+
   test("the parts of a cancelled upload become garbage when it is forgotten", async (t) => {
     await using store = await openWithParts(open, t);
     for (const number of [1, 2]) await add(store, partBlob(number));
@@ -191,6 +268,23 @@ export function multipartTests(open: OpenStore): void {
     await put(store, "k", { version: "v2", blobKey: "new" });
     assert.deepEqual((await store.headObject("b", "k"))?.attributes, {});
   });
+}
+
+/** The object `key of u` consists of the parts 1 to 3, 10 bytes each, as the blob `whole`. */
+async function openWithPieces(
+  open: OpenStore,
+  t: Parameters<OpenStore>[0],
+): Promise<MetadataStore> {
+  const store = await openWithParts(open, t);
+  for (const number of [1, 2, 3]) await add(store, partBlob(number));
+  const { upload: writer } = await take(store, "u");
+  const pieces = { uploadId: "u", runs: [{ number: 1, count: 3, length: 10 }] };
+  const whole = blob("whole", { length: 30, pieces });
+  await store.completeUpload(writer, object("key of u", { version: "v" }), whole, {
+    garbageDueAt,
+    expiresAt,
+  });
+  return store;
 }
 
 async function openWithParts(open: OpenStore, t: Parameters<OpenStore>[0]): Promise<MetadataStore> {

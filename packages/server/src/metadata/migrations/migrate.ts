@@ -8,6 +8,7 @@ import { first } from "./0001-first.ts";
 import { storages } from "./0002-storages.ts";
 import { uploads } from "./0003-uploads.ts";
 import { multipart } from "./0004-multipart.ts";
+import { pieces } from "./0005-pieces.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -23,6 +24,7 @@ export const migrations: readonly Migration[] = [
   { number: 2, name: "storages", apply: storages },
   { number: 3, name: "uploads", apply: uploads },
   { number: 4, name: "multipart", apply: multipart },
+  { number: 5, name: "pieces", apply: pieces },
 ];
 
 export interface MigrateOptions {

@@ -28,6 +28,8 @@ const upsertBlob = prepared<BlobRow, { reference_count: number }>((db, row) =>
       sha256: row.sha256,
       block_bytes: row.block_bytes,
       block_sums: row.block_sums,
+      pieces_of: row.pieces_of,
+      piece_runs: row.piece_runs,
       reference_count: row.reference_count,
       garbage_due_at: null,
     })
@@ -128,7 +130,7 @@ export async function removeReference(
 /** A blob that never had a reference. One that is known stays as it is. */
 export async function addGarbage(
   db: Database,
-  blob: Omit<BlobRecord, "blocks">,
+  blob: Omit<BlobRecord, "blocks" | "pieces">,
   garbageDueAt: Date,
 ): Promise<void> {
   await insertGarbage(db, garbageToRow(blob, garbageDueAt));
@@ -174,7 +176,7 @@ export async function listGarbage(
 ): Promise<readonly GarbageRecord[]> {
   const rows = await db
     .selectFrom("blobs")
-    .select(["storage_id", "blob_key", "length"])
+    .select(["storage_id", "blob_key", "length", "pieces_of"])
     .where("garbage_due_at", "<=", dueBefore.getTime())
     .orderBy("garbage_due_at")
     .orderBy("storage_id")
@@ -185,6 +187,7 @@ export async function listGarbage(
     storageId: row.storage_id,
     blobKey: row.blob_key,
     length: row.length,
+    inPieces: row.pieces_of !== null,
   }));
 }
 

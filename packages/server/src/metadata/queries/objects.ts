@@ -23,7 +23,7 @@ import {
   rowToObject,
   rowToObjectWithBlob,
 } from "../records.ts";
-import type { BlockColumns, Database, ObjectRow } from "../schema.ts";
+import type { BlockColumns, Database, ObjectRow, PieceColumns } from "../schema.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
 import { prepared } from "./prepared.ts";
 import { assertQuota, changeUsage, type UsageChange } from "./usage.ts";
@@ -37,7 +37,7 @@ const selectObject = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
   db.selectFrom("objects").selectAll().where("bucket", "=", bucket).where("key", "=", key),
 );
 
-const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns>(
+const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns & PieceColumns>(
   (db, { bucket, key }) =>
     db
       .selectFrom("objects")
@@ -47,7 +47,7 @@ const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns>(
           .onRef("blobs.blob_key", "=", "objects.blob_key"),
       )
       .selectAll("objects")
-      .select(["blobs.block_bytes", "blobs.block_sums"])
+      .select(["blobs.block_bytes", "blobs.block_sums", "blobs.pieces_of", "blobs.piece_runs"])
       .where("objects.bucket", "=", bucket)
       .where("objects.key", "=", key),
 );

@@ -28,7 +28,7 @@ import {
 import { getSetting, putSetting } from "./settings.ts";
 import { countBlobsOfStorage, deleteStorage, listStorages, putStorage } from "./storages.ts";
 import { cancelUpload, completePartial, completeUpload, forgetUpload } from "./upload-endings.ts";
-import { listUploadParts, putUploadPart } from "./upload-parts.ts";
+import { listUploadParts, putUploadPart, releasePieces } from "./upload-parts.ts";
 import {
   checkpointUpload,
   createUpload,
@@ -54,6 +54,7 @@ export const writes = {
   deleteObject,
   deleteObjects,
   forgetGarbage,
+  releasePieces,
   createAccessKey,
   changeAccessKey,
   deleteAccessKey,

@@ -13,6 +13,7 @@ import { uploadToRow } from "../upload-records.ts";
 import { addBlob } from "./blobs.ts";
 import { commitReleasing, headObject } from "./objects.ts";
 import { deleteProgress, deleteUpload } from "./upload-garbage.ts";
+import { keepPieces, partsToGarbage } from "./upload-parts.ts";
 import { assertWriter, findUpload, findWritable, statements, withSegments } from "./upload-rows.ts";
 import { isLeased } from "./uploads.ts";
 import { changeReservation } from "./usage.ts";
@@ -68,10 +69,17 @@ async function complete(
   },
 ): Promise<UploadRecord> {
   const { version, blob, expiresAt, garbageDueAt } = options;
-  const { length } = blob;
-  const parts = await deleteProgress(db, upload.id, { garbageDueAt, partsDueAt: atOnce });
+  const { length, pieces, storageId } = blob;
+  assert(
+    pieces === undefined || pieces.uploadId === upload.id,
+    "the pieces are the upload's parts",
+  );
+  let isOfParts = pieces !== undefined;
+  if (pieces !== undefined) await keepPieces(db, { pieces, length, storageId }, atOnce);
+  else isOfParts = (await partsToGarbage(db, upload.id, atOnce)) > 0;
+  await deleteProgress(db, upload.id, garbageDueAt);
   // Of parts in any order the client names those that count.
-  const isWhole = length >= upload.offset || parts > 0;
+  const isWhole = length >= upload.offset || isOfParts;
   assert(isWhole, `a blob of ${length} bytes for ${upload.offset} received`);
   const after: UploadRecord = {
     ...upload,

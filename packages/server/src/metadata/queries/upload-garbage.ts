@@ -19,17 +19,11 @@ export async function tailsToGarbage(db: Database, id: string, garbageDueAt: Dat
   }
 }
 
-/** All that hangs on the row, but not the row. Answers how many parts were blobs. */
-export async function deleteProgress(
-  db: Database,
-  id: string,
-  due: { readonly garbageDueAt: Date; readonly partsDueAt: Date },
-): Promise<number> {
-  const parts = await partsToGarbage(db, id, due.partsDueAt);
-  await tailsToGarbage(db, id, due.garbageDueAt);
+/** What hangs on the row beside parts that are blobs, but not the row. */
+export async function deleteProgress(db: Database, id: string, garbageDueAt: Date): Promise<void> {
+  await tailsToGarbage(db, id, garbageDueAt);
   await statements.deleteSegments(db, { id });
   await statements.deleteChecks(db, { id });
-  return parts;
 }
 
 /** Everything of an upload that has ended. An object's blob is its object's. */
@@ -50,6 +44,8 @@ export async function deleteUpload(
     assert(place !== null, "a complete partial has a blob");
     await removeReference(db, place, garbageDueAt);
   }
-  await deleteProgress(db, id, { garbageDueAt, partsDueAt: garbageDueAt });
+  // Those of a complete one are pieces of its object's blob, if there are any.
+  if (phase === "cancelling") await partsToGarbage(db, id, garbageDueAt);
+  await deleteProgress(db, id, garbageDueAt);
   await statements.deleteRow(db, { id });
 }

@@ -2,15 +2,20 @@
  * Parts that are blobs of their own: in any order, from any process, the last to come with a number counts.
  * As in `objects.ts`, each function is one transaction's work.
  */
+import { strict as assert } from "node:assert";
 import { OperationalError } from "../../core/errors.ts";
+import type { BlobAddress, BlobRecord, PieceRun } from "../../core/ports/metadata-store.ts";
 import type { UploadPartBlob, UploadPartsQuery } from "../../core/ports/upload-store.ts";
 import { partToRow, rowToPart } from "../part-records.ts";
 import type { Database, UploadPartRow } from "../schema.ts";
 import { uploadToRow } from "../upload-records.ts";
-import { addGarbage } from "./blobs.ts";
+import { addGarbage, forgetGarbage } from "./blobs.ts";
 import { prepared } from "./prepared.ts";
 import { findWritable, statements } from "./upload-rows.ts";
 import { changeReservation } from "./usage.ts";
+
+/** More than an upload can have. */
+const everyPart = 100_000;
 
 const upsertPart = prepared<UploadPartRow, never>((db, row) => {
   const changing = {
@@ -49,6 +54,28 @@ const selectParts = prepared<{ id: string; after: number; limit: number }, Uploa
 
 const deleteParts = prepared<{ id: string }, UploadPartRow>((db, { id }) =>
   db.deleteFrom("upload_parts").where("upload_id", "=", id).returningAll(),
+);
+
+const deletePart = prepared<{ id: string; number: number }, never>((db, { id, number }) =>
+  db.deleteFrom("upload_parts").where("upload_id", "=", id).where("number", "=", number),
+);
+
+const sumParts = prepared<{ id: string }, { count: number; bytes: number | null }>((db, { id }) =>
+  db
+    .selectFrom("upload_parts")
+    .select((eb) => [eb.fn.countAll<number>().as("count"), eb.fn.sum<number>("length").as("bytes")])
+    .where("upload_id", "=", id),
+);
+
+/** Of a blob in pieces that nobody points at. */
+const selectPiecesOf = prepared<BlobAddress, { pieces_of: string | null }>(
+  (db, { storageId, blobKey }) =>
+    db
+      .selectFrom("blobs")
+      .select("pieces_of")
+      .where("storage_id", "=", storageId)
+      .where("blob_key", "=", blobKey)
+      .where("reference_count", "=", 0),
 );
 
 export async function putUploadPart(
@@ -105,6 +132,51 @@ export async function partsToGarbage(
   const rows = await deleteParts(db, { id });
   for (const row of rows) await addGarbage(db, rowToPart(row), garbageDueAt);
   return rows.length;
+}
+
+/** Those that are pieces of the blob stay, for as long as it does; the others become garbage. */
+export async function keepPieces(
+  db: Database,
+  { pieces, length, storageId }: Required<Pick<BlobRecord, "pieces" | "length" | "storageId">>,
+  garbageDueAt: Date,
+): Promise<void> {
+  const { uploadId: id, runs } = pieces;
+  const count = runs.reduce((sum, run) => sum + run.count, 0);
+  const [all] = await sumParts(db, { id });
+  if (Number(all?.count) !== count) {
+    const numbers = new Set(pieceNumbers(runs));
+    for (const row of await selectParts(db, { id, after: 0, limit: everyPart })) {
+      if (numbers.has(row.number)) continue;
+      await deletePart(db, { id, number: row.number });
+      await addGarbage(db, rowToPart(row), garbageDueAt);
+    }
+  }
+  const [kept] = await sumParts(db, { id });
+  const isWhole = Number(kept?.count) === count && Number(kept?.bytes) === length;
+  assert(isWhole, `the parts of ${id} are not the pieces of the blob in ${storageId}`);
+}
+
+/** Port: `releasePieces`. */
+export async function releasePieces(
+  db: Database,
+  blob: BlobAddress,
+  { garbageDueAt, limit }: { readonly garbageDueAt: Date; readonly limit: number },
+): Promise<number> {
+  const [row] = await selectPiecesOf(db, blob);
+  const id = row?.pieces_of;
+  if (id === undefined || id === null) return 0;
+  const parts = await selectParts(db, { id, after: 0, limit });
+  for (const part of parts) {
+    await deletePart(db, { id, number: part.number });
+    await addGarbage(db, rowToPart(part), garbageDueAt);
+  }
+  if (parts.length < limit) await forgetGarbage(db, [blob]);
+  return parts.length;
+}
+
+function* pieceNumbers(runs: readonly PieceRun[]): Generator<number> {
+  for (const { number, count } of runs)
+    for (let index = 0; index < count; index += 1) yield number + index;
 }
 
 function ended(id: string): OperationalError {

@@ -194,6 +194,13 @@ class SqliteStore implements MetadataStore {
     return this.#read("listGarbage", options);
   }
 
+  releasePieces(
+    blob: BlobAddress,
+    options: { readonly garbageDueAt: Date; readonly limit: number },
+  ): Promise<number> {
+    return this.#write("releasePieces", blob, options);
+  }
+
   forgetGarbage(blobs: readonly BlobAddress[]): Promise<void> {
     return this.#write("forgetGarbage", blobs);
   }
