@@ -44,6 +44,17 @@ export function readBlobRows(data: string): BlobRow[] {
   );
 }
 
+/** Of parts of uploads that run, and of pieces of blobs. */
+function readPartKeys(data: string): string[] {
+  return query(data, "select blob_key from upload_parts").map((row) => String(row.blob_key));
+}
+
+/** Of blobs that are files of their own. */
+function readWholeKeys(data: string): string[] {
+  const rows = query(data, "select blob_key from blobs where pieces_of is null");
+  return rows.map((row) => String(row.blob_key));
+}
+
 /** Keys of all objects, whatever their bucket. */
 export function readObjectKeys(data: string): string[] {
   return query(data, "select key from objects order by key").map((row) => String(row.key));
@@ -123,7 +134,7 @@ export async function assertNothingLeftOver(data: string, what = ""): Promise<vo
   assert.deepEqual(await listLeftOvers(data), [], `no temporary file is left ${what}`);
   assert.deepEqual(garbage, [], `no garbage is left ${what}`);
   const files = await listBlobFiles(data);
-  const keys = rows.map(({ key }) => key);
+  const keys = [...readPartKeys(data), ...readWholeKeys(data)].sort();
   assert.deepEqual(files, keys, `the files are those of the rows ${what}`);
 }
 
