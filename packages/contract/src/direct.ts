@@ -1,0 +1,117 @@
+/**
+ * Uploads whose bytes go by requests that the server signs: straight to the storage where it can sign, else
+ * to the server itself, and the client does the same in both cases. `docs/protocols/direct.md`.
+ */
+import type { ObjectJson } from "./rest.ts";
+
+/** `POST /v1/uploads`: begins one. */
+export interface DirectUploadRequestJson {
+  readonly bucket: string;
+  /** Left out, the grant's template makes it. */
+  readonly key?: string;
+  /** Of the file on the client's side: for the template and nothing else. */
+  readonly filename?: string;
+  /** Bytes of the whole, exactly. */
+  readonly length: number;
+  readonly contentType?: string;
+  /** User metadata. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Lower-case hex of the whole; what is given is compared before the object is there. */
+  readonly checksums?: DirectChecksumsJson;
+  /** Refuse if there is an object by then. */
+  readonly createOnly?: boolean;
+  /** `auto` (default): straight to the storage where that is possible. */
+  readonly via?: "auto" | "storage" | "server";
+  /** A wish; the server keeps to what the storage takes. */
+  readonly partBytes?: number;
+  /**
+   * Ask whether the bytes are known already (needs `checksums.sha256`): the answer may then be a challenge in
+   * place of requests.
+   */
+  readonly instant?: boolean;
+}
+
+export interface DirectChecksumsJson {
+  readonly crc64nvme?: string;
+  readonly md5?: string;
+  readonly sha256?: string;
+}
+
+/** An upload as it stands: answered to its beginning (201) and to `GET /v1/uploads/{id}?parts`. */
+export interface DirectUploadJson {
+  readonly id: string;
+  readonly bucket: string;
+  readonly key: string;
+  readonly length: number;
+  readonly via: "storage" | "server";
+  /** Given up after it unless something happens. */
+  readonly expiresAt: string;
+  /**
+   * `put`: one request for all bytes. `parts`: each part but the last has `partBytes`, numbered from 1.
+   * `proof`: the server knows such bytes and asks for digests of some of them; who cannot or will not give
+   * them asks for requests instead.
+   */
+  readonly transfer:
+    | { readonly kind: "put"; readonly request: SignedRequestJson }
+    | {
+        readonly kind: "parts";
+        readonly partBytes: number;
+        readonly partCount: number;
+        /** By part number: the first ones that are missing; more by `POST /v1/uploads/{id}/requests`. */
+        readonly requests: Readonly<Record<string, SignedRequestJson>>;
+        /** Those that are there already. */
+        readonly parts: readonly DirectPartJson[];
+      }
+    | { readonly kind: "proof"; readonly challenge: ChallengeJson };
+}
+
+/** To be sent exactly so, before it expires, with the bytes as body. The answer's `ETag` names a part. */
+export interface SignedRequestJson {
+  readonly method: "PUT";
+  /** Absolute. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly expiresAt: string;
+}
+
+export interface DirectPartJson {
+  readonly number: number;
+  readonly length: number;
+  /** Without quotes. */
+  readonly etag: string;
+}
+
+/** `POST /v1/uploads/{id}/requests`: signs again, or for further parts. */
+export interface SignRequestsJson {
+  /** At most 100; left out for a `put`. */
+  readonly partNumbers?: readonly number[];
+}
+
+export interface SignedRequestsJson {
+  /** By part number; `put` for the one request of a put. */
+  readonly requests: Readonly<Record<string, SignedRequestJson>>;
+}
+
+/** `POST /v1/uploads/{id}/complete`: the answer is the object, 201 if it is new, else 200; again the same. */
+export interface CompleteDirectUploadJson {
+  /** Of the whole, as in the beginning; for who knows them only at the end. */
+  readonly checksums?: DirectChecksumsJson;
+  /** Left out: the parts as the storage has them. */
+  readonly parts?: readonly Pick<DirectPartJson, "number" | "etag">[];
+}
+
+export type CompletedDirectUploadJson = ObjectJson;
+
+/** Digests of these ranges prove that the client has the bytes. */
+export interface ChallengeJson {
+  /** Lower-case hex. */
+  readonly nonce: string;
+  /** Both inclusive. */
+  readonly ranges: readonly { readonly firstByte: number; readonly lastByte: number }[];
+}
+
+/** `POST /v1/uploads/{id}/proof`: the answer is the object; `access_denied` for a wrong one, and the upload goes on. */
+export interface ProofJson {
+  /** For each range, SHA-256 in lower-case hex of the nonce's bytes followed by the range's. */
+  readonly digests: readonly string[];
+}
