@@ -6,7 +6,9 @@ import type { Buckets } from "./buckets.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
 import { etagOfVersion, newVersion } from "./ids.ts";
 import { leasedBody } from "./leased-body.ts";
+import { partSizesOf } from "./multipart/object-attributes.ts";
 import { type KeyPrefix, type ObjectKey, parseKey } from "./object-key.ts";
+import { pieceNumbersFrom } from "./pieces.ts";
 import type { Clock } from "./ports/clock.ts";
 import type {
   ListPage,
@@ -18,7 +20,7 @@ import type {
   WriteConditions,
   WriteResult,
 } from "./ports/metadata-store.ts";
-import type { ObjectBody } from "./ports/storage-driver.ts";
+import type { Digests, ObjectBody } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
 import {
   assertLengthAllowed,
@@ -44,6 +46,14 @@ export interface OpenObject {
     readonly firstByte?: number;
     readonly lastByte?: number;
   }): Promise<ObjectBody>;
+  /**
+   * Digests of the parts that the object came in, by their places, from 1: those greater than `after`, `limit`
+   * at most. Without those that are not known: of empty parts, and of what was put together again.
+   */
+  partDigests(query: {
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<ReadonlyMap<number, Digests>>;
 }
 
 export interface CopyRequest {
@@ -89,7 +99,11 @@ export class Objects {
     await this.#authorizeRead(actor, address);
     const object = await this.#options.metadata.getObject(address.bucket, address.key);
     if (object === undefined) throw await this.#notFound(address);
-    return { object, read: (options) => this.#read(object, options) };
+    return {
+      object,
+      read: (options) => this.#read(object, options),
+      partDigests: (query) => this.#partDigests(object, query),
+    };
   }
 
   async head(actor: Actor, address: ObjectAddress): Promise<ObjectRecord> {
@@ -249,6 +263,30 @@ export class Objects {
       if (isOperationalError(error, "object_not_found")) throw await this.#blobGone(object, error);
       throw error;
     }
+  }
+
+  async #partDigests(
+    { attributes, digests, pieces }: ObjectWithBlob,
+    { after, limit }: { readonly after: number; readonly limit: number },
+  ): Promise<ReadonlyMap<number, Digests>> {
+    const found = new Map<number, Digests>();
+    const sizes = partSizesOf(attributes) ?? [];
+    if (sizes.length === 1 && after === 0 && limit > 0) found.set(1, digests);
+    if (pieces === undefined) return found;
+    const places = sizes.flatMap((size, index) => (size > 0 ? [index + 1] : []));
+    const index = places.findIndex((place) => place > after);
+    if (index < 0) return found;
+    const wanted = places.slice(index, index + limit).filter((place) => place <= after + limit);
+    const numbers = pieceNumbersFrom(pieces.runs, { index, limit: wanted.length });
+    const rows = await this.#options.metadata.listUploadParts(pieces.uploadId, {
+      after: (numbers[0] ?? 1) - 1,
+      limit: numbers.length,
+    });
+    for (const [at, place] of wanted.entries()) {
+      const row = rows[at];
+      if (row !== undefined && row.number === numbers[at]) found.set(place, row.digests);
+    }
+    return found;
   }
 
   #beginReading(blobKey: string): Disposable {

@@ -44,3 +44,19 @@ export function* piecesBetween(
     runBegin += count * length;
   }
 }
+
+/** Of the pieces from an index on, so many at most, in the order of bytes. */
+export function pieceNumbersFrom(
+  runs: readonly PieceRun[],
+  { index, limit }: { readonly index: number; readonly limit: number },
+): readonly number[] {
+  const numbers: number[] = [];
+  let passed = 0;
+  for (const { number, count } of runs) {
+    for (let at = Math.max(0, index - passed); at < count && numbers.length < limit; at += 1) {
+      numbers.push(number + at);
+    }
+    passed += count;
+  }
+  return numbers;
+}

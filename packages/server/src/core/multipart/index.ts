@@ -1,15 +1,16 @@
 /** Uploads in parts as front ends and the server use them. */
 export { Multipart, type MultipartOptions, partBytesMax, partsMax } from "./multipart.ts";
 export {
+  type ChecksumName,
   compositeChecksumOf,
   frontEndAttributes,
+  type MultipartChecksum,
   multipartAttributes,
   type PartRange,
   partRangeOf,
   partSizesOf,
 } from "./object-attributes.ts";
 export type {
-  ChecksumName,
   CompletedMultipart,
   CompleteMultipartRequest,
   CopyPartRequest,
@@ -18,7 +19,6 @@ export type {
   ListMultipartQuery,
   ListPartsPage,
   MultipartAddress,
-  MultipartChecksum,
   MultipartView,
   NamedPart,
   PartView,

@@ -3,7 +3,19 @@
  * that each can be read by its number, and the checksum that was made from theirs.
  */
 import { strict as assert } from "node:assert";
-import type { MultipartChecksum } from "./requests.ts";
+import type { DigestName } from "../ports/storage-driver.ts";
+
+/** What S3 calls a checksum. */
+export type ChecksumName = Exclude<DigestName, "md5">;
+
+/**
+ * `full-object`: of all bytes, which only CRCs can be made from those of parts. `composite`: of the parts'
+ * raw digests in their order; CRC-64/NVME has none.
+ */
+export interface MultipartChecksum {
+  readonly name: ChecksumName;
+  readonly type: "composite" | "full-object";
+}
 
 /** Reserved among the attributes of objects and uploads: a front end does not set them itself. */
 export const multipartAttributes = {

@@ -2,20 +2,9 @@
 import type { ObjectKey } from "../object-key.ts";
 import type { ObjectAddress } from "../objects.ts";
 import type { ObjectRecord, WriteConditions, WriteResult } from "../ports/metadata-store.ts";
-import type { Body, DigestName, Digests } from "../ports/storage-driver.ts";
+import type { Body, Digests } from "../ports/storage-driver.ts";
 import type { BodyChecks, UploadView } from "../resumable/requests.ts";
-
-/** What S3 calls a checksum. */
-export type ChecksumName = Exclude<DigestName, "md5">;
-
-/**
- * `full-object`: of all bytes, which only CRCs can be made from those of parts. `composite`: of the parts'
- * raw digests in their order; CRC-64/NVME has none.
- */
-export interface MultipartChecksum {
-  readonly name: ChecksumName;
-  readonly type: "composite" | "full-object";
-}
+import type { MultipartChecksum } from "./object-attributes.ts";
 
 /** All three must be of one upload: another bucket or key is `upload_not_found`. */
 export interface MultipartAddress {

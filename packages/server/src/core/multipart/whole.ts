@@ -8,8 +8,13 @@ import { firstDifference } from "../digests/digest-set.ts";
 import { OperationalError } from "../errors.ts";
 import type { DigestName, Digests } from "../ports/storage-driver.ts";
 import type { UploadPartBlob } from "../ports/upload-store.ts";
-import { checksumOf, multipartAttributes, partSizesText } from "./object-attributes.ts";
-import type { CompleteMultipartRequest, MultipartChecksum, NamedPart } from "./requests.ts";
+import {
+  checksumOf,
+  type MultipartChecksum,
+  multipartAttributes,
+  partSizesText,
+} from "./object-attributes.ts";
+import type { CompleteMultipartRequest, NamedPart } from "./requests.ts";
 
 /** What an object of parts says beside its bytes. */
 export interface Whole {

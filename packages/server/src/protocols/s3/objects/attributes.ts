@@ -1,10 +1,10 @@
 /** `GET ?attributes`: of an object only what was asked for. */
 import { partSizesOf } from "../../../core/multipart/index.ts";
-import type { ObjectRecord } from "../../../core/ports/metadata-store.ts";
+import type { OpenObject } from "../../../core/objects.ts";
 import { sendXml } from "../answer.ts";
 import type { Exchange, Handler, ObjectExchange, S3Services } from "../services.ts";
 import type { XmlValue } from "../xml.ts";
-import { checksumElements, checksumOf } from "./checksums.ts";
+import { base64Of, checksumAlgorithms, checksumElements, checksumOf } from "./checksums.ts";
 import { invalidArgument, invalidRequest } from "./refusals.ts";
 
 const partsMax = 1000;
@@ -15,14 +15,12 @@ export const getAttributes =
     const { reply, caller, bucket, key } = exchange;
     const asked = askedAttributes(exchange);
     const page = partsPage(exchange);
-    const object = await objects.head(caller.actor, { bucket, key });
-    reply.header("last-modified", object.createdAt.toUTCString());
+    const opened = await objects.open(caller.actor, { bucket, key });
+    reply.header("last-modified", opened.object.createdAt.toUTCString());
     const values = Object.entries(shown).filter(([name]) => asked.has(name));
-    return sendXml(
-      exchange,
-      "GetObjectAttributesResponse",
-      Object.fromEntries(values.map(([name, show]) => [name, show(object, page)])),
-    );
+    const elements: [string, XmlValue][] = [];
+    for (const [name, show] of values) elements.push([name, await show(opened, page)]);
+    return sendXml(exchange, "GetObjectAttributesResponse", Object.fromEntries(elements));
   };
 
 interface PartsPage {
@@ -32,13 +30,15 @@ interface PartsPage {
 }
 
 /** In the order of the document. The tag has no quotes here. */
-const shown: Readonly<Record<string, (object: ObjectRecord, page: PartsPage) => XmlValue>> = {
-  ETag: ({ etag }) => etag,
-  Checksum: (object) => checksumElements(checksumOf(object)),
+const shown: Readonly<Record<string, Show>> = {
+  ETag: ({ object }) => object.etag,
+  Checksum: ({ object }) => checksumElements(checksumOf(object)),
   ObjectParts: objectParts,
   StorageClass: () => "STANDARD",
-  ObjectSize: ({ length }) => length,
+  ObjectSize: ({ object }) => object.length,
 };
+
+type Show = (opened: OpenObject, page: PartsPage) => XmlValue | Promise<XmlValue>;
 
 function askedAttributes({ request }: Exchange): ReadonlySet<string> {
   const values = request.raw.headersDistinct["x-amz-object-attributes"];
@@ -75,17 +75,27 @@ function wholeNumber(headers: Exchange["request"]["headers"], name: string): num
   });
 }
 
-/** Nothing of an object that did not come in parts. */
-function objectParts({ attributes }: ObjectRecord, { after, limit }: PartsPage): XmlValue {
-  const sizes = partSizesOf(attributes);
+/** Nothing of an object that did not come in parts. Each with its own checksum, if there is one. */
+async function objectParts(
+  { object, partDigests }: OpenObject,
+  page: PartsPage,
+): Promise<XmlValue> {
+  const { after, limit } = page;
+  const sizes = partSizesOf(object.attributes);
   if (sizes === undefined) return undefined;
-  const page = sizes.slice(after, after + limit);
+  const { digest, element } = checksumAlgorithms[checksumOf(object).algorithm];
+  const digests = await partDigests(page);
+  const parts = sizes.slice(after, after + limit).map((Size, index) => {
+    const PartNumber = after + index + 1;
+    const own = digests.get(PartNumber)?.[digest];
+    return { PartNumber, Size, ...(own && { [element]: base64Of(own) }) };
+  });
   return {
     PartsCount: sizes.length,
     PartNumberMarker: after,
-    NextPartNumberMarker: after + page.length,
+    NextPartNumberMarker: after + parts.length,
     MaxParts: limit,
-    IsTruncated: after + page.length < sizes.length,
-    Part: page.map((Size, index) => ({ PartNumber: after + index + 1, Size })),
+    IsTruncated: after + parts.length < sizes.length,
+    Part: parts,
   };
 }

@@ -5,8 +5,7 @@
 
 import { OperationalError } from "../../../core/errors.ts";
 import { type PartRange, partRangeOf, partSizesOf } from "../../../core/multipart/index.ts";
-import type { OpenObject } from "../../../core/objects.ts";
-import type { ObjectRecord } from "../../../core/ports/metadata-store.ts";
+import type { ObjectAddress, OpenObject } from "../../../core/objects.ts";
 import {
   contentRange,
   evaluateConditions,
@@ -16,7 +15,7 @@ import {
   sendBody,
 } from "../../../http/index.ts";
 import type { Exchange, Handler, ObjectExchange, S3Services } from "../services.ts";
-import { checksumHeaders, checksumOf } from "./checksums.ts";
+import { base64Of, checksumAlgorithms, checksumHeaders, checksumOf } from "./checksums.ts";
 import { objectHeaders } from "./object-headers.ts";
 import { partNumberOf } from "./part-number.ts";
 import { invalidPart, invalidRequest } from "./refusals.ts";
@@ -24,12 +23,9 @@ import { invalidPart, invalidRequest } from "./refusals.ts";
 export const getObject =
   ({ objects, buckets }: S3Services): Handler<ObjectExchange> =>
   async (exchange) => {
-    const { request, reply, caller, bucket: name, key } = exchange;
+    const { request, reply, bucket: name, key } = exchange;
     const address = { bucket: name, key };
-    const reading = request.method !== "HEAD";
-    const shown: Shown = reading
-      ? await objects.open(caller.actor, address)
-      : { object: await objects.head(caller.actor, address) };
+    const shown = await lookUp(objects, exchange, address);
     const { object } = shown;
     const bucket = await buckets.find(name);
     reply.headers(objectHeaders(exchange, object, bucket?.visibility));
@@ -44,11 +40,26 @@ export const getObject =
     }
   };
 
-type Shown = Pick<OpenObject, "object"> & Partial<Pick<OpenObject, "read">>;
+/** For a HEAD without the way to its bytes; of the whole it costs less to look up. */
+async function lookUp(
+  objects: S3Services["objects"],
+  { request, caller, query }: Exchange,
+  address: ObjectAddress,
+): Promise<Shown> {
+  const isHead = request.method === "HEAD";
+  if (isHead && !query.has("partNumber")) {
+    return { object: await objects.head(caller.actor, address) };
+  }
+  const { read, ...shown } = await objects.open(caller.actor, address);
+  return isHead ? shown : { ...shown, read };
+}
 
-async function send(exchange: Exchange, { object, read }: Shown) {
+type Shown = Pick<OpenObject, "object"> & Partial<OpenObject>;
+
+async function send(exchange: Exchange, shown: Shown) {
   const { request, reply } = exchange;
-  const { range, headers } = plan(exchange, object);
+  const { object, read } = shown;
+  const { range, headers } = await plan(exchange, shown);
   const length = range === undefined ? object.length : range.lastByte - range.firstByte + 1;
   const signal = requestSignal(request);
   // No byte of an empty part is there to be read.
@@ -66,12 +77,15 @@ interface Plan {
 }
 
 /** Of several ranges, and of what is malformed, the whole is sent, as AWS does. */
-function plan(exchange: Exchange, object: ObjectRecord): Plan {
+async function plan(exchange: Exchange, shown: Shown): Promise<Plan> {
   const { request } = exchange;
+  const { object } = shown;
   const partNumber = partNumberOf(exchange);
   const asksChecksum =
     request.headers["x-amz-checksum-mode"]?.toString().toUpperCase() === "ENABLED";
-  if (partNumber !== undefined) return partPlan(exchange, object, { partNumber, asksChecksum });
+  if (partNumber !== undefined) {
+    return await partPlan(exchange, shown, { partNumber, asksChecksum });
+  }
   const asked = parseRange(request.headers.range, object.length);
   if (asked.kind === "unsatisfiable") throw rangeUnsatisfiable(object.length);
   if (asked.kind === "ranges" && !(request.headers.range ?? "").includes(",")) {
@@ -81,11 +95,12 @@ function plan(exchange: Exchange, object: ObjectRecord): Plan {
   return { headers: asksChecksum ? checksumHeaders(checksumOf(object)) : {} };
 }
 
-function partPlan(
+async function partPlan(
   { request }: Exchange,
-  object: ObjectRecord,
+  shown: Shown,
   { partNumber, asksChecksum }: { readonly partNumber: number; readonly asksChecksum: boolean },
-): Plan {
+): Promise<Plan> {
+  const { object } = shown;
   if (request.headers.range !== undefined) {
     throw invalidRequest("Cannot specify both Range header and partNumber query parameter");
   }
@@ -96,11 +111,20 @@ function partPlan(
   const headers = {
     ...(sizes === undefined ? {} : { "x-amz-mp-parts-count": String(sizes.length) }),
     ...(whole && asksChecksum ? checksumHeaders(checksumOf(object)) : {}),
+    ...(!whole && asksChecksum ? await partChecksum(shown, partNumber) : {}),
     ...(range.lastByte < range.firstByte
       ? {}
       : { "content-range": contentRange(range, object.length) }),
   };
   return { range, headers };
+}
+
+/** The part's own, by the algorithm of the object's. */
+async function partChecksum({ object, partDigests }: Shown, partNumber: number) {
+  const { digest, header } = checksumAlgorithms[checksumOf(object).algorithm];
+  const digests = await partDigests?.({ after: partNumber - 1, limit: 1 });
+  const own = digests?.get(partNumber)?.[digest];
+  return own === undefined ? {} : { [header]: base64Of(own) };
 }
 
 function noBody() {
