@@ -83,6 +83,8 @@ export class ServerProcess {
   #stderr = "";
   url = "";
   opsUrl = "";
+  /** Of the listener for S3 alone, if it was asked for. */
+  s3Url = "";
 
   constructor(data: string, options: ServerOptions) {
     this.data = data;
@@ -216,6 +218,7 @@ export class ServerProcess {
     if (this.#log.length < linesKeptMax) this.#log.push(line);
     this.url = textOf(value, "url") ?? this.url;
     this.opsUrl = textOf(value, "opsUrl") ?? this.opsUrl;
+    this.s3Url = textOf(value, "s3Url") ?? this.s3Url;
     return line;
   }
 

@@ -77,9 +77,10 @@ function createLog(config: ServerConfig): Log {
 }
 
 function greet(server: RunningServer, config: ServerConfig): void {
-  const listening = `roma listening on ${server.url}`;
-  const { hostname, port } = new URL(server.url);
-  const fields = { host: hostname, port: Number(port), url: server.url, opsUrl: server.opsUrl };
+  const { url, opsUrl, s3Url } = server;
+  const listening = `roma listening on ${url}`;
+  const { hostname, port } = new URL(url);
+  const fields = { host: hostname, port: Number(port), url, opsUrl, s3Url };
   if (config.log.format === "json") {
     // Whatever the level: scripts wait for this line.
     const line = { level: 30, time: Date.now(), pid: process.pid, ...fields, msg: listening };
@@ -87,7 +88,8 @@ function greet(server: RunningServer, config: ServerConfig): void {
     return;
   }
   const { rootKey } = server;
-  const lines = [`Roma keeps its data in ${config.data}; operations on ${server.opsUrl}`];
+  const lines = [`Roma keeps its data in ${config.data}; operations on ${opsUrl}`];
+  if (s3Url !== undefined) lines.push(`S3 alone on ${s3Url}`);
   if (rootKey.newSecret !== undefined) {
     lines.push(
       "",
