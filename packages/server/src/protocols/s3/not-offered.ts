@@ -7,7 +7,7 @@ import { sendXml } from "./answer.ts";
 import { requireKnownBucket } from "./bucket-access.ts";
 import { notOffered } from "./dispatch.ts";
 import { refusal, type S3Code } from "./s3-codes.ts";
-import type { Exchange, Handler, OperationRow, S3Services } from "./services.ts";
+import type { Handler, OperationRow, S3Services } from "./services.ts";
 import type { XmlValue } from "./xml.ts";
 
 /** What is asked of a bucket and never set. Clients go on with these answers. */
@@ -75,75 +75,7 @@ export function standingOperations(services: S3Services): readonly OperationRow[
     };
     return { method: "GET", on: "bucket", when: query, operation, handler };
   });
-  return [
-    ...operationNames,
-    ...truths,
-    {
-      method: "GET",
-      on: "bucket",
-      when: "acl",
-      operation: "GetBucketAcl",
-      handler: async (exchange) => {
-        await requireKnownBucket(services, exchange);
-        return sendAcl(services, exchange);
-      },
-    },
-    {
-      method: "PUT",
-      on: "bucket",
-      when: "acl",
-      operation: "PutBucketAcl",
-      handler: async (exchange) => {
-        await services.buckets.change(exchange.caller.actor, exchange.bucket, {});
-        return acceptCannedAcl(exchange);
-      },
-    },
-    {
-      method: "GET",
-      on: "object",
-      when: "acl",
-      operation: "GetObjectAcl",
-      handler: async (exchange) => {
-        await services.objects.head(exchange.caller.actor, exchange);
-        return sendAcl(services, exchange);
-      },
-    },
-    {
-      method: "PUT",
-      on: "object",
-      when: "acl",
-      operation: "PutObjectAcl",
-      handler: async (exchange) => {
-        await services.objects.head(exchange.caller.actor, exchange);
-        return acceptCannedAcl(exchange);
-      },
-    },
-  ];
-}
-
-function sendAcl({ owner }: S3Services, exchange: Exchange) {
-  const Owner = { ID: owner.id, DisplayName: owner.displayName };
-  return sendXml(exchange, "AccessControlPolicy", {
-    Owner,
-    AccessControlList: {
-      Grant: {
-        Grantee: {
-          "@xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
-          "@xsi:type": "CanonicalUser",
-          ...Owner,
-        },
-        Permission: "FULL_CONTROL",
-      },
-    },
-  });
-}
-
-/** What `refuseHeaders` let through changes nothing; a document might. */
-function acceptCannedAcl({ request, reply }: Exchange) {
-  if (request.headers["x-amz-acl"] === undefined) {
-    throw refusal("AccessControlListNotSupported", "access control lists are not offered");
-  }
-  return reply.code(200).send();
+  return [...operationNames, ...truths];
 }
 
 const cannedAcls: ReadonlySet<string> = new Set(["private", "bucket-owner-full-control"]);

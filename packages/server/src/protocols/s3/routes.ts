@@ -6,6 +6,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import { authenticateS3 } from "../../authentication/index.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
+import { aclOperations } from "./acl.ts";
 import { addressOf, bucketNamed, rememberAddress } from "./address.ts";
 import { bucketOperations } from "./buckets.ts";
 import { corsOperations, refusedPreflight, s3Cors } from "./cors.ts";
@@ -26,6 +27,7 @@ export function s3Protocol(services: S3Services): FastifyPluginAsync {
     ...listOperations(services),
     ...corsOperations(services),
     ...standingOperations(services),
+    ...aclOperations(services),
     ...objectOperations(services),
     ...multipartOperations(services),
   ]);
