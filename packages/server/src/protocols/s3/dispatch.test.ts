@@ -56,6 +56,33 @@ test("an ACL that changes nothing is accepted, and the ACL is the owner's", asyn
   assert.equal(open.code, "AccessControlListNotSupported");
 });
 
+test("the ACL document that was read is accepted back, as clients send it after a copy; no other is", async (t) => {
+  const s3 = await startS3(t);
+  await s3.call("PUT", "/s3/demo/key", { body: "bytes" });
+  for (const target of ["/s3/demo?acl", "/s3/demo/key?acl"]) {
+    const { text } = await s3.call("GET", target);
+    const put = await s3.call("PUT", target, { body: text });
+    assert.equal(put.status, 200, put.text);
+    const grant = /<Grant>.*<\/Grant>/s.exec(text)?.[0] ?? "";
+    const everybody = "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI>";
+    for (const other of [
+      text.replace("FULL_CONTROL", "READ"),
+      text.replace(grant, ""),
+      text.replaceAll(/<ID>.*?<\/ID>/g, "<ID>somebody</ID>"),
+      text.replace(grant, `${grant}<Grant><Grantee>${everybody}</Grantee></Grant>`),
+      text.replace(/<ID>.*?<\/ID>/, "<ID>somebody</ID>"),
+      text.replaceAll("AccessControlPolicy", "Policy"),
+    ]) {
+      const refused = await s3.call("PUT", target, { body: other });
+      assert.deepEqual([refused.status, refused.code], [400, "AccessControlListNotSupported"]);
+      const both = { body: other, headers: { "x-amz-acl": "private" } };
+      assert.equal((await s3.call("PUT", target, both)).status, 400, "beside a canned one too");
+    }
+    assert.equal((await s3.call("PUT", target, { body: "<AccessControl" })).code, "MalformedXML");
+    assert.equal((await s3.call("PUT", target)).code, "AccessControlListNotSupported");
+  }
+});
+
 test("headers that ask for what is not done are refused, and nothing is stored", async (t) => {
   const s3 = await startS3(t);
   for (const [name, value, code, status] of [
