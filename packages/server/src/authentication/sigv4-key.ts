@@ -23,8 +23,11 @@ export interface CredentialScope {
 const credentialPattern =
   /^([^/]{1,128})\/(\d{8})\/([A-Za-z0-9-]{1,64})\/([a-z0-9-]{1,32})\/aws4_request$/;
 
-/** Regions every S3 client may be left at, beside the one that is configured. */
-const commonRegions: readonly string[] = ["us-east-1", "auto"];
+/**
+ * Regions every S3 client may be left at, beside the one that is configured. `US` is us-east-1 by its old
+ * name: s3cmd signs for it while it knows no bucket's location.
+ */
+const commonRegions: readonly string[] = ["us-east-1", "auto", "US"];
 
 export interface CredentialField {
   /** What a client is told when it cannot be read. */
