@@ -44,6 +44,14 @@ const checks = {
     isMet: () => succeeds(join(import.meta.dirname, "services/minio.sh"), ["path"]),
     excuse: () => (hasPrograms("go") ? undefined : "no Go here to build it with"),
   },
+  openssl: { enable: "apt-get install openssl", isMet: () => succeeds("openssl", ["version"]) },
+  s3cmd: { enable: "apt-get install s3cmd", isMet: () => succeeds("s3cmd", ["--version"]) },
+  rclone: { enable: "apt-get install rclone", isMet: () => succeeds("rclone", ["version"]) },
+  s3fs: { enable: "apt-get install s3fs", isMet: () => hasPrograms("s3fs") },
+  "python-clients": {
+    enable: "run test/s3-clients/python/environment.sh build, with python3 and python3-venv",
+    isMet: () => succeeds(join(import.meta.dirname, "s3-clients/python/environment.sh"), ["path"]),
+  },
   fuse: {
     enable: "run as root, with /dev/fuse and the right to mount",
     isMet: () => canMountTmpfs() && canOpen("/dev/fuse"),
