@@ -1,0 +1,14 @@
+/** The AWS SDK for JavaScript, version 3. */
+import type { S3ClientTests } from "../client.ts";
+import { objectCases } from "./objects.ts";
+import { openAwsSdk } from "./sdk.ts";
+
+export const awsSdkJs: S3ClientTests = {
+  name: "aws-sdk-js",
+  run: async (t, open) => {
+    const target = await open();
+    for (const [name, act] of Object.entries(objectCases)) {
+      await t.test(name, (t) => act(t, { client: openAwsSdk(t, target), target }));
+    }
+  },
+};

@@ -1,0 +1,5 @@
+/** Every client that is tried, the slowest first. */
+import { awsSdkJs } from "./aws-sdk-js/index.ts";
+import type { S3ClientTests } from "./client.ts";
+
+export const clients: readonly S3ClientTests[] = [awsSdkJs];
