@@ -1,5 +1,6 @@
 /** Every client that is tried, the slowest first. */
 import { awsSdkJs } from "./aws-sdk-js/index.ts";
 import type { S3ClientTests } from "./client.ts";
+import { minioJs } from "./minio-js.ts";
 
-export const clients: readonly S3ClientTests[] = [awsSdkJs];
+export const clients: readonly S3ClientTests[] = [awsSdkJs, minioJs];
