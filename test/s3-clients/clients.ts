@@ -1,6 +1,7 @@
 /** Every client that is tried, the slowest first. */
 import { awsSdkJs } from "./aws-sdk-js/index.ts";
+import { boto3, boto3Crt } from "./boto3.ts";
 import type { S3ClientTests } from "./client.ts";
 import { minioJs } from "./minio-js.ts";
 
-export const clients: readonly S3ClientTests[] = [awsSdkJs, minioJs];
+export const clients: readonly S3ClientTests[] = [awsSdkJs, boto3, minioJs, boto3Crt];
