@@ -1,7 +1,8 @@
 /** Every client that is tried, the slowest first. */
+import { awsCli } from "./aws-cli.ts";
 import { awsSdkJs } from "./aws-sdk-js/index.ts";
 import { boto3, boto3Crt } from "./boto3.ts";
 import type { S3ClientTests } from "./client.ts";
 import { minioJs } from "./minio-js.ts";
 
-export const clients: readonly S3ClientTests[] = [awsSdkJs, boto3, minioJs, boto3Crt];
+export const clients: readonly S3ClientTests[] = [awsCli, awsSdkJs, boto3, minioJs, boto3Crt];
