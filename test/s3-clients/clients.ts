@@ -4,5 +4,13 @@ import { awsSdkJs } from "./aws-sdk-js/index.ts";
 import { boto3, boto3Crt } from "./boto3.ts";
 import type { S3ClientTests } from "./client.ts";
 import { minioJs } from "./minio-js.ts";
+import { s3cmd } from "./s3cmd.ts";
 
-export const clients: readonly S3ClientTests[] = [awsCli, awsSdkJs, boto3, minioJs, boto3Crt];
+export const clients: readonly S3ClientTests[] = [
+  awsCli,
+  awsSdkJs,
+  boto3,
+  minioJs,
+  s3cmd,
+  boto3Crt,
+];
