@@ -4,6 +4,7 @@ import { awsSdkJs } from "./aws-sdk-js/index.ts";
 import { boto3, boto3Crt } from "./boto3.ts";
 import type { S3ClientTests } from "./client.ts";
 import { minioJs } from "./minio-js.ts";
+import { rclone } from "./rclone.ts";
 import { s3cmd } from "./s3cmd.ts";
 
 export const clients: readonly S3ClientTests[] = [
@@ -11,6 +12,7 @@ export const clients: readonly S3ClientTests[] = [
   awsSdkJs,
   boto3,
   minioJs,
+  rclone,
   s3cmd,
   boto3Crt,
 ];
