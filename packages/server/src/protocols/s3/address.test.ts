@@ -76,3 +76,17 @@ test("odd keys reach their own object over either form of address", async (t) =>
     assert.equal(text, `${last.get(target) ?? index}`, target);
   }
 });
+
+test("a signature leads to no other bucket, however its path is spelled on the way", async (t) => {
+  const s3 = await startS3(t);
+  const authorization = `Basic ${btoa(`${key.keyId}:${key.secret}`)}`;
+  const url = `${s3.url}/v1/buckets/33`;
+  assert.equal((await fetch(url, { method: "PUT", headers: { authorization } })).status, 201);
+  // All of these are signed as /s3/demo/k, since the bytes that they encode are its own.
+  for (const target of ["/s%33/demo/k", "/%733/demo/k", "/%73%33/demo/k"]) {
+    const { status, code } = await s3.call("PUT", target, { body: "stray" });
+    assert.deepEqual([status, code], [400, "InvalidURI"], target);
+  }
+  assert.equal((await s3.call("HEAD", "/s3/33/demo/k")).status, 404);
+  assert.equal((await s3.call("HEAD", "/s3/demo/k")).status, 404);
+});

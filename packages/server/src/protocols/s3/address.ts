@@ -23,7 +23,7 @@ export interface AddressOptions {
 
 /** `InvalidURI`, `InvalidBucketName`, `KeyTooLongError`, and `InvalidArgument` for other bad keys. */
 export function addressOf(request: FastifyRequest, options: AddressOptions): Address {
-  const path = pathOf(request).slice(options.basePath.length).replace(/^\//, "");
+  const path = pathBelow(options.basePath, request).replace(/^\//, "");
   const named = bucketOfHost(request.raw.headers.host ?? "", options.domains);
   if (named !== undefined) {
     const bucket = bucketName(named);
@@ -58,6 +58,16 @@ export function rememberAddress(request: FastifyRequest, address: Address): void
 
 export function knownAddress(request: FastifyRequest): Address | undefined {
   return known.get(request.raw);
+}
+
+/**
+ * As sent, and no other spelling of the base path: the router decodes before it compares, and what is cut
+ * off is counted in characters.
+ */
+function pathBelow(basePath: string, request: FastifyRequest): string {
+  const path = pathOf(request);
+  if (path === basePath || path.startsWith(`${basePath}/`)) return path.slice(basePath.length);
+  throw refusal("InvalidURI", `the path does not begin with ${basePath}/ as it is`);
 }
 
 /** The path as sent, without the query. */
