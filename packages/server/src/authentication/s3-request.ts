@@ -8,6 +8,7 @@ import { type Actor, anonymous } from "../core/access.ts";
 import type { AccessKeys } from "../core/access-keys.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { publicOrigin } from "../http/index.ts";
+import { bucketOfHost } from "./bucket-host.ts";
 import {
   type HeaderValues,
   headerValues,
@@ -156,16 +157,6 @@ function otherAddresses(gate: S3Gate, request: FastifyRequest): readonly SignedA
       // Signed for one bucket's host and sent to another's, it would lead to what nobody signed.
       .filter(({ host }) => bucketOfHost(host, domains) === bucketOfHost(received, domains))
   );
-}
-
-/** The label, or labels, before the longest domain that the host ends in; `undefined`: none. */
-export function bucketOfHost(host: string, domains: readonly string[]): string | undefined {
-  const name = host.toLowerCase().replace(/:\d*$/, "");
-  if (domains.includes(name)) return undefined;
-  const [domain] = domains
-    .filter((known) => name.endsWith(`.${known}`))
-    .toSorted((one, other) => other.length - one.length);
-  return domain === undefined ? undefined : name.slice(0, -domain.length - 1);
 }
 
 /** What belongs to the signature itself, or would name another object than the URL does. */
