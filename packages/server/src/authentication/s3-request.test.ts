@@ -153,12 +153,11 @@ test("each kind of body is told, and framed ones are decoded", async (t) => {
   assert.equal(forged.reason, "SignatureDoesNotMatch");
 });
 
-test("a presigned PUT carries metadata in its query, never a source nor a checksum", async (t) => {
+test("a presigned PUT carries metadata in its query, and no checksum", async (t) => {
   const { ask } = await startGate(t);
   const query = {
     "x-amz-meta-a": "1",
     "x-amz-tagging": "a=b",
-    "x-amz-copy-source": "demo/secret",
     "x-amz-checksum-crc32": "AAAAAA==",
     "x-amz-sdk-checksum-algorithm": "CRC32",
     "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD",
@@ -166,6 +165,19 @@ test("a presigned PUT carries metadata in its query, never a source nor a checks
   const target = presign({ ...request, method: "PUT", query });
   const { hoisted } = await ask({ method: "PUT", target, headers: { host }, body: "x" });
   assert.deepEqual(hoisted, { "x-amz-meta-a": "1", "x-amz-tagging": "a=b" });
+});
+
+test("a copy whose source is in the query alone is no plain put: it is refused", async (t) => {
+  const { ask } = await startGate(t);
+  for (const name of ["x-amz-copy-source", "x-amz-copy-source-if-match", "x-amz-rename-source"]) {
+    const query = { [name]: "demo/x" };
+    const target = presign({ ...request, method: "PUT", query });
+    const refused = await ask({ method: "PUT", target, headers: { host }, body: "" });
+    assert.deepEqual([refused.reason, refused.fields], ["NotImplemented", { Header: name }]);
+    const headers = { host, [name]: "demo/x" };
+    const both = presign({ ...request, method: "PUT", query, headers });
+    assert.equal((await ask({ method: "PUT", target: both, headers })).actor, "key");
+  }
 });
 
 describe("refused with S3's own reason", () => {

@@ -92,6 +92,7 @@ async function callerOf(
       : { ...(await verifySigV4(signed, options)), parameters: new Map<string, string>() };
   assert(signer !== undefined);
   const actor = await signer.actor(method);
+  assertNoHiddenSource(verified.parameters, headers);
   return { actor, payload: verified.payload, hoisted: hoistedFrom(verified.parameters) };
 }
 
@@ -162,6 +163,19 @@ function otherAddresses(gate: S3Gate, request: FastifyRequest): readonly SignedA
 /** What belongs to the signature itself, or would name another object than the URL does. */
 const notHoisted =
   /^x-amz-(?:algorithm|credential|date|expires|signedheaders|signature|security-token|content-sha256|checksum-.*|sdk-.*|copy-source.*|rename-source.*)$/;
+
+/**
+ * A copy whose source, or a condition on it, is in the query alone is not made; and without it the request
+ * would mean a plain write.
+ */
+function assertNoHiddenSource(parameters: PresignedParameters, headers: HeaderValues): void {
+  for (const name of parameters.keys()) {
+    if (!/^x-amz-(?:copy|rename)-source/.test(name) || headers.has(name)) continue;
+    throw new S3Refusal("NotImplemented", `${name} must be sent as a header too`, {
+      fields: { Header: name },
+    });
+  }
+}
 
 function hoistedFrom(parameters: PresignedParameters): ReadonlyMap<string, string> {
   return new Map([...parameters].filter(([name]) => !notHoisted.test(name)));
