@@ -37,7 +37,7 @@ export function canonicalRequest(parts: CanonicalParts): string {
   });
   return [
     parts.method,
-    recoded(parts.path, { keepSlash: true }),
+    recodedPath(parts.path),
     sortedQuery(parts.query),
     lines.join(""),
     signedHeaders.join(";"),
@@ -88,6 +88,11 @@ function sortedQuery(pairs: readonly CanonicalPair[]): string {
     .toSorted(([a, av], [b, bv]) => order(a, b) || order(av, bv))
     .map(([name, value]) => `${name}=${value}`)
     .join("&");
+}
+
+/** Decoded once and encoded again, so that all spellings of a path are one; slashes stay. */
+export function recodedPath(path: string): string {
+  return recoded(path, { keepSlash: true });
 }
 
 function recoded(text: string, { keepSlash = false } = {}): string {

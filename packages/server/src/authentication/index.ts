@@ -5,7 +5,7 @@ export { bucketOfHost } from "./bucket-host.ts";
 export { formKey, type LengthRange, type PostForm } from "./post-policy.ts";
 export { authenticateS3Form, type S3FormCaller } from "./s3-form.ts";
 export { type S3Reason, S3Refusal } from "./s3-refusal.ts";
-export { authenticateS3, type S3Caller, type S3Gate } from "./s3-request.ts";
+export { authenticateS3, type S3Caller, type S3Gate, type S3Place } from "./s3-request.ts";
 export { assertNoSignedBody, withSignedBody } from "./signed-body.ts";
 export type { SignedPayload, StreamingPayload } from "./signed-payload.ts";
 export { temporarySecret } from "./signer.ts";

@@ -55,11 +55,11 @@ interface Given {
   readonly now?: Date;
 }
 
-async function startForms(t: TestContext, { now = exampleNow } = {}) {
+async function startForms(t: TestContext, { now = exampleNow, signatureV2 = true } = {}) {
   const accessKeys = await openKeys(t, clockAt(now));
   return ({ fields, bucket = "demo", filename = "cat.jpg", now: at = now }: Given) =>
     authenticateS3Form(
-      { accessKeys, clock: clockAt(at), region: "us-east-1" },
+      { accessKeys, clock: clockAt(at), region: "us-east-1", signatureV2 },
       {
         bucket,
         fields: new Map(Object.entries(fields)),
@@ -140,6 +140,14 @@ test("a form that V2 signs verifies, and not with another signature or key", asy
     ask({ fields: { ...fields, awsaccesskeyid: "NOBODY" } }),
     isRefusal("InvalidAccessKeyId"),
   );
+});
+
+test("where version 2 is turned off, its forms are refused and those of version 4 are not", async (t) => {
+  const ask = await startForms(t, { signatureV2: false });
+  const v2 = signV2({ key: "k" }, [{ key: "k" }]);
+  await assert.rejects(ask({ fields: v2 }), isRefusal("InvalidRequest", "AWS4-HMAC-SHA256"));
+  const v4 = signV4({ key: "k" }, { conditions: [{ key: "k" }] });
+  assert.equal((await ask({ fields: v4 })).actor.kind, "key");
 });
 
 test("conditions that hold let the form in", async (t) => {

@@ -2,12 +2,12 @@
  * The gate for forms that a browser posts: the policy's signature in the form's own fields, V4's or V2's,
  * then the policy itself. A form without a policy is anybody's, and refused.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Actor } from "../core/access.ts";
 import { assertPolicy, type LengthRange, type PostForm, parsePostPolicy } from "./post-policy.ts";
 import { S3Refusal } from "./s3-refusal.ts";
-import type { S3Gate } from "./s3-request.ts";
+import { onlyV4, type S3Gate } from "./s3-request.ts";
 import { openSigner, type Signer } from "./signer.ts";
+import { isSignedV2 } from "./sigv2-query.ts";
 import {
   amzDate,
   hmac,
@@ -30,7 +30,7 @@ export interface S3FormCaller {
  * `parsePostPolicy` and `assertPolicy` refuse. Everything but the file's length is checked then.
  */
 export async function authenticateS3Form(
-  gate: Pick<S3Gate, "accessKeys" | "clock" | "region">,
+  gate: Pick<S3Gate, "accessKeys" | "clock" | "region" | "signatureV2">,
   form: PostForm,
 ): Promise<S3FormCaller> {
   const { fields } = form;
@@ -38,6 +38,7 @@ export async function authenticateS3Form(
     throw new S3Refusal("AccessDenied", "a form without a policy is refused");
   }
   const isV2 = fields.has("awsaccesskeyid") || fields.has("signature");
+  if (isV2 && !gate.signatureV2) throw onlyV4();
   const now = gate.clock.now();
   const signer = isV2 ? await signerOfV2(gate, fields) : await signerOfV4(gate, fields, now);
   const policy = parsePostPolicy(required(fields, "policy"));
@@ -88,13 +89,10 @@ async function signerOfV2(
   fields: Fields,
 ): Promise<Signer> {
   const keyId = required(fields, "awsaccesskeyid");
-  const given = Buffer.from(required(fields, "signature"), "base64");
-  const signer = await openSigner(accessKeys, keyId, fields.get("x-amz-security-token"));
+  const signature = required(fields, "signature");
   const policy = required(fields, "policy");
-  const expected = createHmac("sha1", signer?.secret ?? "")
-    .update(policy)
-    .digest();
-  return proven(signer, given.length === expected.length && timingSafeEqual(given, expected));
+  const signer = await openSigner(accessKeys, keyId, fields.get("x-amz-security-token"));
+  return proven(signer, isSignedV2(signer?.secret ?? "", policy, signature));
 }
 
 function proven(signer: Signer | undefined, matches: boolean): Signer {

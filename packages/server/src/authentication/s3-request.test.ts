@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -50,7 +51,9 @@ async function startGate(
 ) {
   const { clock = clockAt(exampleNow), trustedProxies = [], ...rest } = options;
   const accessKeys = await openKeys(t, clock);
-  const gate: S3Gate = { accessKeys, clock, region: "us-east-1", domains: [], ...rest };
+  const defaults = { region: "us-east-1", domains: [], signatureV2: true };
+  const gate: S3Gate = { accessKeys, clock, ...defaults, ...rest };
+  const place = { basePath: "", subResources: new Set(["acl"]) };
   const seen: Answer[] = [];
   const app = createHttp({
     log: silentLog,
@@ -63,7 +66,7 @@ async function startGate(
   });
   t.after(() => closeHttp(app, { drainMs: 0 }));
   app.all("*", async (request, reply) => {
-    const { actor, payload, hoisted } = await authenticateS3(gate, request);
+    const { actor, payload, hoisted } = await authenticateS3(gate, request, place);
     const received = receiveBody(request, reply, { contentEncodings: "any" });
     const length = Number(request.headers["x-amz-decoded-content-length"]);
     const trailer = request.headers["x-amz-trailer"];
@@ -180,6 +183,67 @@ test("a copy whose source is in the query alone is no plain put: it is refused",
   }
 });
 
+describe("version 2 of the signature", () => {
+  const expires = exampleNow.getTime() / 1000 + 60;
+  const signedV2 = (text: string, query = "", secret: string = exampleKey.secret): Sent => {
+    const [method = ""] = text.split("\n", 1);
+    const signature = createHmac("sha1", secret).update(text).digest("base64");
+    const by = new URLSearchParams({
+      AWSAccessKeyId: exampleKey.id,
+      Signature: signature,
+      Expires: `${expires}`,
+    });
+    return { method, target: `/demo/k?${query}${by}`, headers: { host } };
+  };
+  const get = signedV2(`GET\n\n\n${expires}\n/demo/k`);
+
+  test("is taken from the query, with what that carries for the object", async (t) => {
+    const { ask } = await startGate(t);
+    assert.equal((await ask(get)).actor, "key");
+    const lines = "x-amz-checksum-crc32:AAAAAA==\nx-amz-meta-a:1\n";
+    const put = signedV2(
+      `PUT\n\n\n${expires}\n${lines}/demo/k`,
+      "x-amz-meta-a=1&x-amz-checksum-crc32=AAAAAA==&",
+    );
+    const answer = await ask({ ...put, body: "hello" });
+    assert.deepEqual([answer.payload, answer.body], ["unsigned", "hello"]);
+    assert.deepEqual(answer.hoisted, { "x-amz-meta-a": "1" });
+    const added = await ask({ ...get, target: `${get.target}&acl` });
+    assert.equal(added.reason, "SignatureDoesNotMatch");
+  });
+
+  test("is that of a temporary key with its token", async (t) => {
+    const { ask } = await startGate(t);
+    const token = signGrant(
+      { bucket: "demo", prefix: "", actions: ["object:read"] },
+      { keyId: exampleKey.id, secret: exampleKey.secret },
+      new Date("2013-05-24T01:00:00Z"),
+    );
+    const text = `GET\n\n\n${expires}\nx-amz-security-token:${token}\n/demo/k`;
+    const query = `x-amz-security-token=${token}&`;
+    const good = signedV2(text, query, temporarySecret(token, exampleKey.secret));
+    assert.equal((await ask(good)).actor, "grant");
+    const long = signedV2(text, query);
+    assert.equal((await ask(long)).reason, "SignatureDoesNotMatch");
+    const plain = `GET\n\n\n${expires}\n/demo/k`;
+    const without = signedV2(plain, "", temporarySecret(token, exampleKey.secret));
+    assert.equal((await ask(without)).reason, "SignatureDoesNotMatch");
+  });
+
+  test("is refused in AWS's words where it is turned off, and beside another credential", async (t) => {
+    const off = await startGate(t, { signatureV2: false });
+    assert.equal((await off.ask(get)).reason, "InvalidRequest");
+    assert.equal((await off.ask({ target: presign(request), headers: { host } })).actor, "key");
+    const { ask } = await startGate(t);
+    const { headers } = signHeaders(request);
+    const v4 = presign(request).replace("/demo/k?", "&");
+    assert.equal((await ask({ ...get, headers })).reason, "InvalidArgument");
+    assert.equal((await ask({ ...get, target: `${get.target}${v4}` })).reason, "InvalidArgument");
+    const half = await ask({ target: "/demo/k?Signature=x", headers });
+    assert.equal(half.reason, "InvalidArgument");
+  });
+});
+
 describe("refused with S3's own reason", () => {
   const sign = (
     extra: Readonly<Record<string, string>>,
@@ -260,9 +324,9 @@ describe("refused with S3's own reason", () => {
       "InvalidRequest",
     ],
     [
-      "V2 in the query",
+      "V2 in the query, that has expired",
       { target: "/demo/k?AWSAccessKeyId=a&Expires=1&Signature=b", headers: { host } },
-      "InvalidRequest",
+      "AccessDenied",
     ],
     [
       "SigV4A",

@@ -18,6 +18,8 @@ import {
 import { S3Refusal, wrongArgument } from "./s3-refusal.ts";
 import { parsePayloadHash, type SignedPayload, unsignedPayload } from "./signed-payload.ts";
 import { openSigner, type Signer } from "./signer.ts";
+import { isPresignedV2, verifySigV2Query } from "./sigv2-query.ts";
+import { signedResources } from "./sigv2-resource.ts";
 import { verifySigV4 } from "./sigv4.ts";
 import { sigV4Scheme } from "./sigv4-key.ts";
 import { isPresigned, type PresignedParameters, verifySigV4Query } from "./sigv4-query.ts";
@@ -32,6 +34,16 @@ export interface S3Gate {
   readonly publicUrl?: string;
   /** Under which a bucket is a label of the host, in lower case: `s3.example`. */
   readonly domains: readonly string[];
+  /** Whether presigned URLs and forms that are signed by version 2, with SHA-1, are taken. */
+  readonly signatureV2: boolean;
+}
+
+/** Where the request found the S3 interface, and how that reads its query. */
+export interface S3Place {
+  /** What stands before the bucket in the path: `/s3`, or empty. */
+  readonly basePath: string;
+  /** Names of the query that say what is meant. */
+  readonly subResources: ReadonlySet<string>;
 }
 
 export interface S3Caller {
@@ -49,9 +61,13 @@ export interface S3Caller {
  * `unauthenticated`, `invalid_request`, `unsupported`, `access_denied` for a method that a temporary key
  * does not permit; each with S3's code. A request without any credential is anonymous.
  */
-export async function authenticateS3(gate: S3Gate, request: FastifyRequest): Promise<S3Caller> {
+export async function authenticateS3(
+  gate: S3Gate,
+  request: FastifyRequest,
+  place: S3Place,
+): Promise<S3Caller> {
   const headers = headerValues(request.raw.rawHeaders);
-  const caller = await callerOf(gate, request, headers);
+  const caller = await callerOf(gate, request, { headers, place });
   assertFraming(caller.payload, headers);
   return caller;
 }
@@ -59,22 +75,13 @@ export async function authenticateS3(gate: S3Gate, request: FastifyRequest): Pro
 async function callerOf(
   gate: S3Gate,
   request: FastifyRequest,
-  headers: HeaderValues,
+  { headers, place }: { readonly headers: HeaderValues; readonly place: S3Place },
 ): Promise<S3Caller> {
-  const authorizations = headers.get("authorization") ?? [];
-  const [authorization] = authorizations;
   const { method } = request;
-  const signed: SignedRequest = {
-    method,
-    target: request.raw.url ?? "",
-    rawHeaders: request.raw.rawHeaders,
-  };
-  const presigned = isPresigned(signed.target);
-  assertNoV2Query(signed.target);
-  if (authorization === undefined && !presigned) return anonymousCaller(headers);
-  if (authorizations.length + (presigned ? 1 : 0) > 1) {
-    throw wrongArgument("Authorization", "is not the only credential of the request");
-  }
+  const { rawHeaders, url: target = "" } = request.raw;
+  const signed: SignedRequest = { method, target, rawHeaders };
+  const credential = credentialOf(gate, target, headers);
+  if (credential === "none") return anonymousCaller(headers);
   let signer: Signer | undefined;
   const options: SigV4Options = {
     now: gate.clock.now(),
@@ -85,15 +92,61 @@ async function callerOf(
       return signer;
     },
   };
-  if (authorization !== undefined) assertV4(authorization);
-  const verified =
-    authorization === undefined
-      ? await verifySigV4Query(signed, options)
-      : { ...(await verifySigV4(signed, options)), parameters: new Map<string, string>() };
+  const { payload, parameters } = await verified(signed, {
+    ...{ credential, options },
+    resources: () =>
+      signedResources({
+        ...{ path: splitTarget(target).path, host: request.raw.headers.host ?? "" },
+        ...{ domains: gate.domains, basePath: place.basePath },
+        prefixes: otherAddresses(gate, request).map(({ prefix }) => prefix),
+      }),
+    subResources: place.subResources,
+  });
   assert(signer !== undefined);
   const actor = await signer.actor(method);
-  assertNoHiddenSource(verified.parameters, headers);
-  return { actor, payload: verified.payload, hoisted: hoistedFrom(verified.parameters) };
+  assertNoHiddenSource(parameters, headers);
+  return { actor, payload, hoisted: hoistedFrom(parameters) };
+}
+
+type Credential = "none" | "header" | "query-v4" | "query-v2";
+
+/** `InvalidArgument` for two of them; AWS's words for version 2 where it is not taken. */
+function credentialOf(gate: S3Gate, target: string, headers: HeaderValues): Credential {
+  const authorizations = headers.get("authorization") ?? [];
+  const found: readonly Credential[] = [
+    ...authorizations.map(() => "header" as const),
+    ...(isPresigned(target) ? ["query-v4" as const] : []),
+    ...(isPresignedV2(target) ? ["query-v2" as const] : []),
+  ];
+  const [credential = "none", second] = found;
+  if (second !== undefined) {
+    throw wrongArgument("Authorization", "is not the only credential of the request");
+  }
+  if (credential === "header") assertV4(authorizations[0] ?? "");
+  if (credential === "query-v2" && !gate.signatureV2) throw onlyV4();
+  return credential;
+}
+
+interface Verification {
+  readonly credential: Exclude<Credential, "none">;
+  readonly options: SigV4Options;
+  /** As V2 signs them. */
+  readonly resources: () => readonly string[];
+  readonly subResources: ReadonlySet<string>;
+}
+
+async function verified(
+  signed: SignedRequest,
+  { credential, options, resources, subResources }: Verification,
+): Promise<{ readonly payload: SignedPayload; readonly parameters: PresignedParameters }> {
+  switch (credential) {
+    case "header":
+      return { ...(await verifySigV4(signed, options)), parameters: new Map() };
+    case "query-v4":
+      return verifySigV4Query(signed, options);
+    case "query-v2":
+      return verifySigV2Query(signed, { ...options, resources: resources(), subResources });
+  }
 }
 
 function anonymousCaller(headers: HeaderValues): S3Caller {
@@ -109,22 +162,20 @@ function anonymousCaller(headers: HeaderValues): S3Caller {
   return { actor: anonymous, payload, hoisted: new Map() };
 }
 
-const onlyV4 =
-  "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
-
 /** In AWS's words, which s3cmd looks for. */
+export function onlyV4(): S3Refusal {
+  return new S3Refusal(
+    "InvalidRequest",
+    "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+  );
+}
+
 function assertV4(authorization: string): void {
   const [scheme = ""] = authorization.trim().split(" ", 1);
   if (scheme === sigV4Scheme) return;
   if (scheme === "") throw new S3Refusal("AccessDenied", "Authorization is empty");
-  if (/^AWS(?:4-|$)/.test(scheme)) throw new S3Refusal("InvalidRequest", onlyV4);
+  if (/^AWS(?:4-|$)/.test(scheme)) throw onlyV4();
   throw wrongArgument("Authorization", "is of a type that is not supported");
-}
-
-function assertNoV2Query(target: string): void {
-  const { query } = splitTarget(target);
-  if (/(?:^|&)(?:AWSAccessKeyId|Signature)=/.test(query))
-    throw new S3Refusal("InvalidRequest", onlyV4);
 }
 
 /** Without the framing's own word for the body, the framing would be stored as data. */

@@ -29,6 +29,13 @@ export const s3Config = z.strictObject({
       "host names under which a bucket is a label of the host: with s3.example, " +
         "BUCKET.s3.example is a bucket. Other hosts, and addresses, have the bucket in the path",
     ),
+  signatureV2: z
+    .boolean()
+    .default(true)
+    .describe(
+      "takes presigned URLs and forms that are signed by version 2, as boto3, aws-cli 1 and s3cmd make them " +
+        "unless told otherwise; false where SHA-1 is forbidden",
+    ),
 });
 
 export type S3Config = z.infer<typeof s3Config>;

@@ -10,7 +10,7 @@ import { aclOperations } from "./acl.ts";
 import { addressOf, bucketNamed, rememberAddress } from "./address.ts";
 import { bucketOperations } from "./buckets.ts";
 import { corsOperations, refusedPreflight, s3Cors } from "./cors.ts";
-import { Dispatcher } from "./dispatch.ts";
+import { Dispatcher, subResources } from "./dispatch.ts";
 import { renderS3Error, standingHeaders } from "./errors.ts";
 import { listOperations } from "./list.ts";
 import { multipartOperations } from "./multipart/index.ts";
@@ -52,6 +52,9 @@ export function s3Protocol(services: S3Services): FastifyPluginAsync {
   };
 }
 
+/** No client signs `list-type` by version 2; and it changes no more than the form of a list. */
+const signedNames = new Set([...subResources].filter((name) => name !== "list-type"));
+
 interface Entrance {
   readonly services: S3Services;
   readonly dispatcher: Dispatcher;
@@ -69,7 +72,7 @@ async function enter(
   // One that was allowed has been answered, and is never signed.
   if (request.method === "OPTIONS") throw refusedPreflight(request);
   const query = parseQuery(request);
-  const caller = await authenticateS3(services, request);
+  const caller = await authenticateS3(services, request, { basePath, subResources: signedNames });
   refuseHeaders(request, caller.hoisted, owner.id);
   const row = dispatcher.find(request, address.on, query);
   const exchange = { request, reply, caller, query, basePath };
