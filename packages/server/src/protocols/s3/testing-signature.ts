@@ -93,3 +93,31 @@ function hmac(secret: Buffer | string, text: string): Buffer {
 function bytesOf(text: string): Buffer {
   return Buffer.from(text, "latin1");
 }
+
+export interface UnsignedV2 {
+  readonly method: string;
+  /** Encoded as it goes out; what stands before the bucket among it. */
+  readonly target: string;
+  /** `/bucket/key`, as it goes out, with the parameters that are signed. */
+  readonly resource: string;
+  /** Signed, in lower case: `content-type`, `content-md5` and `x-amz-*`. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The target with a signature of version 2. `expires` in seconds of Unix time. */
+export function presignedV2(
+  { method, target, resource, headers = {} }: UnsignedV2,
+  { keyId, secret }: SigningKey,
+  expires: number,
+): string {
+  const amz = Object.keys(headers).filter((name) => name.startsWith("x-amz-"));
+  const lines = amz.toSorted().map((name) => `${name}:${headers[name]}`);
+  const { "content-md5": md5 = "", "content-type": type = "" } = headers;
+  const text = [method, md5, type, expires, ...lines, resource].join("\n");
+  const query = new URLSearchParams({
+    AWSAccessKeyId: keyId,
+    Signature: createHmac("sha1", secret).update(text).digest("base64"),
+    Expires: String(expires),
+  });
+  return `${target}${target.includes("?") ? "&" : "?"}${query}`;
+}
