@@ -8,7 +8,7 @@ import {
 import { type Actor, authorize, isAllowed } from "./access.ts";
 import { isContentTypeRange } from "./content-type.ts";
 import { OperationalError } from "./errors.ts";
-import { bucketNamePattern, parseBucketName } from "./object-key.ts";
+import { bucketNamePattern, parseNewBucketName } from "./object-key.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { BucketRecord, CorsRule, MetadataStore } from "./ports/metadata-store.ts";
 import type { Storages } from "./ports/storages.ts";
@@ -50,9 +50,9 @@ export class Buckets {
     this.#clock = options.clock;
   }
 
-  /** `already_exists`; `invalid_request` names the setting. */
+  /** `already_exists`; `invalid_request` names the setting, or says what is wrong with the name. */
   async create(actor: Actor, name: string, settings: BucketSettings): Promise<BucketRecord> {
-    parseBucketName(name);
+    parseNewBucketName(name);
     authorize(actor, "bucket:write", { bucket: name });
     const checked = this.#check(settings);
     const bucket: BucketRecord = {

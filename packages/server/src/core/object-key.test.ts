@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOperationalError } from "./errors.ts";
-import { parseBucketName, parseKey, parsePrefix } from "./object-key.ts";
+import { parseBucketName, parseKey, parseNewBucketName, parsePrefix } from "./object-key.ts";
 
 const kept = [
   "a",
@@ -100,4 +100,13 @@ test("bucket names: what is a name, and what is not", () => {
       (error) => isOperationalError(error, "invalid_request"),
     );
   }
+});
+
+test("no bucket is made with the name that begins the paths of S3, and one that is there keeps it", () => {
+  assert.throws(
+    () => parseNewBucketName("s3"),
+    (error) => isOperationalError(error, "invalid_request") && /S3 interface/.test(error.message),
+  );
+  assert.equal(parseBucketName("s3"), "s3");
+  for (const name of ["S3", "s33", "s3.example"]) assert.equal(parseNewBucketName(name), name);
 });

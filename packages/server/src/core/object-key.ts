@@ -71,3 +71,19 @@ export function parseBucketName(raw: string): string {
   }
   return raw;
 }
+
+/**
+ * Names that no bucket is made with: the S3 interface is at `/s3` of one listener and at the root of another, and
+ * a signature of `/s3/demo/k` does not say whether that is key `k` of `demo` or key `demo/k` of `s3`.
+ */
+export const takenBucketNames: ReadonlySet<string> = new Set(["s3"]);
+
+/** As `parseBucketName`, for a bucket that is about to be made; those that there are keep their names. */
+export function parseNewBucketName(raw: string): string {
+  const name = parseBucketName(raw);
+  if (!takenBucketNames.has(name)) return name;
+  throw new OperationalError(
+    "invalid_request",
+    `bucket name must not be ${name}, which begins the paths of the S3 interface`,
+  );
+}

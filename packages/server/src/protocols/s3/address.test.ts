@@ -1,7 +1,12 @@
 /** The listener for S3 alone, and buckets named by the host. */
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { GetObjectCommand, ListBucketsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { silentLog } from "../../core/ports/log.ts";
+import { openSqliteStore } from "../../metadata/index.ts";
 import { key, send, startS3 } from "./testing.ts";
 import { signedHeaders } from "./testing-signature.ts";
 
@@ -75,6 +80,41 @@ test("odd keys reach their own object over either form of address", async (t) =>
     const { text } = await s3.call("GET", `/s3/demo/${target}`);
     assert.equal(text, `${last.get(target) ?? index}`, target);
   }
+});
+
+test("no bucket is made that is called s3, and one that there is answers where it cannot be mistaken", async (t) => {
+  const data = await mkdtemp(join(tmpdir(), "roma-bucket-s3-"));
+  t.after(() => rm(data, { recursive: true, force: true }));
+  await using store = await openSqliteStore({
+    path: join(data, "metadata.sqlite"),
+    log: silentLog,
+  });
+  const limits = { maxObjectBytes: null, contentTypes: null, quotaBytes: null, cors: null };
+  const settings = { visibility: "private", uploadExpiryMs: 60_000, placement: "local" } as const;
+  await store.createBucket({ name: "s3", ...settings, ...limits, createdAt: new Date() });
+  await store[Symbol.asyncDispose]();
+  const s3 = await startS3(t, { data, s3: { port: 0 } });
+  await s3.call("PUT", "/s3/demo/k", { body: "of demo" });
+  assert.equal((await s3.call("PUT", "/s3/s3/demo/k", { body: "of s3" })).status, 200);
+  assert.equal((await s3.call("GET", "/s3/s3/demo/k")).text, "of s3");
+  // What is signed for the main listener, and would be key demo/k of the bucket s3 here.
+  const { hostname, port } = new URL(s3.s3Url ?? "");
+  const headers = { host: new URL(s3.url).host };
+  const request = { method: "GET", target: "/s3/demo/k", headers, body: "" };
+  const strayed = { hostname, port, method: "GET", path: request.target };
+  const answer = await send(strayed, signedHeaders(request, key, new Date()));
+  assert.deepEqual([answer.status, answer.code], [400, "InvalidBucketName"]);
+  assert.match(answer.text, /\/s3\/s3/);
+  assert.equal((await s3.call("DELETE", "/s3/s3/demo/k")).status, 204);
+  assert.equal((await s3.call("DELETE", "/s3/s3")).status, 204);
+  assert.equal((await s3.call("PUT", "/s3/s3")).code, "InvalidBucketName");
+  const authorization = `Basic ${btoa(`${key.keyId}:${key.secret}`)}`;
+  const made = await fetch(`${s3.url}/v1/buckets/s3`, {
+    method: "PUT",
+    headers: { authorization },
+  });
+  assert.equal(made.status, 400);
+  assert.match(await made.text(), /bucket name must not be s3/);
 });
 
 test("a signature leads to no other bucket, however its path is spelled on the way", async (t) => {

@@ -5,7 +5,12 @@
 import type { FastifyRequest } from "fastify";
 import { bucketOfHost } from "../../authentication/index.ts";
 import { isOperationalError } from "../../core/errors.ts";
-import { type ObjectKey, parseBucketName, parseKey } from "../../core/object-key.ts";
+import {
+  type ObjectKey,
+  parseBucketName,
+  parseKey,
+  takenBucketNames,
+} from "../../core/object-key.ts";
 import { percentDecoded } from "../../http/index.ts";
 import { refusal } from "./s3-codes.ts";
 
@@ -35,7 +40,18 @@ export function addressOf(request: FastifyRequest, options: AddressOptions): Add
   // `//k` is not a list of buckets: its bucket has no name.
   if (path === "") return { on: "service" };
   const bucket = bucketName(decoded(first));
+  if (options.basePath === "") assertNotMistaken(bucket);
   return rest === "" ? { on: "bucket", bucket } : { on: "object", bucket, key: keyOf(rest) };
+}
+
+/** At the root, `/s3/demo/k` may have been signed for the listener on which that is key `k` of `demo`. */
+function assertNotMistaken(bucket: string): void {
+  if (!takenBucketNames.has(bucket)) return;
+  throw refusal(
+    "InvalidBucketName",
+    `the bucket ${bucket} is not at the root of a listener: ask for /s3/${bucket} on the main one`,
+    { fields: { BucketName: bucket } },
+  );
 }
 
 /** The bucket of a request that may be malformed otherwise. */
