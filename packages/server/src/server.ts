@@ -160,6 +160,7 @@ export async function startServer(
     ...located,
     region: config.s3.region,
     domains: config.s3.domains,
+    hasOwnListener: s3Http !== undefined,
     signatureV2: config.s3.signatureV2,
     owner: s3Owner(installation),
   });

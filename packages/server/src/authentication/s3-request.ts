@@ -7,8 +7,6 @@ import type { FastifyRequest } from "fastify";
 import { type Actor, anonymous } from "../core/access.ts";
 import type { AccessKeys } from "../core/access-keys.ts";
 import type { Clock } from "../core/ports/clock.ts";
-import { publicOrigin } from "../http/index.ts";
-import { bucketOfHost } from "./bucket-host.ts";
 import {
   type HeaderValues,
   headerValues,
@@ -16,6 +14,7 @@ import {
   splitTarget,
 } from "./canonical-request.ts";
 import { S3Refusal, wrongArgument } from "./s3-refusal.ts";
+import { signedAddresses } from "./signed-addresses.ts";
 import { parsePayloadHash, type SignedPayload, unsignedPayload } from "./signed-payload.ts";
 import { openSigner, type Signer } from "./signer.ts";
 import { isPresignedV2, verifySigV2Query } from "./sigv2-query.ts";
@@ -23,7 +22,7 @@ import { signedResources } from "./sigv2-resource.ts";
 import { verifySigV4 } from "./sigv4.ts";
 import { sigV4Scheme } from "./sigv4-key.ts";
 import { isPresigned, type PresignedParameters, verifySigV4Query } from "./sigv4-query.ts";
-import type { SignedAddress, SigV4Options } from "./sigv4-signature.ts";
+import type { SigV4Options } from "./sigv4-signature.ts";
 
 export interface S3Gate {
   readonly accessKeys: AccessKeys;
@@ -86,7 +85,7 @@ async function callerOf(
   const options: SigV4Options = {
     now: gate.clock.now(),
     region: gate.region,
-    addresses: () => otherAddresses(gate, request),
+    addresses: () => signedAddresses(request, { ...gate, ...place }),
     signerOf: async (keyId, token) => {
       signer = await openSigner(gate.accessKeys, keyId, token);
       return signer;
@@ -98,7 +97,6 @@ async function callerOf(
       signedResources({
         ...{ path: splitTarget(target).path, host: request.raw.headers.host ?? "" },
         ...{ domains: gate.domains, basePath: place.basePath },
-        prefixes: otherAddresses(gate, request).map(({ prefix }) => prefix),
       }),
     subResources: place.subResources,
   });
@@ -188,26 +186,6 @@ function assertFraming({ kind }: SignedPayload, headers: HeaderValues): void {
     "x-amz-content-sha256",
     "must be a STREAMING- value for Content-Encoding aws-chunked",
     unsignedPayload,
-  );
-}
-
-/** How proxies may have changed the address: by the configuration, or by those that are trusted. */
-function otherAddresses(gate: S3Gate, request: FastifyRequest): readonly SignedAddress[] {
-  const { publicUrl, domains } = gate;
-  const received = request.raw.headers.host ?? "";
-  const origins = [
-    publicOrigin(request),
-    ...(publicUrl === undefined ? [] : [publicOrigin(request, { publicUrl })]),
-  ];
-  return (
-    origins
-      .map((origin): SignedAddress => {
-        const [, host = "", prefix = ""] = /^[a-z]+:\/\/([^/]*)(.*)$/i.exec(origin) ?? [];
-        return { host, prefix };
-      })
-      .filter(({ host, prefix }) => host !== received || prefix !== "")
-      // Signed for one bucket's host and sent to another's, it would lead to what nobody signed.
-      .filter(({ host }) => bucketOfHost(host, domains) === bucketOfHost(received, domains))
   );
 }
 

@@ -13,20 +13,17 @@ export interface ResourceOptions {
   readonly domains: readonly string[];
   /** Where the path's bucket begins: `/s3`, or empty. */
   readonly basePath: string;
-  /** What proxies may have taken off the path: `/roma`. */
-  readonly prefixes: readonly string[];
 }
 
 /** Each spelling that signers may have used; all stand for the same resource. */
 export function signedResources(options: ResourceOptions): readonly string[] {
-  const { path, host, domains, basePath, prefixes } = options;
+  const { path, host, domains, basePath } = options;
   if (!path.startsWith(basePath)) return [];
   const below = path.slice(basePath.length);
   const bucket = bucketOfHost(host, domains);
-  // The list of buckets has no name: boto3 signs the path of its endpoint.
-  if (bucket === undefined && /^\/?$/.test(below)) {
-    return ["/", path, ...prefixes.map((prefix) => `${prefix}${path}`)];
-  }
+  // The list of buckets has no name: boto3 signs the path of its endpoint. Not so where a proxy has put `/roma`
+  // before it, since `/roma/s3` is also the key `s3` of a bucket `roma`.
+  if (bucket === undefined && /^\/?$/.test(below)) return ["/", path];
   const resource = bucket === undefined ? below : `/${bucket}${below}`;
   const [, alone] = /^(\/[^/]*)\/?$/.exec(resource) ?? [];
   // The slash after a bucket is the signer's choice, whatever is sent.

@@ -22,13 +22,15 @@ import {
   sigV4Scheme,
 } from "./sigv4-key.ts";
 
-/** Where the client may have sent the request to, when a proxy changed that on the way. */
+/** Where the client may have sent the request to, which a proxy may have changed on the way. */
 export interface SignedAddress {
-  /** As in `Host`: with the port, unless it is the scheme's own. */
-  readonly host: string;
+  /** As in `Host`: with the port, unless it is the scheme's own. Left out: as it was received. */
+  readonly host?: string;
   /** What the proxy took off the path: `/roma`, or empty. */
   readonly prefix: string;
 }
+
+export const addressAsReceived: SignedAddress = { prefix: "" };
 
 export interface SigV4Options {
   /**
@@ -42,8 +44,8 @@ export interface SigV4Options {
   readonly now: Date;
   /** The only one that a scope may name, beside `us-east-1` and `auto`; left out: any. */
   readonly region?: string;
-  /** Tried if the address as received is not what was signed; each leads to the same resource. */
-  readonly addresses?: () => readonly SignedAddress[];
+  /** One after the other; each leads to the same resource. Left out: the address as received. */
+  readonly addresses?: () => Iterable<SignedAddress>;
 }
 
 export interface VerifiedSignature {
@@ -72,7 +74,7 @@ const nobody = { secret: "" };
 export async function verifySignature(
   request: SignedRequest,
   claim: Claim,
-  { signerOf, addresses = () => [] }: SigV4Options,
+  { signerOf, addresses = () => [addressAsReceived] }: SigV4Options,
 ): Promise<ChunkSeed> {
   const { scope, signature } = claim;
   const token = claim.token ?? claim.headers.get("x-amz-security-token")?.join(",");
@@ -80,13 +82,13 @@ export async function verifySignature(
   const key = signingKey(signer ?? nobody, scope);
   const date = amzDate(claim.date);
   const { path } = splitTarget(request.target);
-  const isSignedFor = ({ host, prefix }: { readonly host?: string; readonly prefix: string }) => {
+  const isSignedFor = ({ host, prefix }: SignedAddress): boolean => {
     const { method } = request;
     const canonical = canonicalRequest({ ...claim, method, host, path: `${prefix}${path}` });
     const text = [sigV4Scheme, date, scopeText(scope), sha256Hex(canonical)].join("\n");
     return isSignature(hmac(key, text), signature);
   };
-  const matches = isSignedFor({ prefix: "" }) || addresses().some(isSignedFor);
+  const matches = Iterator.from(addresses()).some(isSignedFor);
   if (signer === undefined || !matches) {
     throw new S3Refusal(
       signer === undefined ? "InvalidAccessKeyId" : "SignatureDoesNotMatch",

@@ -130,3 +130,41 @@ test("a signature leads to no other bucket, however its path is spelled on the w
   assert.equal((await s3.call("HEAD", "/s3/33/demo/k")).status, 404);
   assert.equal((await s3.call("HEAD", "/s3/demo/k")).status, 404);
 });
+
+test("a signature leads to no other key where a proxy takes a prefix off the path", async (t) => {
+  const publicUrl = "https://files.example/roma";
+  const s3 = await startS3(t, { publicUrl, s3: { port: 0 } });
+  const { hostname, port } = new URL(s3.s3Url ?? "");
+  await s3.call("PUT", "/s3/roma");
+  // `signed` is the path that the client has, `path` what comes here of it.
+  const ask = (method: string, signed: string, path: string, body = "") => {
+    const request = { method, target: signed, headers: { host: "files.example" }, body };
+    const to = { hostname, port, method, path };
+    return send(to, signedHeaders(request, key, new Date()), body);
+  };
+  assert.equal((await ask("PUT", "/roma/demo/k", "/demo/k", "of demo")).status, 200);
+  assert.equal((await ask("PUT", "/roma/roma/demo/k", "/roma/demo/k", "of roma")).status, 200);
+  // Signed for demo, and sent around the proxy, or with the prefix twice through it.
+  const strayed = await ask("GET", "/roma/demo/k", "/roma/demo/k");
+  assert.equal(strayed.code, "SignatureDoesNotMatch");
+  assert.equal((await ask("GET", "/roma/demo/k", "/demo/k")).text, "of demo");
+  assert.equal((await ask("GET", "/roma/roma/demo/k", "/roma/demo/k")).text, "of roma");
+  assert.equal((await ask("GET", "/demo/k", "/demo/k")).text, "of demo");
+});
+
+test("a signature for a bucket's host leads to one key on both listeners", async (t) => {
+  const s3 = await startS3(t, { s3: { port: 0, domains: ["s3.example"] } });
+  const ask = (origin: string | undefined, method: string, target: string, body = "") => {
+    const { hostname, port } = new URL(origin ?? "");
+    const request = { method, target, headers: { host: "demo.s3.example" }, body };
+    const to = { hostname, port, method, path: target };
+    return send(to, signedHeaders(request, key, new Date()), body);
+  };
+  await s3.call("PUT", "/s3/demo/k", { body: "k" });
+  assert.equal((await ask(s3.s3Url, "PUT", "/s3/k", "s3/k")).status, 200);
+  const strayed = await ask(s3.url, "GET", "/s3/k");
+  assert.deepEqual([strayed.status, strayed.code], [400, "InvalidURI"]);
+  const alone = await startS3(t, { s3: { domains: ["s3.example"] } });
+  await alone.call("PUT", "/s3/demo/k", { body: "k" });
+  assert.equal((await ask(alone.url, "GET", "/s3/k")).text, "k");
+});

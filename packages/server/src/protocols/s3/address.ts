@@ -24,6 +24,8 @@ export interface AddressOptions {
   readonly basePath: string;
   /** In lower case. */
   readonly domains: readonly string[];
+  /** Whether there is a listener with the interface at its root. */
+  readonly hasOwnListener: boolean;
 }
 
 /** `InvalidURI`, `InvalidBucketName`, `KeyTooLongError`, and `InvalidArgument` for other bad keys. */
@@ -31,6 +33,7 @@ export function addressOf(request: FastifyRequest, options: AddressOptions): Add
   const path = pathBelow(options.basePath, request).replace(/^\//, "");
   const named = bucketOfHost(request.raw.headers.host ?? "", options.domains);
   if (named !== undefined) {
+    assertOneListener(options);
     const bucket = bucketName(named);
     return path === "" ? { on: "bucket", bucket } : { on: "object", bucket, key: keyOf(path) };
   }
@@ -51,6 +54,15 @@ function assertNotMistaken(bucket: string): void {
     "InvalidBucketName",
     `the bucket ${bucket} is not at the root of a listener: ask for /s3/${bucket} on the main one`,
     { fields: { BucketName: bucket } },
+  );
+}
+
+/** `/s3/k` at a bucket's host is key `k` here and would be key `s3/k` there, with the same signature. */
+function assertOneListener({ basePath, hasOwnListener }: AddressOptions): void {
+  if (basePath === "" || !hasOwnListener) return;
+  throw refusal(
+    "InvalidURI",
+    "the host names a bucket: such hosts are served by the S3 listener alone",
   );
 }
 

@@ -36,7 +36,7 @@ export function s3Protocol(services: S3Services): FastifyPluginAsync {
     allowCors(app, {
       ...s3Cors,
       rulesOf: async (request) => {
-        const bucket = bucketNamed(request, { basePath, domains: services.domains });
+        const bucket = bucketNamed(request, { ...services, basePath });
         return bucket === undefined ? undefined : (await services.buckets.find(bucket))?.cors;
       },
     });
@@ -66,8 +66,8 @@ async function enter(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const { domains, owner } = services;
-  const address = addressOf(request, { basePath, domains });
+  const { owner } = services;
+  const address = addressOf(request, { ...services, basePath });
   rememberAddress(request, address);
   // One that was allowed has been answered, and is never signed.
   if (request.method === "OPTIONS") throw refusedPreflight(request);

@@ -27,6 +27,8 @@ export interface S3Services {
   readonly owner: Owner;
   /** `s3.example`: a request to `BUCKET.s3.example` names its bucket by the host. Lower case. */
   readonly domains: readonly string[];
+  /** Whether there is a listener for S3 alone. Hosts that name buckets are served there then, and not here. */
+  readonly hasOwnListener: boolean;
   /** Whether what is signed by version 2 of the signature is taken. */
   readonly signatureV2: boolean;
   /** Where clients reach the server; left out: as the request came. */
