@@ -1,10 +1,11 @@
 /**
  * The plugin. One route takes every path, since keys are no paths; the order of checks is the same for all
- * requests: preflight, address, credential, headers that ask for what is not offered, operation, and then
- * the operation's own. No handler runs before the credential of its request was verified.
+ * requests: preflight, address, credential, headers that ask for what is not offered, operation, that a write
+ * is somebody's, and then the operation's own. No handler runs before the credential of its request was verified.
  */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import { authenticateS3 } from "../../authentication/index.ts";
+import { authenticateS3, type S3Caller } from "../../authentication/index.ts";
+import { OperationalError } from "../../core/errors.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { aclOperations } from "./acl.ts";
 import { addressOf, bucketNamed, rememberAddress } from "./address.ts";
@@ -18,7 +19,7 @@ import { refuseHeaders, standingOperations } from "./not-offered.ts";
 import { objectOperations } from "./objects/index.ts";
 import { parseQuery } from "./query.ts";
 import { refusal } from "./s3-codes.ts";
-import type { S3Services } from "./services.ts";
+import type { OperationRow, S3Services } from "./services.ts";
 
 /** To be registered with the prefix `/s3`, or at the root, on an instance of `createHttp`. */
 export function s3Protocol(services: S3Services): FastifyPluginAsync {
@@ -75,6 +76,7 @@ async function enter(
   const caller = await authenticateS3(services, request, { basePath, subResources: signedNames });
   refuseHeaders(request, caller.hoisted, owner.id);
   const row = dispatcher.find(request, address.on, query);
+  assertSomebody(row, caller);
   const exchange = { request, reply, caller, query, basePath };
   if (row.on === "object" && address.on === "object") {
     assertCurrentVersion(query.get("versionId"));
@@ -86,6 +88,12 @@ async function enter(
     await row.handler({ ...exchange, bucket: "" });
   }
   return reply;
+}
+
+/** Nobody writes anything, whatever the handler: so no body of nobody's is asked for, nor kept in memory. */
+function assertSomebody({ method, operation, isForm }: OperationRow, { actor }: S3Caller): void {
+  if (actor.kind !== "anonymous" || method === "GET" || method === "HEAD" || isForm) return;
+  throw new OperationalError("unauthenticated", `${operation} needs a credential`);
 }
 
 /** Buckets keep no versions: the one that there is has the name that AWS gives it then. */

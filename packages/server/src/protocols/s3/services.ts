@@ -76,6 +76,8 @@ interface Row<On extends string, E extends Exchange> {
   readonly when?: string | When;
   /** As AWS names it. */
   readonly operation: string;
+  /** The credential is a field of the form that is its body. */
+  readonly isForm?: boolean;
   readonly handler: Handler<E>;
 }
 

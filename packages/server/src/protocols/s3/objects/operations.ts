@@ -30,7 +30,13 @@ export function objectOperations(services: S3Services): readonly OperationRow[] 
       handler: copyObject(services),
     },
     { method: "DELETE", on: "object", operation: "DeleteObject", handler: deleteObject(services) },
-    { method: "POST", on: "bucket", operation: "PostObject", handler: postObject(services) },
+    {
+      method: "POST",
+      on: "bucket",
+      operation: "PostObject",
+      isForm: true,
+      handler: postObject(services),
+    },
     {
       method: "POST",
       on: "bucket",
