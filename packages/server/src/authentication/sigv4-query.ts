@@ -93,7 +93,7 @@ export function isPresigned(target: string): boolean {
 function amzParameters(query: readonly CanonicalPair[]): PresignedParameters {
   const parameters = new Map<string, string>();
   for (const [encoded, value] of query) {
-    const name = encoded.toLowerCase();
+    const name = decoded(encoded, encoded).toLowerCase();
     if (!name.startsWith("x-amz-")) continue;
     if (parameters.has(name)) throw malformed(`query parameter ${encoded} is given twice`);
     parameters.set(name, decoded(encoded, value));

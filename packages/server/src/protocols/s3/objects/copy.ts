@@ -22,7 +22,7 @@ import {
   valueAttribute,
 } from "./checksums.ts";
 import { judgeCopySource, underConditions, writeConditions } from "./conditions.ts";
-import { type DescribedObject, describeObject } from "./described.ts";
+import { type DescribedObject, describeObject, type Fields } from "./described.ts";
 import { fieldsOf } from "./fields.ts";
 import { invalidArgument, invalidRequest } from "./refusals.ts";
 import { parseTagging, tagAttributes, tagsAttribute } from "./tags.ts";
@@ -101,23 +101,22 @@ interface CopyPlan {
 }
 
 function copyPlan(exchange: Exchange): CopyPlan {
-  const { headers } = exchange.request;
-  const replacesMetadata = directive(exchange, "x-amz-metadata-directive") === "REPLACE";
-  const replacesTags = directive(exchange, "x-amz-tagging-directive") === "REPLACE";
   const fields = fieldsOf(exchange);
+  const replacesMetadata = directive(fields, "x-amz-metadata-directive") === "REPLACE";
+  const replacesTags = directive(fields, "x-amz-tagging-directive") === "REPLACE";
   const algorithm = fields.get("x-amz-checksum-algorithm");
   const tags = tagAttributes(parseTagging(fields.get("x-amz-tagging") ?? ""));
   return {
     ...(replacesMetadata ? { metadata: describeObject(fields) } : {}),
     ...(replacesTags ? { tags } : {}),
     ...(algorithm === undefined ? {} : { algorithm: algorithmOf(algorithm) }),
-    conditions: writeConditions(headers),
-    changes: replacesMetadata || replacesTags || headers["x-amz-storage-class"] !== undefined,
+    conditions: writeConditions(exchange.request.headers),
+    changes: replacesMetadata || replacesTags || fields.get("x-amz-storage-class") !== undefined,
   };
 }
 
-function directive(exchange: Exchange, name: string): string {
-  const value = exchange.request.headers[name]?.toString() ?? "COPY";
+function directive(fields: Fields, name: string): string {
+  const value = fields.get(name) ?? "COPY";
   if (value === "COPY" || value === "REPLACE") return value;
   throw invalidArgument(`Unknown ${name}`, { ArgumentName: name, ArgumentValue: value });
 }

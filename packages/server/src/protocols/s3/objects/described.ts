@@ -26,12 +26,15 @@ export interface DescribedObject {
 export const contentTypeAttribute = "content-type";
 
 const metadataPrefix = "x-amz-meta-";
+/** RFC 9110 §5.1, in lower case. */
+const namePattern = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const metadataBytesMax = 2048;
 const storedHeaderBytesMax = 4096;
 
 /** `InvalidArgument`, `InvalidTag`, `MetadataTooLarge`. */
 export function describeObject(fields: Fields): DescribedObject {
   const declared = fields.get("content-type")?.trim() ?? "";
+  assertKept("content-type", declared);
   const saysNothing = ["", "application/octet-stream", "binary/octet-stream"].includes(
     essenceOf(declared),
   );
@@ -52,14 +55,16 @@ function storedAttributes(fields: Fields): Readonly<Record<string, string>> {
     const value = fields.get(name);
     const kept = name === "content-encoding" ? withoutChunked(value ?? "") : (value ?? "");
     if (kept === "") continue;
-    if (kept.length > storedHeaderBytesMax || hasControls(kept)) {
-      throw invalidArgument(`The value of ${name} is not one that can be kept`, {
-        ArgumentName: name,
-      });
-    }
+    assertKept(name, kept);
     attributes[name] = kept;
   }
   return attributes;
+}
+
+/** What comes in a form or a query need not be what a header can carry, and will be one of every answer. */
+function assertKept(name: string, value: string): void {
+  if (value.length <= storedHeaderBytesMax && !hasControls(value)) return;
+  throw invalidArgument(`The value of ${name} is not one that can be kept`, { ArgumentName: name });
 }
 
 /** The framing of a body in chunks is no coding of the object. */
@@ -75,10 +80,11 @@ function userMetadata(fields: Fields): Readonly<Record<string, string>> {
     const name = field.slice(metadataPrefix.length);
     const raw = fields.get(field) ?? "";
     const value = utf8OfBytes(raw);
-    if (name === "" || value === undefined || value.includes("\0")) {
-      throw invalidArgument("A metadata header has no name, or a value that is not UTF-8", {
-        ArgumentName: field,
-      });
+    if (!namePattern.test(name) || value === undefined || value.includes("\0")) {
+      throw invalidArgument(
+        "A metadata header has a name that no header has, or a value that is not UTF-8",
+        { ArgumentName: field },
+      );
     }
     bytes += name.length + raw.length;
     metadata[name] = value;

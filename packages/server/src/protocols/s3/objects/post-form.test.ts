@@ -170,3 +170,22 @@ test("what is no form, or has no policy or file, is refused", async (t) => {
   );
   await nothingAt(s3, "k");
 });
+
+test("a form whose fields no header could carry stores nothing", async (t) => {
+  const s3 = await startS3(t);
+  for (const fields of [
+    { key: "k", "Content-Type": "text/html\r\nset-cookie: a=b" },
+    { key: "k", "Content-Type": `text/${"x".repeat(5000)}` },
+    { key: "k", "Cache-Control": "a\nb" },
+    { key: "k", "x-amz-meta-a b": "1" },
+    { key: "k", "x-amz-meta-a:b": "1" },
+  ]) {
+    const answer = await post(s3, { fields });
+    assert.deepEqual(
+      [answer.status, answer.code],
+      [400, "InvalidArgument"],
+      JSON.stringify(fields),
+    );
+  }
+  assert.equal((await s3.call("HEAD", "/s3/demo/k")).status, 404);
+});

@@ -4,14 +4,17 @@ import { createHash, createHmac } from "node:crypto";
 import { test } from "node:test";
 import { key as rootKey, type S3Server, startS3 } from "../testing.ts";
 
-/** As SDKs make them: everything in the query, `host` the one signed header. */
+/** As SDKs make them: everything in the query, `host` the one signed header unless others are given. */
 function presigned(
   s3: S3Server,
   method: string,
   path: string,
   more: Readonly<Record<string, string>> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): string {
   const { host } = new URL(s3.url);
+  const signed = Object.entries({ host, ...headers }).toSorted();
+  const names = signed.map(([name]) => name).join(";");
   const date = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
   const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
   const query = new URLSearchParams({
@@ -20,11 +23,12 @@ function presigned(
     "X-Amz-Credential": `${rootKey.keyId}/${scope}`,
     "X-Amz-Date": date,
     "X-Amz-Expires": "60",
-    "X-Amz-SignedHeaders": "host",
+    "X-Amz-SignedHeaders": names,
   });
   query.sort();
   const text = query.toString().replaceAll("+", "%20").replaceAll("*", "%2A");
-  const request = [method, path, text, `host:${host}`, "", "host", "UNSIGNED-PAYLOAD"].join("\n");
+  const lines = signed.map(([name, value]) => `${name}:${value}`);
+  const request = [method, path, text, ...lines, "", names, "UNSIGNED-PAYLOAD"].join("\n");
   const hash = createHash("sha256").update(request).digest("hex");
   const secret = [...scope.split("/"), ["AWS4-HMAC-SHA256", date, scope, hash].join("\n")];
   const signature = secret.reduce<Buffer | string>(
@@ -92,4 +96,37 @@ test("a presigned read serves its own key and method, with the headers it signed
   assert.equal((await fetch(url.replace("attachment", "inline"))).status, 403);
   s3.advance(61_000);
   assert.equal((await fetch(url)).status, 403);
+});
+
+test("what no header could carry is refused in a query, and the object stays readable", async (t) => {
+  const s3 = await startS3(t);
+  await s3.call("PUT", "/s3/demo/k", { body: "before" });
+  for (const name of ["x-amz-meta-a\nb", "x-amz-meta-a b", "x-amz-meta-ü", "x-amz-meta-a:b"]) {
+    const put = await fetch(presigned(s3, "PUT", "/s3/demo/k", { [name]: "1" }), {
+      method: "PUT",
+      body: "after",
+    });
+    assert.equal(put.status, 400, name);
+    assert.match(await put.text(), /InvalidArgument/);
+  }
+  assert.equal((await s3.call("GET", "/s3/demo/k")).text, "before");
+  // A value that no header carries is kept all the same, and counted.
+  const url = presigned(s3, "PUT", "/s3/demo/k", { "x-amz-meta-a": "1\r\nset-cookie: a=b" });
+  assert.equal((await fetch(url, { method: "PUT", body: "after" })).status, 200);
+  const got = await s3.call("GET", "/s3/demo/k");
+  assert.deepEqual([got.text, got.headers["x-amz-missing-meta"]], ["after", "1"]);
+  assert.equal(got.headers["set-cookie"], undefined);
+});
+
+test("a copy that is presigned counts what its query says of the copy", async (t) => {
+  const s3 = await startS3(t);
+  await s3.call("PUT", "/s3/demo/source", { body: "bytes", headers: { "x-amz-meta-a": "1" } });
+  const query = { "x-amz-metadata-directive": "REPLACE", "x-amz-meta-b": "2" };
+  const url = presigned(s3, "PUT", "/s3/demo/k", query, { "x-amz-copy-source": "demo/source" });
+  const headers = { "x-amz-copy-source": "demo/source" };
+  const copied = await fetch(url, { method: "PUT", headers });
+  assert.equal(copied.status, 200, await copied.text());
+  const got = await s3.call("GET", "/s3/demo/k");
+  assert.equal(got.text, "bytes");
+  assert.deepEqual([got.headers["x-amz-meta-a"], got.headers["x-amz-meta-b"]], [undefined, "2"]);
 });
