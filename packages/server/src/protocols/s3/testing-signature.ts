@@ -21,11 +21,11 @@ export interface Unsigned {
 /** The headers with the signature's own; `x-amz-content-sha256` is kept where it is given. */
 export function signedHeaders(
   { method, target, headers, body }: Unsigned,
-  { keyId, secret }: SigningKey,
+  key: SigningKey,
   now: Date,
   region = "us-east-1",
 ): Readonly<Record<string, string>> {
-  const date = now.toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  const date = amzDate(now);
   const payload = headers["x-amz-content-sha256"] ?? sha256(body);
   const all: Record<string, string> = {
     ...Object.fromEntries(
@@ -34,31 +34,74 @@ export function signedHeaders(
     "x-amz-content-sha256": payload,
     "x-amz-date": headers["x-amz-date"] ?? date,
   };
-  const names = Object.keys(all).toSorted();
+  const names = Object.keys(all).toSorted().join(";");
+  const scope = `${date.slice(0, 8)}/${region}/s3/aws4_request`;
+  const signature = signatureOf(
+    { method, target, headers: all, payload },
+    { key, date: all["x-amz-date"] ?? date, scope },
+  );
+  const authorization =
+    `AWS4-HMAC-SHA256 Credential=${key.keyId}/${scope}, ` +
+    `SignedHeaders=${names}, Signature=${signature}`;
+  return { ...all, authorization };
+}
+
+export interface Presigning {
+  readonly now?: Date;
+  /** How long it is good. */
+  readonly seconds?: number;
+}
+
+/** The target as a presigned URL has it; all `headers`, in lower case, are signed. */
+export function presigned(
+  { method, target, headers }: Omit<Unsigned, "body">,
+  key: SigningKey,
+  { now = new Date(), seconds = 60 }: Presigning = {},
+): string {
+  const date = amzDate(now);
+  const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
+  const query = {
+    "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+    "X-Amz-Credential": `${key.keyId}/${scope}`,
+    "X-Amz-Date": date,
+    "X-Amz-Expires": String(seconds),
+    "X-Amz-SignedHeaders": Object.keys(headers).toSorted().join(";"),
+  };
+  const pairs = Object.entries(query).map(([name, value]) => `${name}=${encoded(value)}`);
+  const whole = `${target}${target.includes("?") ? "&" : "?"}${pairs.join("&")}`;
+  const unsigned = { method, target: whole, headers, payload: "UNSIGNED-PAYLOAD" };
+  return `${whole}&X-Amz-Signature=${signatureOf(unsigned, { key, date, scope })}`;
+}
+
+interface ToSign extends Omit<Unsigned, "body"> {
+  readonly payload: string;
+}
+
+function signatureOf(
+  { method, target, headers, payload }: ToSign,
+  by: { readonly key: SigningKey; readonly date: string; readonly scope: string },
+): string {
+  const names = Object.keys(headers).toSorted();
   const [path = "", query = ""] = split(target, "?");
   const canonical = [
     method,
     encoded(decodeURIComponent(path)).replaceAll("%2F", "/"),
     canonicalQuery(query),
-    ...names.map((name) => `${name}:${all[name]?.trim().replaceAll(/ +/g, " ")}`),
+    ...names.map((name) => `${name}:${headers[name]?.trim().replaceAll(/ +/g, " ")}`),
     "",
     names.join(";"),
     payload,
   ].join("\n");
-  const day = date.slice(0, 8);
-  const scope = `${day}/${region}/s3/aws4_request`;
-  const text = ["AWS4-HMAC-SHA256", all["x-amz-date"], scope, sha256(bytesOf(canonical))].join(
-    "\n",
-  );
-  const signing = [day, region, "s3", "aws4_request"].reduce<Buffer | string>(
-    (previous, part) => hmac(previous, part),
-    `AWS4${secret}`,
-  );
-  const signature = Buffer.from(hmac(signing, text)).toString("hex");
-  const authorization =
-    `AWS4-HMAC-SHA256 Credential=${keyId}/${scope}, ` +
-    `SignedHeaders=${names.join(";")}, Signature=${signature}`;
-  return { ...all, authorization };
+  const text = ["AWS4-HMAC-SHA256", by.date, by.scope, sha256(bytesOf(canonical))].join("\n");
+  const signing = by.scope
+    .split("/")
+    .reduce<Buffer | string>((previous, part) => hmac(previous, part), `AWS4${by.key.secret}`);
+  return hmac(signing, text).toString("hex");
+}
+
+/** `yyyymmddThhmmssZ` */
+export function amzDate(now: Date): string {
+  return now.toISOString().replaceAll(/[-:]|\.\d+/g, "");
 }
 
 function canonicalQuery(query: string): string {
