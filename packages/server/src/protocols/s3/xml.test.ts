@@ -78,6 +78,8 @@ test("a DTD, foreign entities, broken nesting and excess are MalformedXML", () =
     "<a>&amp</a>",
     "<a>&#xd800;</a>",
     "<a>&#x110000;</a>",
+    "<a>&#0;</a>",
+    "<a>\0</a>",
     "<a><!-- </a>",
     '<?xml version="1.0" encoding="utf-16"?><a/>',
     Buffer.from([0x3c, 0x61, 0x3e, 0xff, 0x3c, 0x2f, 0x61, 0x3e]),

@@ -93,6 +93,8 @@ export interface XmlLimits {
 /** The root. `MalformedXML` for what is not well-formed UTF-8 XML, or beyond the limits. */
 export function parseXml(bytes: Uint8Array, limits: XmlLimits): XmlElement {
   if (bytes.length > limits.bytesMax) throw malformed(`has more than ${limits.bytesMax} bytes`);
+  // No version of XML has this one, and no answer could name what it was part of.
+  if (bytes.includes(0)) throw malformed("has a NUL character");
   return new Reader(utf8(bytes), limits).read();
 }
 
@@ -251,6 +253,6 @@ function referred(name: string): string | undefined {
   if (digits === null) return undefined;
   const [, hex, decimal = ""] = digits;
   const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
-  if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return undefined;
+  if (code === 0 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return undefined;
   return String.fromCodePoint(code);
 }
