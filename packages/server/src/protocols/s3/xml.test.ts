@@ -99,7 +99,7 @@ test("a DTD, foreign entities, broken nesting and excess are MalformedXML", () =
 
 test("a document of a megabyte that ends nowhere is refused in linear time", () => {
   const bytesMax = 4_000_000;
-  const started = performance.now();
+  const started = process.cpuUsage();
   for (const text of [
     "<a",
     "<a ".repeat(1),
@@ -108,5 +108,6 @@ test("a document of a megabyte that ends nowhere is refused in linear time", () 
   ]) {
     assert.throws(() => parseXml(Buffer.from(text.padEnd(1_000_000, " ")), { bytesMax }));
   }
-  assert.ok(performance.now() - started < 2_000);
+  // Work and not time: other tests run beside this one.
+  assert.ok(process.cpuUsage(started).user < 2_000_000);
 });
