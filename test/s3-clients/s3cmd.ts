@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { requirePrerequisite } from "../prerequisites.ts";
 import { awkwardKey, type S3ClientTests, type Target } from "./client.ts";
-import { refused, run, sha256OfFile } from "./programs.ts";
+import { refused, run, sha256, sha256OfFile } from "./programs.ts";
 
 interface S3cmd {
   readonly target: Target;
@@ -131,6 +131,17 @@ const cases: Readonly<Record<string, (given: S3cmd) => Promise<void>>> = {
     await s3cmd("del", "--recursive", "--force", made);
     await s3cmd("rb", made);
     await s3cmdRefused(/NoSuchBucket/, "ls", made);
+  },
+
+  "signurl: a URL of version 2": async ({ s3cmd, s3, target: { small } }) => {
+    await s3cmd("put", small.path, s3("signed"));
+    const url = (await s3cmd("signurl", s3("signed"), "+60")).trim();
+    const got = await fetch(url);
+    assert.equal(got.status, 200);
+    assert.equal(sha256(await got.bytes()), small.sha256);
+    assert.equal((await fetch(url.replace("/signed", "/large"))).status, 403);
+    const late = (await s3cmd("signurl", s3("signed"), "1000000000")).trim();
+    assert.equal((await fetch(late)).status, 403);
   },
 
   "is told what is wrong": async ({ s3cmdRefused, s3, target: { small, bucket } }) => {

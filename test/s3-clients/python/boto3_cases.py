@@ -14,7 +14,6 @@ import re
 import sys
 import traceback
 import urllib.parse
-import urllib.request
 import zlib
 
 import boto3
@@ -77,13 +76,15 @@ def refused(code, call, *args, **options):
 
 
 def fetch(method, url, body=None, headers=None):
-    """Like any other program that was given the URL."""
-    request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+    """Like any other program that was given the URL; urllib would add a content type, which version 2 signs."""
+    address = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(address.netloc)
     try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
+        connection.request(method, f"{address.path}?{address.query}", body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
 
 
 def post_form(url, fields, body):
@@ -275,6 +276,21 @@ def presigned_v4():
     same(got(s3, awkward), small)
 
 
+def presigned_by_default():
+    params = {"Bucket": bucket, "Key": awkward + " default"}
+    url = s3.generate_presigned_url("put_object", Params=params, ExpiresIn=60)
+    assert "AWSAccessKeyId=" in url, "by version 2, unless told otherwise"
+    same(fetch("PUT", url, small)[0], 200, "the status")
+    same(got(s3, params["Key"]), small)
+    url = s3.generate_presigned_url("get_object", Params=params)
+    same(fetch("GET", url), (200, small))
+    same(fetch("GET", url.replace("%20default", "%20other"))[0], 403, "the status")
+    same(fetch("PUT", url, b"x")[0], 403, "the status")
+    late = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=-1)
+    same(fetch("GET", late)[0], 403, "the status")
+    same(got(s3, params["Key"]), small)
+
+
 def forms():
     for by in (s3, signing_v4):
         post = by.generate_presigned_post(
@@ -339,6 +355,7 @@ every = {
     "deletes one, many, and all of a prefix": deletes_one_and_many,
     "writes under conditions": conditions,
     "presigned: get and put, and refused when changed": presigned_v4,
+    "presigned by default, which is version 2: get and put": presigned_by_default,
     "forms with a policy of either version, and refused beyond it": forms,
     "makes, lists and removes buckets": buckets,
     "is told what is wrong": refusals,
