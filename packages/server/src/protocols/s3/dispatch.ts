@@ -29,6 +29,7 @@ const plainParameters: ReadonlySet<string> = new Set([
   ...["prefix", "delimiter", "marker", "max-keys", "encoding-type", "start-after", "fetch-owner"],
   ...["continuation-token", "key-marker", "version-id-marker", "upload-id-marker", "max-uploads"],
   ...["part-number-marker", "max-parts", "max-buckets", "bucket-region", "versionId", "x-id"],
+  ...["partNumber"],
 ]);
 
 export class Dispatcher {
@@ -89,6 +90,12 @@ function assertNothingUnknown(method: string, query: S3Query): void {
     return !subResources.has(name) && !plainParameters.has(name) && query.get(name) === "";
   });
   if (unknown !== undefined) throw notOffered("a sub-resource of the query");
+  // A part whose upload was left out would become the object.
+  if (query.has("partNumber") && !query.has("uploadId")) {
+    throw refusal("InvalidArgument", "partNumber needs an uploadId", {
+      fields: { ArgumentName: "partNumber", ArgumentValue: query.get("partNumber") ?? "" },
+    });
+  }
 }
 
 /** The refusal of what no server of ours does. */
