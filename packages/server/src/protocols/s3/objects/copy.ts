@@ -2,14 +2,17 @@
  * `PUT` with `x-amz-copy-source`: another object with the same bytes, which are not copied. Who copies must
  * be allowed to read the source and to write the target.
  */
+import assert from "node:assert/strict";
 import type { Actor } from "../../../core/access.ts";
 import { RunningDigests } from "../../../core/digests/digest-set.ts";
+import { isOperationalError, OperationalError } from "../../../core/errors.ts";
 import { frontEndAttributes } from "../../../core/multipart/index.ts";
 import { parseBucketName, parseKey } from "../../../core/object-key.ts";
 import type { ObjectAddress } from "../../../core/objects.ts";
 import type { ObjectRecord } from "../../../core/ports/metadata-store.ts";
 import { etagField, percentDecoded, requestSignal } from "../../../http/index.ts";
 import { sendXml } from "../answer.ts";
+import { refusal } from "../errors.ts";
 import type { Exchange, Handler, ObjectExchange, S3Services } from "../services.ts";
 import {
   algorithmAttribute,
@@ -31,34 +34,20 @@ import { assertNullVersion } from "./version-id.ts";
 export const copyObject =
   (services: S3Services): Handler<ObjectExchange> =>
   async (exchange) => {
-    const { request, caller, bucket, key } = exchange;
+    const { request, bucket, key } = exchange;
     const from = copySource(request.headers["x-amz-copy-source"]?.toString() ?? "");
     const plan = copyPlan(exchange);
-    const source = await services.objects.head(caller.actor, from);
-    judgeCopySource(request.headers, source);
     const ontoItself = from.bucket === bucket && from.key === key;
-    if (ontoItself && !plan.changes) {
-      throw invalidRequest(
-        "This copy request is illegal because it is trying to copy an object to itself without " +
-          "changing the object's metadata, storage class, website redirect location or encryption " +
-          "attributes.",
-      );
-    }
-    const checksum = await checksumAttributesFor(services, exchange, {
-      from,
-      source,
-      algorithm: plan.algorithm,
-    });
-    const { object } = await underConditions(services, exchange, {
-      conditions: plan.conditions,
-      run: () =>
-        services.objects.copy(caller.actor, {
-          from: { ...from, version: source.version },
-          to: { bucket, key },
-          ...described(plan, source),
-          attributes: { ...copiedAttributes(plan, source), ...checksum },
-          conditions: plan.conditions,
-        }),
+    const object = await ofOneVersion(services, exchange, from, async (source) => {
+      judgeCopySource(request.headers, source);
+      if (ontoItself && !plan.changes) {
+        throw invalidRequest(
+          "This copy request is illegal because it is trying to copy an object to itself without " +
+            "changing the object's metadata, storage class, website redirect location or encryption " +
+            "attributes.",
+        );
+      }
+      return await copyVersion(services, exchange, { from, source, plan });
     });
     return sendXml(exchange, "CopyObjectResult", {
       LastModified: object.createdAt,
@@ -66,6 +55,64 @@ export const copyObject =
       ...checksumElements(checksumOf(object)),
     });
   };
+
+const versionsMax = 10;
+
+/**
+ * A copy is of one version of its source, conditions, checksum and all. Where that was replaced meanwhile it
+ * is made of the next; where the source is gone, that is the answer.
+ */
+async function ofOneVersion(
+  { objects }: S3Services,
+  { caller }: ObjectExchange,
+  from: ObjectAddress,
+  copy: (source: ObjectRecord) => Promise<ObjectRecord>,
+): Promise<ObjectRecord> {
+  let source = await objects.head(caller.actor, from);
+  for (let count = 1; ; count += 1) {
+    try {
+      return await copy(source);
+    } catch (error) {
+      if (!isOperationalError(error, "precondition_failed")) throw error;
+      const { version } = source;
+      source = await objects.head(caller.actor, from);
+      if (source.version === version) throw error;
+      if (count === versionsMax) {
+        throw refusal("OperationAborted", "the source of the copy is replaced again and again", {
+          cause: error,
+        });
+      }
+    }
+  }
+}
+
+interface CopiedVersion {
+  readonly from: ObjectAddress;
+  readonly source: ObjectRecord;
+  readonly plan: CopyPlan;
+}
+
+async function copyVersion(
+  services: S3Services,
+  exchange: ObjectExchange,
+  { from, source, plan }: CopiedVersion,
+): Promise<ObjectRecord> {
+  const { caller, bucket, key } = exchange;
+  const { algorithm, conditions } = plan;
+  const checksum = await checksumAttributesFor(services, exchange, { from, source, algorithm });
+  const { object } = await underConditions(services, exchange, {
+    conditions,
+    run: () =>
+      services.objects.copy(caller.actor, {
+        from: { ...from, version: source.version },
+        to: { bucket, key },
+        ...described(plan, source),
+        attributes: { ...copiedAttributes(plan, source), ...checksum },
+        conditions,
+      }),
+  });
+  return object;
+}
 
 /** `[/]bucket/key[?versionId=…]`, percent-encoded once; a plus is a plus. `InvalidArgument`. */
 export function copySource(text: string): ObjectAddress {
@@ -172,11 +219,13 @@ async function checksumAttributesFor(
   const { digest } = checksumAlgorithms[algorithm];
   if (source.digests[digest] !== undefined) return { [algorithmAttribute]: algorithm };
   const { object, read } = await objects.open(caller.actor, from);
+  if (object.version !== source.version) {
+    throw new OperationalError("precondition_failed", "the source was replaced meanwhile");
+  }
   const running = new RunningDigests([digest]);
   await using body = await read({ signal: requestSignal(request) });
   for await (const chunk of body) running.update(chunk);
   const value = running.finish()[digest];
-  // Replaced meanwhile: the copy is of `source`, and will be refused.
-  if (value === undefined || object.version !== source.version) return {};
+  assert(value !== undefined, "the digest that was asked for is made");
   return { [algorithmAttribute]: algorithm, [valueAttribute]: base64Of(value) };
 }
