@@ -75,6 +75,26 @@ test("nobody does anything, in whatever form the body comes", async (t) => {
   assert.equal(parts.text.includes("<Part>"), false);
 });
 
+test("of a bucket that anybody may read, nobody reads the objects and no more", async (t) => {
+  const s3 = await startS3(t);
+  const authorization = `Basic ${btoa(`${rootKey.keyId}:${rootKey.secret}`)}`;
+  const made = await fetch(`${s3.url}/v1/buckets/open`, {
+    method: "PUT",
+    headers: { authorization, "content-type": "application/json" },
+    body: JSON.stringify({ visibility: "public-read" }),
+  });
+  assert.equal(made.status, 201);
+  const tagged = { "x-amz-tagging": "customer=7" };
+  await s3.call("PUT", "/s3/open/k", { headers: tagged, body: "for all" });
+  const ask = (target: string) => s3.call("GET", target, { as: "nobody" });
+  assert.equal((await ask("/s3/open/k")).text, "for all");
+  for (const target of ["/s3/open", "/s3/open?uploads", "/s3/open?cors", "/s3/open/k?tagging"]) {
+    const { status, code } = await ask(target);
+    assert.deepEqual([status, code], [403, "AccessDenied"], target);
+  }
+  assert.match((await s3.call("GET", "/s3/open/k?tagging")).text, /customer/);
+});
+
 test("no body of nobody is asked for", async (t) => {
   const s3 = await startS3(t);
   const { host, hostname, port } = new URL(s3.url);

@@ -1,4 +1,5 @@
 /** `?tagging` of an object: `GET`, `PUT` and `DELETE`. Its version and its bytes stay. */
+import { authorize } from "../../../core/access.ts";
 import { sendXml } from "../answer.ts";
 import type { Handler, ObjectExchange, S3Services } from "../services.ts";
 import { childOf, childrenOf, childText, malformed, type XmlElement } from "../xml.ts";
@@ -11,6 +12,8 @@ export const getTagging =
   ({ objects }: S3Services): Handler<ObjectExchange> =>
   async (exchange) => {
     const { caller, bucket, key } = exchange;
+    // Who may read the bytes because anybody may is not told what else is kept of them.
+    authorize(caller.actor, "object:read", { bucket, key });
     const object = await objects.head(caller.actor, { bucket, key });
     return sendXml(exchange, "Tagging", {
       TagSet: { Tag: tagsOf(object.attributes).map(([Key, Value]) => ({ Key, Value })) },
