@@ -108,6 +108,12 @@ const cases: Readonly<Record<string, (given: Rclone) => Promise<void>>> = {
     assert.equal(sha256(await rclone(["cat", at("piped")])), large.sha256);
   },
 
+  "over https": async ({ rclone, at, target: { large, secureEndpoint, certificate } }) => {
+    const secure = ["--s3-endpoint", secureEndpoint, "--ca-cert", certificate];
+    await rclone([...secure, "copyto", ...inParts, large.path, at("secure")]);
+    assert.equal(sha256(await rclone([...secure, "cat", at("secure")])), large.sha256);
+  },
+
   "copyto and moveto within, by parts too": async ({ rclone, at, target: { large } }) => {
     await rclone(["copyto", large.path, at("one")]);
     await rclone(["copyto", at("one"), at("two")]);

@@ -74,6 +74,15 @@ const cases: Readonly<Record<string, (given: S3cmd) => Promise<void>>> = {
     assert.doesNotMatch(await s3cmd("multipart", `s3://${target.bucket}`), /large/);
   },
 
+  "over https": async ({ s3cmd, s3, target }) => {
+    const { large, folder, secureEndpoint, certificate } = target;
+    const { host } = new URL(secureEndpoint);
+    const at = ["--ssl", `--ca-certs=${certificate}`, `--host=${host}`, `--host-bucket=${host}`];
+    await s3cmd(...at, "put", large.path, s3("secure"));
+    await s3cmd(...at, "get", s3("secure"), "secure");
+    assert.equal(await sha256OfFile(join(folder, "secure")), large.sha256);
+  },
+
   "cp, mv and modify": async ({ s3cmd, s3, target: { large, folder } }) => {
     await s3cmd("put", large.path, s3("one"));
     await s3cmd("cp", s3("one"), s3(`${awkwardKey} two`));

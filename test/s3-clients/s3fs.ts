@@ -30,9 +30,10 @@ export const s3fs: S3ClientTests = {
     await writeFile(join(folder, "passwd"), passwordOf(target));
     await chmod(join(folder, "passwd"), 0o600);
     await mount(t, target, { bucket, at: "A" });
-    // Above 10 MB it renames by copies of parts.
+    // By TLS, and above 10 MB it renames by copies of parts.
     const parts = "multipart_copy_size=8,singlepart_copy_limit=10";
-    await mount(t, target, { bucket, at: "B", options: [parts] });
+    const secure = { ...target, rootEndpoint: target.secureEndpoint };
+    await mount(t, secure, { bucket, at: "B", options: [parts] });
     await mount(t, target, { bucket: many.bucket, at: "many" });
     const environment = { large: large.path, small: small.path };
     const given: Mounts = {
@@ -72,7 +73,7 @@ async function mount(t: TestContext, target: Target, options: MountOptions): Pro
   const script = 's3fs "$@" & read -r _; umount "$2" || umount --lazy "$2"; wait';
   const keeper = spawn("bash", ["-c", script, "s3fs", ...mountArguments(target, options)], {
     cwd: folder,
-    env: { PATH: process.env.PATH ?? "", HOME: folder },
+    env: { PATH: process.env.PATH ?? "", HOME: folder, CURL_CA_BUNDLE: target.certificate },
     stdio: ["pipe", "ignore", "pipe"],
     detached: true,
   });
@@ -178,9 +179,9 @@ const cases: Readonly<Record<string, (mounts: Mounts) => Promise<void>>> = {
     };
     await refusedMount(
       { bucket, options: ["passwd_file=strangers"] },
-      /result of checking service/,
+      /Failed to connect by sigv4/,
     );
-    await refusedMount({ bucket: "no-such-bucket" }, /result of checking service/);
+    await refusedMount({ bucket: "no-such-bucket" }, /bucket or key not found/);
   },
 };
 
