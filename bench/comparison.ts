@@ -20,6 +20,8 @@ export interface Bench {
   readonly quick: boolean;
   /** Of each upload of `tus-many`. */
   readonly manyBytes: number;
+  /** Of the upload of `s3-complete`. */
+  readonly parts: number;
   readonly clientPrefix: readonly string[];
 }
 

@@ -42,6 +42,11 @@ export async function loadObjects(
   }
 }
 
+/** Of the object at the index, from 0. */
+export function loadedKey(index: number): string {
+  return `folder-${index % 100}/name of the object ${String(index).padStart(8, "0")}.jpg`;
+}
+
 async function commitOne(
   db: Parameters<typeof commitObject>[0],
   bucket: string,
@@ -53,7 +58,7 @@ async function commitOne(
     db,
     {
       bucket,
-      key: `folder-${index % 100}/name of the object ${String(index).padStart(8, "0")}.jpg`,
+      key: loadedKey(index),
       version,
       etag: `${version}-1`,
       contentType: "image/jpeg",

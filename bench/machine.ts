@@ -1,7 +1,7 @@
 // On which machine were the figures taken? Without it no figure means anything.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
+import { type Dirent, readdirSync, statSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 
@@ -32,12 +32,33 @@ export function describeMachine(folder: string): readonly string[] {
  * would write into warm memory that the other, which keeps the old bytes for a while, has not got.
  */
 export function forgetCached(folder: string): void {
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    if (statSync(path).size < cachedBytesMin) continue;
+  for (const path of largeFiles(folder, cachedBytesMin)) {
     // dd's way to say posix_fadvise(POSIX_FADV_DONTNEED) of a whole file.
     spawnSync("dd", [`if=${path}`, "iflag=nocache", "count=0", "status=none"]);
+  }
+}
+
+/** Paths of all files below the folder of at least so many bytes. Others may remove some meanwhile. */
+export function largeFiles(folder: string, bytesMin: number): readonly string[] {
+  const found: string[] = [];
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
+    for (const entry of entriesOf(next)) {
+      const path = join(next, entry.name);
+      if (entry.isDirectory()) folders.push(path);
+      const stats = entry.isFile() ? statSync(path, { throwIfNoEntry: false }) : undefined;
+      if (stats !== undefined && stats.size >= bytesMin) found.push(path);
+    }
+  }
+  return found;
+}
+
+function entriesOf(folder: string): readonly Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
   }
 }
 

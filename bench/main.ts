@@ -1,4 +1,4 @@
-// How fast is Roma beside nginx and @tus/server, and before a storage that is not its own disk, on this machine, in one
+// How fast is Roma beside nginx, @tus/server and MinIO, and before a storage that is not its own disk, on this machine, in one
 // run? Asks all questions of this folder, or those that are named, and prints the answers as Markdown.
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -14,10 +14,22 @@ import { list } from "./list.ts";
 import { describeMachine } from "./machine.ts";
 import { oneByte } from "./one-byte.ts";
 import { forgetPeak, memory } from "./process-figures.ts";
+import { s3Complete } from "./s3/complete.ts";
+import { s3LargeGet, s3LargePut } from "./s3/large.ts";
+import { s3List } from "./s3/list.ts";
+import { s3Multipart } from "./s3/multipart.ts";
+import { s3SmallGets, s3SmallPuts } from "./s3/small.ts";
 import { s3Put } from "./s3-put.ts";
 import { s3Silent } from "./s3-silent.ts";
 import { s3Slow } from "./s3-slow.ts";
-import { type PeerName, startNginx, startRoma, startSink, startTusServer } from "./servers.ts";
+import {
+  type PeerName,
+  startMinio,
+  startNginx,
+  startRoma,
+  startSink,
+  startTusServer,
+} from "./servers.ts";
 import { smallPuts } from "./small-puts.ts";
 import { digits } from "./statistics.ts";
 import {
@@ -34,8 +46,9 @@ import { tusTrickle } from "./tus-trickle.ts";
 const questions: readonly Question[] = [
   ...[largePut, largeGet, smallPuts, oneByte, list],
   ...[tusLarge, tusSmall, tusMany, tusTrickle],
+  ...[s3SmallPuts, s3SmallGets, s3LargePut, s3LargeGet, s3Multipart, s3Complete, s3List],
 ];
-const peers = { nginx: startNginx, "@tus/server": startTusServer } as const;
+const peers = { nginx: startNginx, "@tus/server": startTusServer, MinIO: startMinio } as const;
 const storageQuestions: readonly StorageQuestion[] = [s3Put, s3Slow, s3Silent];
 const names = [...questions, ...storageQuestions].map(({ name }) => name);
 
@@ -47,6 +60,7 @@ const help = `npm run bench [-- [options] [${names.join("|")}]…]
   --split          server on core 0, client on core 1, for both servers alike
   --profile        runs Roma under node's CPU profiler, and prints where its time went
   --many-mb N      MB of each of the 100 uploads of tus-many (10)
+  --parts N        parts of the upload of s3-complete (10000; 1000 with --quick)
   --storage NAME   of s3-put: ${realStorages.join(" or ")}, as test/services starts it (ceph)
 `;
 
@@ -57,6 +71,7 @@ interface Options {
   readonly split: boolean;
   readonly profile: boolean;
   readonly manyBytes: number;
+  readonly parts: number;
   readonly storage: RealStorage;
 }
 
@@ -70,6 +85,7 @@ const { values, positionals } = parseArgs({
     split: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
     "many-mb": { type: "string", default: "10" },
+    parts: { type: "string" },
     storage: { type: "string", default: "ceph" },
   },
 });
@@ -82,10 +98,11 @@ if (values.help === true || unknown !== undefined || storage === undefined) {
 } else {
   const { quick, split, profile } = values;
   const manyBytes = Number(values["many-mb"]) * 1_000_000;
+  const parts = Number(values.parts ?? (quick ? 1_000 : 10_000));
   const rounds = Number(values.rounds ?? (quick ? 3 : 7));
   const folder = mkdtempSync(join(values.folder, "roma-bench-"));
   try {
-    await askAll({ quick, rounds, split, profile, manyBytes, storage, folder });
+    await askAll({ quick, rounds, split, profile, manyBytes, parts, storage, folder });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -148,7 +165,8 @@ async function askOne(
     );
     const bench: Bench = {
       ...{ roma, peer: other, sink, folder, clientPrefix },
-      ...{ rounds: options.rounds, quick: options.quick, manyBytes: options.manyBytes },
+      ...{ rounds: options.rounds, quick: options.quick },
+      ...{ manyBytes: options.manyBytes, parts: options.parts },
     };
     rows = await withMemory(bench, question);
   }

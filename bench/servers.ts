@@ -1,17 +1,19 @@
 // Which servers are compared, and how are they started? Roma as `roma serve` with its defaults, nginx
-// with its dav module, and @tus/server with its file store: all on loopback and on one file system, each
-// in a folder of its own.
+// with its dav module, @tus/server with its file store, and MinIO over one folder: all on loopback and on
+// one file system, each in a folder of its own.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Target } from "./client/tasks.ts";
+import { Connection } from "./client/connection.ts";
+import { head } from "./client/head.ts";
+import type { Signing, Target } from "./client/tasks.ts";
 import { childrenOf } from "./process-figures.ts";
 
-export type PeerName = "nginx" | "@tus/server";
+export type PeerName = "nginx" | "@tus/server" | "MinIO";
 
 export interface Subject extends AsyncDisposable {
   readonly name: "Roma" | PeerName;
@@ -24,6 +26,16 @@ export interface Subject extends AsyncDisposable {
   pathOf(key: string): string;
   /** Where tus uploads are made; absent where tus is not spoken. */
   readonly tusPath?: string;
+  /** Absent where S3 is not spoken. */
+  readonly s3?: S3Front;
+}
+
+/** Where S3 is spoken, with a bucket that is there. */
+export interface S3Front {
+  readonly target: Target & { readonly signing: Signing };
+  /** Path of the endpoint: empty, or `/s3`. */
+  readonly basePath: string;
+  readonly bucket: string;
 }
 
 export interface StartOptions {
@@ -70,6 +82,13 @@ export async function startRoma(
     pids: [pidOf(child)],
     pathOf: (key) => `/v1/objects/demo/${key}`,
     tusPath: "/tus/demo",
+    s3: {
+      target: {
+        ...{ host, port, headers: "" },
+        signing: { accessKeyId: "bench", secretAccessKey: secret, region: "us-east-1" },
+      },
+      ...{ basePath: "/s3", bucket: "demo" },
+    },
     [Symbol.asyncDispose]: () => stop(child, "SIGTERM"),
   };
 }
@@ -111,6 +130,74 @@ export async function startTusServer(options: StartOptions): Promise<Subject> {
     tusPath: "/files",
     [Symbol.asyncDispose]: () => stop(child, "SIGTERM"),
   };
+}
+
+/** Over one folder, with its own defaults, as `test/services/minio.sh build` makes it. */
+export async function startMinio(options: StartOptions): Promise<Subject> {
+  const { folder, prefix } = options;
+  const data = join(folder, "data");
+  mkdirSync(data, { recursive: true });
+  const port = await freePort();
+  const secret = randomBytes(16).toString("hex");
+  const child = start(
+    [
+      ...[...prefix, minioBinary(), "server", "--quiet", "--address", `${host}:${port}`],
+      ...["--config-dir", join(folder, "config"), data],
+    ],
+    {
+      ...process.env,
+      ...{ MINIO_ROOT_USER: "bench", MINIO_ROOT_PASSWORD: secret },
+      ...{ MINIO_BROWSER: "off", MINIO_UPDATE: "off" },
+    },
+  );
+  await accepts(child, port);
+  const signing = { accessKeyId: "bench", secretAccessKey: secret, region: "us-east-1" };
+  const target = { host, port, headers: "", signing };
+  await makeBucket(target, "demo");
+  return {
+    name: "MinIO",
+    ...{ target, folder, pids: [pidOf(child)] },
+    pathOf: (key) => `/demo/${key}`,
+    s3: { target, basePath: "", bucket: "demo" },
+    [Symbol.asyncDispose]: () => stop(child, "SIGTERM"),
+  };
+}
+
+function minioBinary(): string {
+  const script = join(root, "test/services/minio.sh");
+  return execFileSync(script, ["path"], { encoding: "utf8" }).trim();
+}
+
+/** MinIO says 503 until it is ready. */
+async function makeBucket(target: Target, bucket: string): Promise<void> {
+  let why: unknown;
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    using connection = await Connection.open(target, { readBytes: 64 * 1024 });
+    const request = head("PUT", `/${bucket}`, target, "Content-Length: 0\r\n");
+    try {
+      await connection.send({ head: request });
+      return;
+    } catch (error) {
+      why = error;
+      await pause(50);
+    }
+  }
+  throw new Error("MinIO makes no bucket", { cause: why });
+}
+
+export function s3Of({ name, s3 }: Subject): S3Front {
+  if (s3 === undefined) throw new Error(`${name} does not speak S3`);
+  return s3;
+}
+
+/** The path of a request for the object, or for the bucket. */
+export function s3Path({ basePath, bucket }: S3Front, key?: string): string {
+  return key === undefined ? `${basePath}/${bucket}` : `${basePath}/${bucket}/${key}`;
+}
+
+export async function deleteObject(s3: S3Front, key: string): Promise<void> {
+  using connection = await Connection.open(s3.target, { readBytes: 64 * 1024 });
+  await connection.send({ head: head("DELETE", s3Path(s3, key), s3.target) });
 }
 
 export function tusPathOf({ name, tusPath }: Subject): string {
@@ -201,7 +288,7 @@ async function freePort(): Promise<number> {
 
 async function accepts(child: ChildProcess, port: number): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
-    if (child.exitCode !== null) throw new Error(`nginx ended with code ${child.exitCode}`);
+    if (child.exitCode !== null) throw new Error(`the server ended with code ${child.exitCode}`);
     const { promise, resolve: answer } = Promise.withResolvers<boolean>();
     const socket = connect(port, host, () => answer(true));
     socket.once("error", () => answer(false));
@@ -210,7 +297,7 @@ async function accepts(child: ChildProcess, port: number): Promise<void> {
     if (open) return;
     await pause(50);
   }
-  throw new Error("nginx does not accept connections");
+  throw new Error("the server does not accept connections");
 }
 
 export async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {

@@ -9,7 +9,7 @@ export interface Answer {
   /** Status line and header lines. */
   readonly head: string;
   readonly bodyBytes: number;
-  /** Only when `keepBody` was asked for. */
+  /** Only when `keepBody` was asked for; of a chunked one with the sizes of its chunks. */
   readonly body: Buffer | undefined;
 }
 
@@ -32,8 +32,8 @@ interface Pending {
 
 const headBytesMax = 64 * 1024;
 const paceMs = 50;
-/** All there is of a chunked body that is empty. */
-const lastChunk = "0\r\n\r\n";
+/** The end of a chunked body, and all there is of an empty one. */
+const lastChunk = Buffer.from("0\r\n\r\n");
 
 export class Connection implements Disposable {
   readonly #socket: Socket;
@@ -42,6 +42,8 @@ export class Connection implements Disposable {
   #status = 0;
   #bodyLeft = -1;
   #bodyBytes = 0;
+  /** The last bytes of a chunked body, whose end only they show. */
+  #chunkedTail: Buffer | undefined;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -81,6 +83,7 @@ export class Connection implements Disposable {
     this.#status = 0;
     this.#bodyLeft = -1;
     this.#bodyBytes = 0;
+    this.#chunkedTail = undefined;
     const { body } = request;
     if (body === undefined) {
       this.#socket.write(request.head, "latin1");
@@ -141,15 +144,22 @@ export class Connection implements Disposable {
     this.#bodyLeft -= body.length;
     this.#bodyBytes += body.length;
     this.#pending?.kept?.push(Buffer.from(body));
-    if (this.#bodyLeft === 0) this.#finish();
-    else if (this.#bodyLeft < 0) this.#fail(new Error("more bytes came than the answer has"));
+    if (this.#chunkedTail !== undefined) {
+      this.#chunkedTail = Buffer.concat([this.#chunkedTail, body]).subarray(-lastChunk.length);
+      if (this.#chunkedTail.equals(lastChunk)) this.#finish();
+    } else if (this.#bodyLeft === 0) {
+      this.#finish();
+    } else if (this.#bodyLeft < 0) {
+      this.#fail(new Error("more bytes came than the answer has"));
+    }
   }
 
   #readHead(head: string): void {
     this.#status = Number(head.slice(9, 12));
     if (/\r\ntransfer-encoding: *chunked/i.test(head)) {
-      // More than an empty one, and its bytes are more than were expected.
-      this.#bodyLeft = lastChunk.length;
+      // Answers that are chunked are short XML; no chunk of theirs ends as the last one does.
+      this.#bodyLeft = Number.MAX_SAFE_INTEGER;
+      this.#chunkedTail = Buffer.alloc(0);
       return;
     }
     const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];

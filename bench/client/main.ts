@@ -3,12 +3,16 @@
 
 import { Connection } from "./connection.ts";
 import { head, lengthLine } from "./head.ts";
+import { inTurn, numbered } from "./in-turn.ts";
 import { noise } from "./noise.ts";
+import { overConnections } from "./over-connections.ts";
+import { s3Complete, s3Pages, s3Parts } from "./s3.ts";
 import type {
   GetTask,
   PagesTask,
   PutTask,
   RangesTask,
+  SmallGetsTask,
   SmallPutsTask,
   Task,
   TaskResult,
@@ -17,56 +21,45 @@ import { tus, tusTrickle } from "./tus.ts";
 
 const MiB = 1024 * 1024;
 
-async function put({ target, path, bytes }: PutTask): Promise<TaskResult> {
+async function put({ target, path, bytes, count }: PutTask): Promise<TaskResult> {
   const body = noise(MiB);
   using connection = await Connection.open(target, { readBytes: 64 * 1024 });
-  const startedAt = performance.now();
-  await connection.send({
-    head: head("PUT", path, target, lengthLine(bytes)),
-    body,
-    bodyBytes: bytes,
+  return await inTurn(count, async (index) => {
+    const request = head("PUT", numbered(path, { index, count }), target, lengthLine(bytes));
+    await connection.send({ head: request, body, bodyBytes: bytes });
   });
-  const ms = performance.now() - startedAt;
-  return { seconds: ms / 1000, latencies: [ms] };
 }
 
-async function get({ target, path, bytes }: GetTask): Promise<TaskResult> {
+async function get({ target, path, bytes, count }: GetTask): Promise<TaskResult> {
   using connection = await Connection.open(target, { readBytes: MiB });
-  const startedAt = performance.now();
-  const answer = await connection.send({ head: head("GET", path, target) });
-  const ms = performance.now() - startedAt;
-  if (answer.bodyBytes !== bytes) throw new Error(`${answer.bodyBytes} bytes of ${bytes} came`);
-  return { seconds: ms / 1000, latencies: [ms] };
+  return await inTurn(count, async () => {
+    const answer = await connection.send({ head: head("GET", path, target) });
+    if (answer.bodyBytes !== bytes) throw new Error(`${answer.bodyBytes} bytes of ${bytes} came`);
+  });
 }
 
 async function smallPuts(task: SmallPutsTask): Promise<TaskResult> {
-  const { target, pathStart, count, bytes } = task;
-  const body = noise(bytes);
-  const lines = lengthLine(bytes);
-  const latencies: number[] = [];
-  let next = 0;
-  const run = async (connection: Connection): Promise<void> => {
-    while (next < count) {
-      const number = next++;
-      // 256 folders, so that neither server has all names in one.
-      const folder = (number & 0xff).toString(16).padStart(2, "0");
-      const startedAt = performance.now();
-      await connection.send({
-        head: head("PUT", `${pathStart}/${folder}/${number}`, target, lines),
-        body,
-      });
-      latencies.push(performance.now() - startedAt);
-    }
-  };
-  const opening = Array.from({ length: task.connections }, () =>
-    Connection.open(target, { readBytes: 16 * 1024 }),
-  );
-  const connections = await Promise.all(opening);
-  const startedAt = performance.now();
-  await Promise.all(connections.map(run));
-  const seconds = (performance.now() - startedAt) / 1000;
-  for (const connection of connections) connection[Symbol.dispose]();
-  return { seconds, latencies };
+  const body = noise(task.bytes);
+  const heads = smallHeads("PUT", task, lengthLine(task.bytes));
+  return await overConnections(task, async (connection, index) => {
+    await connection.send({ head: heads[index] ?? "", body });
+  });
+}
+
+async function smallGets(task: SmallGetsTask): Promise<TaskResult> {
+  const heads = smallHeads("GET", task);
+  return await overConnections(task, async (connection, index) => {
+    const { bodyBytes } = await connection.send({ head: heads[index] ?? "" });
+    if (bodyBytes !== task.bytes) throw new Error(`${bodyBytes} bytes of ${task.bytes} came`);
+  });
+}
+
+/** Made before the clock starts. 256 folders, so that no server has all names in one. */
+function smallHeads(method: string, task: SmallPutsTask | SmallGetsTask, more = ""): string[] {
+  return Array.from({ length: task.count }, (_, number) => {
+    const folder = (number & 0xff).toString(16).padStart(2, "0");
+    return head(method, `${task.pathStart}/${folder}/${number}`, task.target, more);
+  });
 }
 
 async function ranges({ target, path, objectBytes, count }: RangesTask): Promise<TaskResult> {
@@ -125,10 +118,20 @@ function run(task: Task): Promise<TaskResult> {
       return get(task);
     case "small-puts":
       return smallPuts(task);
+    case "small-gets":
+      return smallGets(task);
     case "ranges":
       return ranges(task);
     case "pages":
       return pages(task);
+    case "s3-pages":
+      return s3Pages(task);
+    case "s3-parts":
+      return s3Parts(task);
+    case "s3-complete":
+      return s3Complete(task);
+    case "s3-sdk":
+      return import("./s3-sdk.ts").then(({ s3Sdk }) => s3Sdk(task));
     case "tus":
       return tus(task);
     case "tus-trickle":

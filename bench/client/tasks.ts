@@ -6,6 +6,14 @@ export interface Target {
   readonly port: number;
   /** Header lines with CRLF that every request carries. */
   readonly headers: string;
+  /** Requests are signed for it, with AWS V4 and an unsigned payload. */
+  readonly signing?: Signing;
+}
+
+export interface Signing {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly region: string;
 }
 
 export interface PutTask {
@@ -13,6 +21,8 @@ export interface PutTask {
   readonly target: Target;
   readonly path: string;
   readonly bytes: number;
+  /** So many objects, one after the other, each with its number behind the path; left out: one. */
+  readonly count?: number;
 }
 
 export interface GetTask {
@@ -20,11 +30,23 @@ export interface GetTask {
   readonly target: Target;
   readonly path: string;
   readonly bytes: number;
+  /** So often; left out: once. */
+  readonly count?: number;
 }
 
 /** Every connection sends its next PUT when the last was answered; keys are all different. */
 export interface SmallPutsTask {
   readonly kind: "small-puts";
+  readonly target: Target;
+  readonly pathStart: string;
+  readonly connections: number;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** Of what `small-puts` has put, every object once. */
+export interface SmallGetsTask {
+  readonly kind: "small-gets";
   readonly target: Target;
   readonly pathStart: string;
   readonly connections: number;
@@ -47,6 +69,57 @@ export interface PagesTask {
   readonly target: Target;
   readonly path: string;
   readonly limit: number;
+  readonly count: number;
+}
+
+/** The same by ListObjectsV2; `path` is the bucket's. */
+export interface S3PagesTask {
+  readonly kind: "s3-pages";
+  readonly target: Target;
+  readonly path: string;
+  readonly limit: number;
+  readonly count: number;
+}
+
+/** An object by the AWS SDK with its own settings: PutObject, GetObject, or lib-storage's Upload. */
+export interface S3SdkTask {
+  readonly kind: "s3-sdk";
+  readonly way: "put" | "get" | "upload";
+  readonly target: Target & { readonly signing: Signing };
+  /** Path of the endpoint: empty, or `/s3`. */
+  readonly basePath: string;
+  readonly bucket: string;
+  readonly key: string;
+  readonly bytes: number;
+  /** As of `put` and `get`. */
+  readonly count?: number;
+  /** Of `upload`. */
+  readonly partBytes?: number;
+  readonly connections?: number;
+}
+
+/** A step of an upload in parts of equal bytes. */
+export interface S3PartsTask {
+  readonly kind: "s3-parts";
+  readonly target: Target;
+  /** Of the object. */
+  readonly path: string;
+  /** Left out: begins one. */
+  readonly uploadId?: string;
+  readonly firstNumber: number;
+  readonly count: number;
+  readonly partBytes: number;
+  readonly connections: number;
+  readonly zeros?: boolean;
+}
+
+/** Parts are numbered from 1, and all the same. */
+export interface S3CompleteTask {
+  readonly kind: "s3-complete";
+  readonly target: Target;
+  readonly path: string;
+  readonly uploadId: string;
+  readonly etag: string;
   readonly count: number;
 }
 
@@ -83,8 +156,13 @@ export type Task =
   | PutTask
   | GetTask
   | SmallPutsTask
+  | SmallGetsTask
   | RangesTask
   | PagesTask
+  | S3PagesTask
+  | S3SdkTask
+  | S3PartsTask
+  | S3CompleteTask
   | TusTask
   | TusTrickleTask;
 
@@ -92,8 +170,12 @@ export interface TaskResult {
   readonly seconds: number;
   /** Of each request, in milliseconds. */
   readonly latencies: readonly number[];
-  /** Objects seen by `pages`. */
+  /** Objects seen by `pages` and `s3-pages`. */
   readonly objects?: number;
+  /** Of `s3-sdk`: user and system time of the client. */
+  readonly clientCpuSeconds?: number;
+  /** Of `s3-parts`. */
+  readonly upload?: { readonly uploadId: string; readonly etag: string };
   /** Of `tus-trickle`: of each small upload before the slow ones came. */
   readonly latenciesAlone?: readonly number[];
 }

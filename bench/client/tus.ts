@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Connection } from "./connection.ts";
 import { head } from "./head.ts";
 import { noise } from "./noise.ts";
+import { overConnections } from "./over-connections.ts";
 import type { Target, TaskResult, TusTask, TusTrickleTask } from "./tasks.ts";
 
 const MiB = 1024 * 1024;
@@ -21,29 +22,10 @@ interface Upload {
 }
 
 export async function tus(task: TusTask): Promise<TaskResult> {
-  const { target, count, bytes, way } = task;
+  const { bytes, way } = task;
   const upload: Upload = { ...task, body: noise(Math.min(bytes, MiB)) };
   const run = way === "post-then-patch" ? postThenPatch : postWithBytes;
-  const latencies: number[] = [];
-  let next = 0;
-  const opening = Array.from({ length: task.connections }, () =>
-    Connection.open(target, { readBytes }),
-  );
-  const connections = await Promise.all(opening);
-  const startedAt = performance.now();
-  await Promise.all(
-    connections.map(async (connection) => {
-      while (next < count) {
-        next += 1;
-        const sentAt = performance.now();
-        await run(connection, upload);
-        latencies.push(performance.now() - sentAt);
-      }
-    }),
-  );
-  const seconds = (performance.now() - startedAt) / 1000;
-  for (const connection of connections) connection[Symbol.dispose]();
-  return { seconds, latencies };
+  return await overConnections(task, (connection) => run(connection, upload));
 }
 
 export async function tusTrickle(task: TusTrickleTask): Promise<TaskResult> {
