@@ -12,11 +12,11 @@ export type Random = {
 };
 
 /** A test whose failure starts with the seed. */
-export function seededTest(name: string, run: (random: Random) => void): void {
-  test(name, () => {
+export function seededTest(name: string, run: (random: Random) => void | Promise<void>): void {
+  test(name, async () => {
     const seed = Number(process.env.ROMA_TEST_SEED ?? Math.floor(Math.random() * 2 ** 32));
     try {
-      run(createRandom(seed));
+      await run(createRandom(seed));
     } catch (cause) {
       throw new Error(`again with ROMA_TEST_SEED=${seed}`, { cause });
     }

@@ -20,6 +20,7 @@ import type {
   StorageDriver,
   StorageLayer,
 } from "../../core/ports/storage-driver.ts";
+import { type BodyDigest, BodyDigests } from "./body-digests.ts";
 import { forward, forwardParts } from "./forward.ts";
 import { verifiedGet } from "./verified-get.ts";
 
@@ -46,21 +47,23 @@ async function put(
 ): Promise<BlobHead> {
   const { digests: expected = {}, digestsWanted = [], ...rest } = options;
   const names = digestNames.filter((name) => expected[name] !== undefined);
-  const set = new DigestSet([
-    ...names,
-    ...digestsWanted,
-    ...(inner.capabilities.etagIsMd5 ? ["md5" as const] : []),
-  ]);
-  let result: ReturnType<DigestSet["finish"]> | undefined;
+  const { length } = options;
+  const set = new BodyDigests(
+    [...names, ...digestsWanted, ...(inner.capabilities.etagIsMd5 ? ["md5" as const] : [])],
+    length,
+  );
+  let result: BodyDigest | undefined;
   const passing = digested(body, set, {
-    length: options.length,
+    length,
     expected,
     done: (finished) => {
       result = finished;
     },
   });
   const verified = withoutOthers(expected, inner.capabilities.verifies);
-  const head = await inner.put(key, passing, { ...rest, ...(verified && { digests: verified }) });
+  const given = { ...rest, ...(verified && { digests: verified }) };
+  // The body may never have been pulled, and then did not stop it.
+  const head = await inner.put(key, passing, given).finally(() => set.stop());
   if (result === undefined) {
     throw new OperationalError("internal", "the storage did not read the body to its end");
   }
@@ -79,22 +82,23 @@ async function put(
 interface DigestedOptions {
   readonly length: number | undefined;
   readonly expected: Digests;
-  readonly done: (result: ReturnType<DigestSet["finish"]>) => void;
+  readonly done: (result: BodyDigest) => void;
 }
 
 /** The body as it is; at its end it throws instead of ending if the bytes were not the right ones. */
 async function* digested(
   body: Body,
-  set: DigestSet,
+  set: BodyDigests,
   { length, expected, done }: DigestedOptions,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of body) {
-    set.update(chunk);
+    const held = set.update(chunk);
+    if (held !== undefined) await held;
     if (length !== undefined && set.length > length) throw wrongLength("more", length);
     yield chunk;
   }
   if (length !== undefined && set.length < length) throw wrongLength("fewer", length);
-  const result = set.finish();
+  const result = await set.finish();
   const different = firstDifference(expected, result.digests);
   if (different !== undefined) {
     throw new OperationalError("checksum_mismatch", `the ${different} of the body differs`, {
