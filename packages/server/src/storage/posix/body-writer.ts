@@ -1,6 +1,7 @@
-// Writes the chunks of a body to a file at explicit offsets: while one write runs, the next chunks
-// are gathered, and a bounded count of bytes waits. Small chunks are copied together into a
-// pooled buffer, so that a slow client's small reads do not keep large ones alive.
+// Writes the chunks of a body to a file at explicit offsets: many at once, since each write has to wake a
+// thread. While one write runs, the next chunks are gathered, and a bounded count of bytes waits. Small
+// chunks are copied together into a pooled buffer, so that a slow client's small reads do not keep large
+// ones alive.
 
 import { freeChunk } from "../../core/ports/given-chunks.ts";
 import { bufferBytes, isReused, returnBuffer, takeBuffer } from "./buffers.ts";
@@ -12,7 +13,7 @@ const MiB = 1024 * KiB;
 /** Chunks below this are copied. */
 const smallBytes = 16 * KiB;
 /** What may wait of one body, where few are being written; many share `outstandingAllMax`. */
-const outstandingMax = 256 * KiB;
+const outstandingMax = 512 * KiB;
 const outstandingMin = 64 * KiB;
 const outstandingAllMax = 16 * MiB;
 /** A long body is synced as it comes, so that the last sync, which the client waits for, is short. */
@@ -36,7 +37,9 @@ export class BodyWriter {
   #gathering: Uint8Array | undefined;
   #gathered = 0;
   #queue: Piece[] = [];
+  #queued = 0;
   #outstanding = 0;
+  #ending = false;
   #left = false;
   #position: number;
   #syncedTo: number;
@@ -69,6 +72,8 @@ export class BodyWriter {
   /** Everything that was added is written and synced. A failed sync is final: it is not repeated. */
   async finish(): Promise<void> {
     this.#seal();
+    this.#ending = true;
+    if (this.#isEnough) this.#writing ??= this.#write();
     await this.#idle();
     await this.#syncing;
     this.#throwFailure();
@@ -115,15 +120,23 @@ export class BodyWriter {
 
   #push(piece: Piece): void {
     this.#queue.push(piece);
+    this.#queued += piece.bytes.length;
     this.#outstanding += piece.bytes.length;
-    this.#writing ??= this.#write();
+    if (this.#isEnough) this.#writing ??= this.#write();
+  }
+
+  /** Half of what may wait: the other half is gathered meanwhile. */
+  get #isEnough(): boolean {
+    if (this.#queued === 0 || this.#failure !== undefined) return false;
+    return this.#ending || this.#queued >= outstandingShare() / 2;
   }
 
   // Never rejects: a failure is kept for the next call of `add` or `finish`.
   async #write(): Promise<void> {
-    while (this.#queue.length > 0 && this.#failure === undefined) {
+    while (this.#isEnough) {
       const pieces = this.#queue;
       this.#queue = [];
+      this.#queued = 0;
       try {
         await this.#writeAll(pieces.map((piece) => piece.bytes));
       } catch (error) {
@@ -195,6 +208,7 @@ export class BodyWriter {
       if (buffer !== undefined) returnBuffer(buffer);
     }
     this.#queue = [];
+    this.#queued = 0;
   }
 }
 
