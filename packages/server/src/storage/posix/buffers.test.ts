@@ -9,7 +9,7 @@ import { openPosixStorage } from "./driver.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const large = 256 * KiB;
+const large = 512 * KiB;
 const small = 64 * KiB;
 
 test("large buffers are few, and one that is given back or dropped makes room for another", () => {

@@ -1,7 +1,7 @@
 // The buffers that bodies pass through. They are used again and again, so that memory does not grow
 // with the bytes that pass; a buffer is in one pair of hands at a time.
 //
-// There are two sizes. A long read goes twice as fast through a large buffer, but hundreds of slow
+// There are two sizes. A long read goes twice as fast through a large buffer, since each read wakes a thread, but hundreds of slow
 // readers must not hold two of them each: large ones are few, and who gets none takes a small one.
 
 const KiB = 1024;
@@ -9,8 +9,8 @@ const KiB = 1024;
 /** What small chunks of a body are gathered into, and one read of a short one. */
 export const bufferBytes = 64 * KiB;
 
-const largeBytes = 256 * KiB;
-/** 8 MiB, for 16 readers at full speed. */
+const largeBytes = 512 * KiB;
+/** 16 MiB, for 16 readers at full speed. */
 const largeMax = 32;
 const freeMax = 128;
 const free: Uint8Array[] = [];
