@@ -37,7 +37,10 @@ export interface DirectChecksumsJson {
   readonly sha256?: string;
 }
 
-/** An upload as it stands: answered to its beginning (201) and to `GET /v1/uploads/{id}?parts`. */
+/**
+ * An upload as it stands: answered to its beginning (201) and to `GET /v1/uploads/{id}?parts`, which is
+ * `upload_not_found` once it is complete (member `phase`: "complete"): completing it again tells the object.
+ */
 export interface DirectUploadJson {
   readonly id: string;
   readonly bucket: string;
@@ -92,7 +95,10 @@ export interface SignedRequestsJson {
   readonly requests: Readonly<Record<string, SignedRequestJson>>;
 }
 
-/** `POST /v1/uploads/{id}/complete`: the answer is the object, 201 if it is new, else 200; again the same. */
+/**
+ * `POST /v1/uploads/{id}/complete`: the answer is the object, 201 if it is new, else 200; again the same.
+ * `locked` with `Retry-After` while it takes longer than a connection should wait: it goes on, ask again.
+ */
 export interface CompleteDirectUploadJson {
   /** Of the whole, as in the beginning; for who knows them only at the end. */
   readonly checksums?: DirectChecksumsJson;
