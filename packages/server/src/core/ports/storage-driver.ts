@@ -209,6 +209,7 @@ export type Grant = { readonly key: string; readonly expiresAt: Date } & (
       readonly token: string;
       readonly partNumber: number;
       readonly length: number;
+      readonly digests?: Digests;
     }
   | { readonly verb: "post"; readonly lengthMax: number; readonly contentType: string }
 );

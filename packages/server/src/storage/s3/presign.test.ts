@@ -94,7 +94,12 @@ test("a presigned part belongs to its upload", async (t) => {
   const upload = await driver.parts?.create(key, { signal: calm, partBytes: 5 * 1024 * 1024 });
   assert.ok(upload && driver.parts);
   const grant = { ...upload, expiresAt: inAMinute(), partNumber: 1, length: 5 } as const;
+  const md5 = createHash("md5").update("hello").digest();
+  const digested = await sign({ ...grant, verb: "writePart", digests: { md5 } });
+  assert.deepEqual(digested.headers, { "content-md5": md5.toString("base64") });
+  assert.equal((await send(digested, "hallo")).status, 400);
   const presigned = await sign({ ...grant, verb: "writePart" });
+  assert.equal((await send(presigned, "longer")).status, 403);
   assert.equal((await send(presigned, "hello")).status, 200);
   const parts = await Array.fromAsync(driver.parts.listParts(upload, { signal: calm }));
   await driver.parts.complete(upload, parts, { signal: calm, length: 5 });

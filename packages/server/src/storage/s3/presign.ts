@@ -45,23 +45,26 @@ function termsOf({ dialect }: S3Context, grant: Exclude<Grant, { verb: "post" }>
     const query = [["response-content-disposition", contentDisposition]] as const;
     return { method: "GET", query, headers: {}, sent: {} };
   }
-  const length = { "content-length": String(grant.length) };
-  if (grant.verb === "writePart") {
-    const query = [
-      ["partNumber", String(grant.partNumber)],
-      ["uploadId", grant.token],
-    ] as const;
-    return { method: "PUT", query, headers: bound(dialect.signature, length), sent: {} };
-  }
   const { md5, ...others } = grant.digests ?? {};
   const [other] = Object.keys(others);
   if (other !== undefined) throw new OperationalError("unsupported", `${other} of a presigned put`);
   const sent = {
-    "content-type": grant.contentType,
+    ...(grant.verb === "put" && { "content-type": grant.contentType }),
     ...(md5 !== undefined && { "content-md5": Buffer.from(md5).toString("base64") }),
   };
+  const length = { "content-length": String(grant.length) };
   const headers = bound(dialect.signature, { ...length, ...sent });
-  return { method: "PUT", query: [], headers, sent };
+  return { method: "PUT", query: grant.verb === "put" ? [] : partQuery(grant), headers, sent };
+}
+
+function partQuery({
+  partNumber,
+  token,
+}: Extract<Grant, { verb: "writePart" }>): readonly QueryPair[] {
+  return [
+    ["partNumber", String(partNumber)],
+    ["uploadId", token],
+  ];
 }
 
 /** OBS's own signature covers no length: a grant that names one would promise what nobody checks. */
