@@ -225,7 +225,8 @@ export interface UploadStore {
 
   /**
    * Adds a part that is durable, or puts it in the place of the one with its number, whose blob becomes
-   * garbage; the last to come counts. Reserves its bytes and renews the expiry. Needs no lease, and is `locked`
+   * garbage; the last to come counts. Reserves its bytes, unless those of the whole are (its length is
+   * known, which all parts together must not pass), and renews the expiry. Needs no lease, and is `locked`
    * while somebody has one: the upload is being completed. `upload_not_found` also if it is complete or being
    * cancelled, `quota_exceeded`. Answers what it replaced.
    */

@@ -73,6 +73,24 @@ export function multipartTests(open: OpenStore): void {
     assert.equal((await store.bucketUsage("b")).reservedBytes, 0);
   });
 
+  test("an upload of declared length is reserved once, and holds no more than that", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await store.changeBucket("b", { quotaBytes: 25 });
+    const declared = upload("u", { protocol: "direct", length: 25, reservedBytes: 25 });
+    await store.createUpload(declared, many);
+    const other = upload("w", { protocol: "direct", length: 1, reservedBytes: 1 });
+    await assert.rejects(store.createUpload(other, many), withCode("quota_exceeded"));
+    await add(store, partBlob(1));
+    await add(store, partBlob(2, { length: 15 }));
+    const now = await store.getUpload("u");
+    assert.deepEqual([now?.offset, now?.reservedBytes], [25, 25]);
+    assert.equal((await store.bucketUsage("b")).reservedBytes, 25);
+    await assert.rejects(add(store, partBlob(3, { length: 1 })));
+    assert.equal((await parts(store)).length, 2);
+    await store.cancelUpload("u");
+    assert.equal((await store.bucketUsage("b")).reservedBytes, 0);
+  });
+
   test("no part is taken while the upload has a lease, nor after its end", async (t) => {
     await using store = await openWithParts(open, t);
     await take(store, "u", { now: at(0), until: at(3) });

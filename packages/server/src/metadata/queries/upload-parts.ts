@@ -90,7 +90,10 @@ export async function putUploadPart(
   if (leaseUntil !== null && leaseUntil > options.now) throw completing(id);
   const [row] = await selectPart(db, { id, number: part.number });
   const replaced = row && rowToPart(row);
-  const more = part.length - (replaced?.length ?? 0);
+  const offset = upload.offset + part.length - (replaced?.length ?? 0);
+  // What was declared has been reserved from the beginning.
+  const reservedBytes = Math.max(offset, upload.length ?? 0);
+  const more = reservedBytes - upload.reservedBytes;
   if (more !== 0) await changeReservation(db, upload.bucket, more);
   await upsertPart(db, partToRow(id, part));
   // The same blob again: the answer to the first call was lost.
@@ -100,8 +103,8 @@ export async function putUploadPart(
   }
   const changed = uploadToRow({
     ...upload,
-    offset: upload.offset + more,
-    reservedBytes: upload.reservedBytes + more,
+    offset,
+    reservedBytes,
     expiresAt: options.expiresAt,
   });
   await statements.updateProgress(db, changed);
