@@ -9,6 +9,7 @@ import type { Buckets } from "../buckets.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
+import { OneAtATime } from "../one-at-a-time.ts";
 import { runsOf } from "../pieces.ts";
 import { choosePlace } from "../place.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -63,7 +64,7 @@ const deleteMs = 10_000;
 export class Completions {
   readonly #options: CompletionsOptions;
   readonly #leases: WriterLeases;
-  readonly #running = new Map<string, Promise<CompletedMultipart>>();
+  readonly #running = new OneAtATime();
 
   constructor(options: CompletionsOptions) {
     this.#options = options;
@@ -76,21 +77,7 @@ export class Completions {
     { signal, ...request }: CompleteMultipartRequest,
   ): Promise<CompletedMultipart> {
     assertInOrder(request.parts);
-    const { id } = upload;
-    for (;;) {
-      const running = this.#running.get(id);
-      if (running === undefined) break;
-      // What it leaves decides.
-      await unlessAborted(
-        running.catch(() => undefined),
-        signal,
-      );
-    }
-    const done = this.#run(actor, id, request).finally(() => this.#running.delete(id));
-    this.#running.set(id, done);
-    // Its failure is for who waits; perhaps nobody does.
-    done.catch(() => undefined);
-    return await unlessAborted(done, signal);
+    return await this.#running.run(upload.id, signal, () => this.#run(actor, upload.id, request));
   }
 
   async close(): Promise<void> {
@@ -293,17 +280,4 @@ function blobOfPieces(
 /** With those that are known of the whole beside its own. */
 function withDigests(blob: BlobRecord, whole: Whole): BlobRecord {
   return { ...blob, digests: { ...blob.digests, ...whole.digests } };
-}
-
-/** What is waited for goes on. */
-async function unlessAborted<T>(done: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([done, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }

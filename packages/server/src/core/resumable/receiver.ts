@@ -4,6 +4,7 @@
  */
 import { assemble, bodyOfBlobs } from "../assembly.ts";
 import { firstDifference } from "../digests/digest-set.ts";
+import { discardUpload } from "../discard-upload.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import { peekBytes } from "../peek.ts";
@@ -362,16 +363,8 @@ export class Receiver {
   }
 
   /** Removes what the storage holds of it, and its rows. */
-  async clean({ upload }: UploadTaken): Promise<void> {
-    const { metadata, storages } = this.#options;
-    const { place } = upload;
-    if (upload.phase === "cancelling" && place !== null && place.token !== null) {
-      const address = { key: place.blobKey, token: place.token };
-      using storageLease = storages.lease(place.storageId, "delete");
-      const signal = AbortSignal.timeout(graceMs);
-      await storageLease.driver.parts?.cancel(address, { signal });
-    }
-    await metadata.forgetUpload(upload.id, { garbageDueAt: this.#garbageDueAt() });
+  async clean(taken: UploadTaken): Promise<void> {
+    await discardUpload(taken, { ...this.#options, garbageDueAt: this.#garbageDueAt() });
   }
 
   logLeft(uploadId: string, err: unknown): void {
