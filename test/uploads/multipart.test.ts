@@ -370,6 +370,25 @@ test("checksums of the whole are made from those of the parts", async (t) => {
   await assert.rejects(bad, code("invalid_request"));
 });
 
+test("a digest that only the bytes tell is compared by reading them, where that is allowed", async (t) => {
+  const core = await openMultipart(t, { kind: "posix" });
+  const bodies = [bytesOf(70_000), bytesOf(5)];
+  const address = await core.create("k");
+  const parts = [];
+  for (const [index, bytes] of bodies.entries()) {
+    parts.push(await core.put(address, index + 1, bytes));
+  }
+  const sha256 = createHash("sha256").update(Buffer.concat(bodies)).digest();
+  const wrong = { digests: { sha256: new Uint8Array(32) }, mayRead: true };
+  await assert.rejects(core.complete(address, parts, wrong), code("checksum_mismatch"));
+  const unread = core.complete(address, parts, { digests: { sha256 } });
+  await assert.rejects(unread, code("invalid_request"));
+  const otherFrontEnd = { ...address, protocol: "direct" };
+  await assert.rejects(core.complete(otherFrontEnd, parts), code("upload_not_found"));
+  const { object } = await core.complete(address, parts, { digests: { sha256 }, mayRead: true });
+  assert.deepEqual(Buffer.from(object.digests.sha256 ?? []), sha256);
+});
+
 test("bytes of an object are copied as a part", async (t) => {
   const core = await openMultipart(t, { kind: "posix" });
   const bytes = bytesOf(400_000);

@@ -4,8 +4,9 @@
  * end even if nobody waits any more.
  */
 import type { Actor } from "../access.ts";
-import { assemble } from "../assembly.ts";
+import { assemble, bodyOfBlobs } from "../assembly.ts";
 import type { Buckets } from "../buckets.ts";
+import { firstDifference, RunningDigests } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
@@ -31,7 +32,15 @@ import { assertLengthAllowed, assertTypeAllowed, writeLimits } from "../write-li
 import { frontEndAttributes } from "./object-attributes.ts";
 import type { CompletedMultipart, CompleteMultipartRequest } from "./requests.ts";
 import type { RunningBlobs } from "./running-blobs.ts";
-import { assertInOrder, chooseParts, etagOfNamed, type Whole, wholeOf } from "./whole.ts";
+import {
+  assertInOrder,
+  chooseParts,
+  etagOfNamed,
+  untold,
+  type Whole,
+  wholeOf,
+  wrongDigest,
+} from "./whole.ts";
 
 export interface CompletionsOptions {
   readonly metadata: MetadataStore;
@@ -96,12 +105,13 @@ export class Completions {
     const limits = writeLimits(actor, bucket, maxObjectBytes);
     const { partBytesMin } = this.#options;
     const parts = chooseParts(await this.#storedParts(id), request.parts, { partBytesMin });
-    const whole = wholeOf(parts, request, upload.attributes);
-    assertLengthAllowed(whole.length, limits);
+    const known = wholeOf(parts, request, upload.attributes);
+    assertLengthAllowed(known.length, limits);
     await this.#precheck(upload, key, request.conditions);
     const ending = AbortSignal.any([signal, writing.lost]);
     const contentType = await this.#typeOf(parts, upload, ending);
     assertTypeAllowed(contentType, limits);
+    const whole = await this.#withRead(known, parts, { request, signal: ending });
     await this.#removeEarlier(upload);
 
     const blobAt = clock.now();
@@ -118,8 +128,8 @@ export class Completions {
             choosePlace({ bucket, key, contentType, length: whole.length }, this.#options),
           record: async (place) => {
             made = place;
-            const known = { ...place, token: null, partBytes: null };
-            await metadata.checkpointUpload(writing, { place: known });
+            const recorded = { ...place, token: null, partBytes: null };
+            await metadata.checkpointUpload(writing, { place: recorded });
           },
           signal: ending,
         }));
@@ -232,6 +242,24 @@ export class Completions {
     const chunks: Uint8Array[] = [];
     for await (const chunk of reading) chunks.push(Uint8Array.from(chunk));
     return await detector.detect(Buffer.concat(chunks), declared);
+  }
+
+  /** With those digests that only the bytes tell: all of them are read, if that is allowed. */
+  async #withRead(
+    whole: Whole,
+    parts: readonly UploadPartBlob[],
+    { request, signal }: { readonly request: Request; readonly signal: AbortSignal },
+  ): Promise<Whole> {
+    const { digests = {} } = request;
+    const names = untold(digests, parts);
+    if (names.length === 0) return whole;
+    const running = new RunningDigests(names);
+    const { storages } = this.#options;
+    for await (const chunk of bodyOfBlobs(parts, { storages, signal })) running.update(chunk);
+    const read = running.finish();
+    const different = firstDifference(digests, read);
+    if (different !== undefined) throw wrongDigest(different);
+    return { ...whole, digests: { ...read, ...whole.digests } };
   }
 
   /** What an attempt that was cut off may have left; nobody points at it. */

@@ -292,6 +292,7 @@ export class Multipart {
         bucket,
         key: upload.key ?? "",
         contentType: upload.contentType ?? contentTypeDefault,
+        length: upload.length ?? undefined,
       },
       this.#options,
     );
@@ -302,7 +303,13 @@ export class Multipart {
     const bounded = boundedBody(abortableBody(request.body, signal), bytesMax);
     const checked = new CheckedBody(bounded, request.checks);
     const checksum = checksumOf(upload.attributes);
-    const wanted: readonly DigestName[] = ["md5", ...(checksum ? [checksum.name] : [])];
+    const isWhole = length !== undefined && length === upload.length;
+    const wanted: readonly DigestName[] = [
+      "md5",
+      ...(checksum ? [checksum.name] : []),
+      // One that is all of the upload shows what was declared of it.
+      ...(isWhole ? (Object.keys(upload.digests) as DigestName[]) : []),
+    ];
     const names = Object.keys(digests) as DigestName[];
     const head = await lease.driver.put(blobKey, checked.body, {
       signal,
@@ -352,12 +359,13 @@ export class Multipart {
     if (length > partBytesMax) throw partTooLarge(partBytesMax);
     let others = upload.offset;
     const mayPass = others + (part.length ?? partBytesMax) > limits.bytesMax;
-    if (mayPass || bucket.quotaBytes !== null) {
+    // What was declared has been reserved.
+    const quotaBytes = upload.length === null ? bucket.quotaBytes : null;
+    if (mayPass || quotaBytes !== null) {
       const [same] = await metadata.listUploadParts(upload.id, { after: partNumber - 1, limit: 1 });
       if (same?.number === partNumber) others -= same.length;
     }
     assertNotOver(others + length, limits);
-    const { quotaBytes } = bucket;
     if (quotaBytes !== null && length > upload.offset - others) {
       const { bytes, reservedBytes } = await metadata.bucketUsage(bucket.name);
       const more = length - (upload.offset - others);
@@ -394,7 +402,7 @@ export class Multipart {
   /** Who may neither write the object nor do this to uploads is refused before it is known what exists. */
   async #require(
     actor: Actor,
-    { bucket, key, uploadId }: MultipartAddress,
+    { bucket, key, uploadId, protocol = multipartProtocol }: MultipartAddress,
     access: UploadAccess,
   ): Promise<UploadRecord> {
     const mayOtherwise = access !== "write" && isAllowed(actor, access, { bucket, key });
@@ -404,7 +412,7 @@ export class Multipart {
       ? await this.#options.metadata.getUpload(uploadId)
       : undefined;
     const isThis = upload?.bucket === bucket && upload.key === key;
-    if (!isThis || upload.protocol !== multipartProtocol) throw uploadNotFound();
+    if (!isThis || upload.protocol !== protocol) throw uploadNotFound();
     if (upload.phase === "cancelling") throw uploadNotFound();
     // By the time of the request, not by when somebody looks.
     const isOver = upload.expiresAt.getTime() <= this.#options.steady.now().getTime();

@@ -25,6 +25,8 @@ export const multipartAttributes = {
   compositeChecksum: "composite-checksum",
   /** Of an upload that runs: `crc32:composite`. */
   checksum: "multipart-checksum",
+  /** Of a direct upload that runs: by which way its bytes come, and the size of its parts. */
+  direct: "direct-upload",
 } as const;
 
 type Attributes = Readonly<Record<string, string>>;

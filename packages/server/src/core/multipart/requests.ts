@@ -6,11 +6,13 @@ import type { Body, Digests } from "../ports/storage-driver.ts";
 import type { BodyChecks, UploadView } from "../resumable/requests.ts";
 import type { MultipartChecksum } from "./object-attributes.ts";
 
-/** All three must be of one upload: another bucket or key is `upload_not_found`. */
+/** All must be of one upload: another bucket, key or front end is `upload_not_found`. */
 export interface MultipartAddress {
   readonly bucket: string;
   readonly key: ObjectKey;
   readonly uploadId: string;
+  /** The front end that made it; left out: that of S3. */
+  readonly protocol?: string;
 }
 
 export interface CreateMultipartRequest {
@@ -107,8 +109,12 @@ export interface CompleteMultipartRequest {
   readonly conditions?: WriteConditions;
   /** What the client says of the whole; a mismatch is `invalid_request`. */
   readonly length?: number;
-  /** Of all bytes: what cannot be told from the parts is `unsupported`. A mismatch is `checksum_mismatch`. */
+  /**
+   * Of all bytes: what cannot be told from the parts is `invalid_request`, unless they may be read for it. A
+   * mismatch is `checksum_mismatch`.
+   */
   readonly digests?: Digests;
+  readonly mayRead?: boolean;
   /** Of the parts' digests, without the `-N`. A mismatch is `checksum_mismatch`. */
   readonly composite?: Digests;
   /** As the client believes it to be; another than the upload's is `invalid_request`. */

@@ -21,7 +21,7 @@ export interface Whole {
   readonly length: number;
   /** `hex(md5(md5s of the parts))-N`, as S3 makes it. */
   readonly etag: string;
-  /** CRC-64/NVME, and the upload's checksum if it is of the full object. */
+  /** CRC-64/NVME, the upload's checksum if it is of the full object, and those that were compared. */
   readonly digests: Digests & { readonly crc64nvme: Uint8Array };
   readonly attributes: Readonly<Record<string, string>>;
 }
@@ -70,11 +70,14 @@ export function chooseParts(
 
 /**
  * `invalid_request`: the client's length or kind of checksum is another, or a digest that it gives cannot be
- * told from the parts. `checksum_mismatch`: a digest differs.
+ * told from the parts, which may not be read. `checksum_mismatch`: a digest differs.
  */
 export function wholeOf(
   parts: readonly UploadPartBlob[],
-  request: Pick<CompleteMultipartRequest, "length" | "digests" | "composite" | "checksum">,
+  request: Pick<
+    CompleteMultipartRequest,
+    "length" | "digests" | "mayRead" | "composite" | "checksum"
+  >,
   uploadAttributes: Readonly<Record<string, string>>,
 ): Whole {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
@@ -83,11 +86,12 @@ export function wholeOf(
   }
   const checksum = checksumOf(uploadAttributes);
   assertSameChecksum(checksum, request.checksum);
-  assertDigests(request.digests ?? {}, (name) => wholeDigest(name, parts));
+  const declared = toldOf(request, parts);
+  assertDigests(declared, (name) => wholeDigest(name, parts));
   assertDigests(request.composite ?? {}, (name) => compositeDigest(name, parts));
   const crc64nvme = wholeDigest("crc64nvme", parts);
   assert(crc64nvme !== undefined, "every part has a CRC-64/NVME");
-  const digests: Partial<Record<DigestName, Uint8Array>> = {};
+  const digests: Partial<Record<DigestName, Uint8Array>> = { ...declared };
   const attributes: Record<string, string> = {
     [multipartAttributes.partSizes]: partSizesText(parts.map((part) => part.length)),
   };
@@ -103,6 +107,24 @@ export function wholeOf(
     attributes[multipartAttributes.compositeChecksum] = `${checksum.name}:${value}`;
   }
   return { length, etag: etagOfParts(parts), digests: { ...digests, crc64nvme }, attributes };
+}
+
+/** Of digests of the whole those that only its bytes tell. */
+export function untold(digests: Digests, parts: readonly UploadPartBlob[]): readonly DigestName[] {
+  const names = Object.keys(digests) as DigestName[];
+  return names.filter((name) => wholeDigest(name, parts) === undefined);
+}
+
+/** Those that are compared with what the parts tell. */
+function toldOf(
+  { digests = {}, mayRead = false }: Pick<CompleteMultipartRequest, "digests" | "mayRead">,
+  parts: readonly UploadPartBlob[],
+): Digests {
+  if (!mayRead) return digests;
+  const left = untold(digests, parts);
+  return Object.fromEntries(
+    Object.entries(digests).filter(([name]) => !left.includes(name as DigestName)),
+  );
 }
 
 /** Its MD5 in hex. */
@@ -137,10 +159,14 @@ function assertDigests(
       throw refused(`the ${name} of the whole is not known from those of its parts`, name);
     }
     if (firstDifference({ [name]: expected[name] }, { [name]: digest }) === undefined) continue;
-    throw new OperationalError("checksum_mismatch", `the ${name} of the parts differs`, {
-      context: { digest: name },
-    });
+    throw wrongDigest(name);
   }
+}
+
+export function wrongDigest(name: DigestName): OperationalError {
+  return new OperationalError("checksum_mismatch", `the ${name} of the parts differs`, {
+    context: { digest: name },
+  });
 }
 
 function assertSameChecksum(
