@@ -26,3 +26,12 @@ test("another key, another name, a flipped bit and a cut text do not open", () =
     assert.throws(() => sealer.open(sealed.subarray(0, index), "id"), isInternal);
   }
 });
+
+test("keys for other purposes are derived, each purpose and each installation its own", () => {
+  const key = createSealer(Buffer.alloc(32, 1)).deriveKey("a");
+  assert.equal(key.length, 32);
+  assert.deepEqual(createSealer(Buffer.alloc(32, 1)).deriveKey("a"), key);
+  assert.notDeepEqual(createSealer(Buffer.alloc(32, 1)).deriveKey("b"), key);
+  assert.notDeepEqual(createSealer(Buffer.alloc(32, 2)).deriveKey("a"), key);
+  assert.notDeepEqual(Buffer.from(key), Buffer.alloc(32, 1));
+});

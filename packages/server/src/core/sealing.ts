@@ -3,7 +3,7 @@
  * of the database alone opens nothing. S3 signatures need the secrets themselves, so they cannot be
  * hashed.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { OperationalError } from "./errors.ts";
 
 export interface Sealer {
@@ -11,6 +11,8 @@ export interface Sealer {
   seal(secret: string, name: string): Uint8Array;
   /** `internal` if the sealing key is not the one that sealed it. */
   open(sealed: Uint8Array, name: string): string;
+  /** 32 bytes that only this purpose has (HKDF, RFC 5869): for signatures of the server's own. */
+  deriveKey(purpose: string): Uint8Array;
 }
 
 const version = 1;
@@ -21,6 +23,8 @@ const tagBytes = 16;
 export function createSealer(key: Uint8Array): Sealer {
   if (key.length !== 32) throw new RangeError(`sealing key has ${key.length} bytes, not 32`);
   return {
+    deriveKey: (purpose) =>
+      new Uint8Array(hkdfSync("sha256", key, new Uint8Array(), `roma ${purpose}`, 32)),
     seal(secret, name) {
       const nonce = randomBytes(nonceBytes);
       const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(Buffer.from(name));
