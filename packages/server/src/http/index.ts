@@ -44,6 +44,7 @@ export {
   storedHeaderNames,
   storedHeaders,
 } from "./object-response.ts";
+export { withinPatience } from "./patience.ts";
 export {
   errorHandler,
   problemContentType,

@@ -1,0 +1,12 @@
+/** Direct uploads as front ends and the server use them. */
+export { DirectUploads, signedMax } from "./direct-uploads.ts";
+export { partSignaturePurpose } from "./part-signatures.ts";
+export type {
+  BeginDirectRequest,
+  CompleteDirectRequest,
+  CompletedDirect,
+  DirectPart,
+  DirectView,
+  DirectWay,
+  PartRequest,
+} from "./requests.ts";

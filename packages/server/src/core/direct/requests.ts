@@ -1,0 +1,88 @@
+/** What a front end asks of direct uploads, and what it is told. */
+import type { ObjectKey } from "../object-key.ts";
+import type { WriteResult } from "../ports/metadata-store.ts";
+import type { Body, Digests } from "../ports/storage-driver.ts";
+
+/** By which way the bytes come: straight to the storage, or by requests to this server. */
+export type DirectWay = "storage" | "server";
+
+export interface BeginDirectRequest {
+  readonly bucket: string;
+  /** Left out: that of the grant, if it names one. */
+  readonly key?: ObjectKey;
+  /** Exactly. */
+  readonly length: number;
+  /** Declared; judged against the first bytes when the upload is completed. */
+  readonly contentType?: string;
+  readonly userMetadata?: Readonly<Record<string, string>>;
+  /** Of the whole: compared before the object is there. */
+  readonly digests?: Digests;
+  /** `precondition_failed` if there is an object by the end. */
+  readonly createOnly?: boolean;
+  /** `auto`, also left out: straight to the storage where it can sign for it. */
+  readonly via?: DirectWay | "auto";
+  /** A wish. */
+  readonly partBytes?: number;
+  readonly signal: AbortSignal;
+}
+
+/** One request that a client may send without a credential, until `expiresAt`. */
+export type PartRequest = {
+  readonly number: number;
+  readonly expiresAt: Date;
+} & (
+  | {
+      readonly to: "storage";
+      readonly url: string;
+      /** To be sent exactly so. */
+      readonly headers: Readonly<Record<string, string>>;
+    }
+  | { readonly to: "server"; readonly expiresSeconds: number; readonly signature: string }
+);
+
+export interface DirectPart {
+  readonly number: number;
+  readonly length: number;
+  /** Without quotes. */
+  readonly etag: string;
+}
+
+export interface DirectView {
+  readonly id: string;
+  readonly bucket: string;
+  readonly key: string;
+  readonly length: number;
+  readonly via: DirectWay;
+  readonly expiresAt: Date;
+  readonly partBytes: number;
+  readonly partCount: number;
+  /** In order of numbers: the first that are missing. */
+  readonly requests: readonly PartRequest[];
+  /** Those that are there, in order of numbers. */
+  readonly parts: readonly DirectPart[];
+}
+
+/** What the server's own request says of itself. */
+export interface PutDirectPartRequest {
+  readonly uploadId: string;
+  readonly number: number;
+  readonly expiresSeconds: number;
+  readonly signature: string;
+  /** Called once it is known that the signature is good, with the length that the body must have. */
+  readonly open: (length: number) => Body;
+  /** What the client says the part is. */
+  readonly digests?: Digests;
+  readonly signal: AbortSignal;
+}
+
+export interface CompleteDirectRequest {
+  readonly digests?: Digests;
+  /** Left out: the parts as they are there. */
+  readonly parts?: readonly Pick<DirectPart, "number" | "etag">[];
+  readonly signal: AbortSignal;
+}
+
+export interface CompletedDirect extends WriteResult {
+  /** Whether it had been completed before. */
+  readonly replayed: boolean;
+}
