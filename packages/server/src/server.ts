@@ -9,6 +9,7 @@ import type { FastifyInstance } from "fastify";
 import { typeDetector } from "./content-types/detect.ts";
 import { AccessKeys } from "./core/access-keys.ts";
 import { Buckets } from "./core/buckets.ts";
+import { DirectUploads, partSignaturePurpose } from "./core/direct/index.ts";
 import { isOperationalError } from "./core/errors.ts";
 import { newInstallation } from "./core/ids.ts";
 import { Multipart } from "./core/multipart/index.ts";
@@ -94,8 +95,12 @@ export async function startServer(
   const rootKey = await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
   const installation = await ensureInstallation(metadata);
   const steady = await SteadyClock.start({ clock, settings: metadata });
-  const core = createCore(config, { metadata, storages, clock, steady, log, meter, installation });
-  const { uploads, resumable, multipart } = core;
+  const ports = { metadata, storages, accessKeys, clock, steady, log, meter, installation };
+  const core = createCore(config, {
+    ...ports,
+    signingKey: sealer.deriveKey(partSignaturePurpose),
+  });
+  const { uploads, resumable, multipart, direct } = core;
 
   const sweeper = opened.use(
     new Sweeper({
@@ -151,6 +156,7 @@ export async function startServer(
   // Long uploads end with what they have, instead of being cut at the end of the drain.
   opened.defer(() => resumable.close());
   opened.defer(() => multipart.close());
+  opened.defer(() => direct.close());
   const services = { ...core, storages: serverStorages.administration, accessKeys, clock, log };
   const { publicUrl } = config;
   const located = publicUrl === undefined ? services : { ...services, publicUrl };
@@ -201,6 +207,8 @@ function createCore(
   ports: {
     readonly metadata: MetadataStore;
     readonly storages: Storages;
+    readonly accessKeys: AccessKeys;
+    readonly signingKey: Uint8Array;
     readonly clock: Clock;
     readonly steady: SteadyClock;
     readonly log: Log;
@@ -215,6 +223,7 @@ function createCore(
   const objects = new Objects(shared);
   const { openMax, createsPerSecondMax } = config.uploads;
   const bounded = { ...shared, openMax, createsPerSecondMax };
+  const multipart = new Multipart({ ...bounded, objects });
   return {
     buckets,
     objects,
@@ -225,7 +234,8 @@ function createCore(
       buffers: sharedPartBuffers(),
       holder: ports.installation,
     }),
-    multipart: new Multipart({ ...bounded, objects }),
+    multipart,
+    direct: new DirectUploads({ ...bounded, multipart, holder: ports.installation }),
   };
 }
 

@@ -33,6 +33,12 @@ export function idOf(request: FastifyRequest): string {
   return id;
 }
 
+/** The number in `/v1/uploads/{id}/parts/{number}`. */
+export function partNumberOf(request: FastifyRequest): number {
+  const text = segmentsAfter(request, 2)[2] ?? "";
+  return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : Number.NaN;
+}
+
 /** The object's own path, with every character encoded that could be misread. */
 export function objectPath(bucket: string, key: string): string {
   return `${basePath}/objects/${encodeURIComponent(bucket)}/${encodePath(key)}`;

@@ -1,10 +1,11 @@
 /** What pages of allowed origins may send to `/v1`, and what their scripts may read of its answers. */
 import type { FastifyRequest } from "fastify";
 import type { Buckets } from "../../core/buckets.ts";
+import type { DirectUploads } from "../../core/direct/index.ts";
 import { isOperationalError } from "../../core/errors.ts";
 import type { CorsRule } from "../../core/ports/metadata-store.ts";
 import type { CorsPolicy } from "../../http/index.ts";
-import { basePath, bucketOf } from "./address.ts";
+import { basePath, bucketOf, idOf } from "./address.ts";
 
 const uploadFields = [
   "Upload-Complete",
@@ -34,14 +35,17 @@ export const restCors: CorsPolicy = {
   ],
 };
 
-/** Of the bucket whose objects the request is about. */
+/** Of the bucket whose objects the request is about, or the upload whose part it is. */
 export async function corsRulesOf(
-  { buckets }: { readonly buckets: Buckets },
+  { buckets, direct }: { readonly buckets: Buckets; readonly direct: DirectUploads },
   request: FastifyRequest,
 ): Promise<readonly CorsRule[] | null | undefined> {
-  if (!(request.raw.url ?? "").startsWith(`${basePath}/objects/`)) return undefined;
+  const path = request.raw.url ?? "";
+  const isPart = path.startsWith(`${basePath}/uploads/`) && path.includes("/parts/");
+  if (!isPart && !path.startsWith(`${basePath}/objects/`)) return undefined;
   try {
-    return (await buckets.find(bucketOf(request)))?.cors;
+    const bucket = isPart ? await direct.bucketOf(idOf(request)) : bucketOf(request);
+    return bucket === undefined ? undefined : (await buckets.find(bucket))?.cors;
   } catch (error) {
     // What is wrong with the path is said by its route.
     if (isOperationalError(error, "invalid_request")) return undefined;

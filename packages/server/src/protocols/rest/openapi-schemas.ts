@@ -1,6 +1,7 @@
 /** Schemas of the OpenAPI document. Requests come from the very schemas that parse them. */
 import { errorCodes } from "@roma/contract";
 import { z } from "zod";
+import { completeDirectUpload, directUpload, signRequests } from "./direct-schemas.ts";
 import {
   batchDelete,
   bucketSettings,
@@ -179,6 +180,39 @@ const answers: JsonObject = {
     },
     version: { ...orNull(text), description: "Of the object, once complete." },
   }),
+  SignedRequest: object({
+    method: { type: "string", enum: ["PUT"] },
+    url: { type: "string", description: "Absolute." },
+    headers: { type: "object", additionalProperties: text, description: "To be sent exactly so." },
+    expiresAt: instant,
+  }),
+  SignedRequests: object({
+    requests: {
+      type: "object",
+      additionalProperties: ref("SignedRequest"),
+      description: "By part number; `put` for the one request of a put.",
+    },
+  }),
+  DirectUpload: object({
+    id: text,
+    bucket: text,
+    key: text,
+    length: integer,
+    via: { type: "string", enum: ["storage", "server"] },
+    expiresAt: instant,
+    transfer: {
+      anyOf: [
+        object({ kind: { type: "string", enum: ["put"] }, request: ref("SignedRequest") }),
+        object({
+          kind: { type: "string", enum: ["parts"] },
+          partBytes: integer,
+          partCount: integer,
+          requests: { type: "object", additionalProperties: ref("SignedRequest") },
+          parts: listOf(object({ number: integer, length: integer, etag: text })),
+        }),
+      ],
+    },
+  }),
   UploadList: object({ uploads: listOf(ref("Upload")), cursor: orNull(text) }),
 };
 
@@ -186,6 +220,7 @@ const metadataSchema: JsonObject = { type: "object", additionalProperties: text 
 
 export function componentSchemas(): JsonObject {
   const copy = fromZod(copyRequest);
+  const direct = fromZod(directUpload);
   const properties = { ...propertiesOf(copy), metadata: metadataSchema };
   return {
     ...answers,
@@ -196,6 +231,12 @@ export function componentSchemas(): JsonObject {
     KeyChanges: fromZod(keyChanges),
     GrantRequest: fromZod(grantRequest),
     StorageSettings: fromZod(storageSettings),
+    DirectUploadRequest: {
+      ...direct,
+      properties: { ...propertiesOf(direct), metadata: metadataSchema },
+    },
+    SignRequests: fromZod(signRequests),
+    CompleteDirectUpload: fromZod(completeDirectUpload),
   };
 }
 

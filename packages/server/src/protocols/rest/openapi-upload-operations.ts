@@ -1,9 +1,11 @@
 /** Of uploads: rows of `openapi-operations.ts`. */
+import type { ErrorCode } from "@roma/contract";
 import {
   bytes,
   creationErrors,
   gone,
   json,
+  jsonBody,
   type OperationRow,
   ok,
   stateFields,
@@ -11,8 +13,76 @@ import {
   writeErrors,
   written,
 } from "./openapi-rows.ts";
+import { ref } from "./openapi-schemas.ts";
+
+const directRows: Readonly<Record<string, OperationRow>> = {
+  "POST /uploads": {
+    id: "beginDirectUpload",
+    tag: "uploads",
+    summary: "Begin an upload whose bytes go by signed requests",
+    description:
+      "Straight to the storage where it can check them, else to this server. It is no object until it is " +
+      "completed.",
+    body: jsonBody("DirectUploadRequest"),
+    answers: {
+      "201": {
+        description: "What to send, and where.",
+        content: json("DirectUpload"),
+        headers: ["Location"],
+      },
+    },
+    errors: [
+      ...["invalid_key", "bucket_not_found", "too_large", "too_small"],
+      ...["content_type_refused", "precondition_failed", "quota_exceeded"],
+      ...["rate_limited", "unsupported", "unavailable"],
+    ] as readonly ErrorCode[],
+  },
+  "POST /uploads/{id}/requests": {
+    id: "signDirectUpload",
+    tag: "uploads",
+    summary: "Sign requests for parts of a direct upload",
+    description: "For further parts, or again for those that have expired.",
+    body: jsonBody("SignRequests"),
+    answers: ok("By part number.", "SignedRequests"),
+    errors: ["upload_not_found", "invalid_part", "locked", "unavailable"],
+  },
+  "PUT /uploads/{id}/parts/{number}": {
+    id: "putDirectPart",
+    tag: "uploads",
+    summary: "Send a part of a direct upload",
+    description: "Only as a request that `POST /uploads` or `…/requests` has signed.",
+    parameters: ["expires", "signature", "Content-MD5", "Content-Digest"],
+    body: { required: true, content: bytes },
+    answers: { "200": { description: "It is durable.", headers: ["ETag"] } },
+    errors: [
+      ...["upload_not_found", "checksum_mismatch", "incomplete_body", "request_timeout"],
+      ...["locked", "quota_exceeded", "storage_full", "unavailable"],
+    ] as readonly ErrorCode[],
+    anonymous: true,
+  },
+  "POST /uploads/{id}/complete": {
+    id: "completeDirectUpload",
+    tag: "uploads",
+    summary: "Make an object of what was sent",
+    description:
+      "What is there is compared with what was declared. Again it answers the same. `locked` with " +
+      "`Retry-After` while it takes longer than a connection should wait: it goes on, ask again.",
+    body: { required: false, content: json("CompleteDirectUpload") },
+    answers: written,
+    errors: [
+      ...writeErrors,
+      ...creationErrors,
+      "upload_not_found",
+      "object_not_found",
+      "invalid_part",
+      "precondition_failed",
+      "data_damaged",
+    ],
+  },
+};
 
 export const uploadRows: Readonly<Record<string, OperationRow>> = {
+  ...directRows,
   "GET /uploads": {
     id: "listUploads",
     tag: "uploads",
@@ -28,9 +98,15 @@ export const uploadRows: Readonly<Record<string, OperationRow>> = {
     summary: "See how far an upload is",
     description:
       "Disturbs nobody. With `Upload-Draft-Interop-Version` it answers what HEAD does as well.",
-    parameters: ["Upload-Draft-Interop-Version"],
+    parameters: ["parts", "Upload-Draft-Interop-Version"],
     answers: {
-      "200": { description: "The upload.", content: json("Upload"), headers: stateFields },
+      "200": {
+        description: "The upload; with `parts` a `DirectUpload`.",
+        content: {
+          "application/json": { schema: { anyOf: [ref("Upload"), ref("DirectUpload")] } },
+        },
+        headers: stateFields,
+      },
     },
     errors: ["upload_not_found", "locked", "unavailable"],
   },

@@ -22,6 +22,12 @@ const pathParameters: JsonObject = {
       "1 to 1,024 bytes of UTF-8, percent-encoded; `/` stands as it is. No segment `.` or `..`, no NUL.",
   },
   id: { name: "id", in: "path", required: true, schema: text },
+  number: {
+    name: "number",
+    in: "path",
+    required: true,
+    schema: { type: "integer", minimum: 1, maximum: 10_000 },
+  },
 };
 
 const parameters: JsonObject = {
@@ -41,6 +47,9 @@ const parameters: JsonObject = {
     "To be saved under this name; empty for the key's last segment.",
   ),
   "posted-key": query("key", text, "Of content that is no form; left out: one is made."),
+  parts: query("parts", text, "Of a direct upload: what is there, and requests for what is not."),
+  expires: query("expires", text, "Of the signed request, in seconds since 1970."),
+  signature: query("signature", text, "Of the signed request."),
   "bucket-filter": query("bucket", text, "Only uploads to this bucket."),
   "If-Match": header("If-Match", "Entity tags of which the object must have one, or `*`."),
   "If-None-Match": header("If-None-Match", "Entity tags that the object must not have, or `*`."),

@@ -3,6 +3,8 @@ import { hasQuery } from "../../http/index.ts";
 import { objectAddress } from "./address.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { copyObject, moveObject } from "./copy-move.ts";
+import { partPath, putDirectPart } from "./direct-parts.ts";
+import { beginDirect, completeDirect, signDirect } from "./direct-uploads.ts";
 import { createGrant } from "./grants.ts";
 import { changeKey, createKey, deleteKey, getKey, listKeys } from "./keys.ts";
 import { deleteObject, deleteObjects } from "./objects-batch.ts";
@@ -68,6 +70,10 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("HEAD", "/uploads/{id}", head),
     route("PATCH", "/uploads/{id}", appendUpload(services)),
     route("DELETE", "/uploads/{id}", cancelUpload(services)),
+    route("POST", "/uploads", beginDirect(services)),
+    route("POST", "/uploads/{id}/requests", signDirect(services)),
+    route("POST", "/uploads/{id}/complete", completeDirect(services)),
+    { method: "PUT", path: partPath, access: "anyone", handler: putDirectPart(services) },
   ];
 }
 

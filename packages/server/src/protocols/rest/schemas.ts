@@ -4,8 +4,8 @@ import { z } from "zod";
 import { parseBytes, parseDuration } from "../../config/index.ts";
 import { emptyMetadata } from "./user-metadata.ts";
 
-const text = z.string().max(4096);
-const bytes = z.union([z.number(), z.string()]).transform((given, context) => {
+export const text = z.string().max(4096);
+export const bytes = z.union([z.number(), z.string()]).transform((given, context) => {
   const amount = parseBytes(given);
   if (amount !== undefined) return amount;
   context.addIssue({ code: "custom", message: 'is not a number of bytes, nor one like "20 MiB"' });
@@ -20,7 +20,7 @@ const duration = z.string().transform((given, context) => {
 });
 
 /** `z.record` would pass over a name like `__proto__` without a word. */
-const metadata = z
+export const metadata = z
   .custom<object>((value) => typeof value === "object" && value !== null && !Array.isArray(value), {
     message: "is not an object of texts",
   })

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Caller } from "../../authentication/index.ts";
 import type { AccessKeys } from "../../core/access-keys.ts";
 import type { Buckets } from "../../core/buckets.ts";
+import type { DirectUploads } from "../../core/direct/index.ts";
 import type { Objects } from "../../core/objects.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
@@ -13,6 +14,7 @@ import type { StorageAdministration } from "./storage-administration.ts";
 export interface RestServices {
   readonly uploads: Uploads;
   readonly resumable: ResumableUploads;
+  readonly direct: DirectUploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
   readonly accessKeys: AccessKeys;

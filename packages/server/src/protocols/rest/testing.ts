@@ -11,6 +11,8 @@ import { secret } from "../../config/index.ts";
 import { typeDetector } from "../../content-types/detect.ts";
 import { AccessKeys } from "../../core/access-keys.ts";
 import { Buckets } from "../../core/buckets.ts";
+import { DirectUploads, partSignaturePurpose } from "../../core/direct/index.ts";
+import { Multipart } from "../../core/multipart/index.ts";
 import { Objects } from "../../core/objects.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import { silentLog } from "../../core/ports/log.ts";
@@ -111,16 +113,30 @@ export async function startRest(
   );
   const buckets = new Buckets({ metadata, storages, clock });
   const shared = { metadata, storages, buckets, clock, log: silentLog, blobGraceMs: 60_000 };
+  const steady = await SteadyClock.start({ clock, settings: metadata });
   const resumable = new ResumableUploads({
     installation: "test",
     ...shared,
     detector: typeDetector,
     meter: silentMeter,
-    steady: await SteadyClock.start({ clock, settings: metadata }),
+    steady,
     buffers: sharedPartBuffers(),
   });
   opened.defer(() => resumable.close());
   const accessKeys = new AccessKeys({ metadata, sealer, clock });
+  const objects = new Objects(shared);
+  const core = { ...shared, steady, detector: typeDetector, meter: silentMeter, objects };
+  const multipart = new Multipart({ ...core, installation: "test", partBytesMin: 1024 });
+  const direct = new DirectUploads({
+    ...core,
+    accessKeys,
+    multipart,
+    installation: "test",
+    signingKey: sealer.deriveKey(partSignaturePurpose),
+    partBytesMin: 1024,
+  });
+  opened.defer(() => multipart.close());
+  opened.defer(() => direct.close());
   const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
   await accessKeys.ensureRoot(key);
   const app = createHttp({
@@ -137,7 +153,8 @@ export async function startRest(
     restProtocol({
       buckets,
       accessKeys,
-      objects: new Objects(shared),
+      objects,
+      direct,
       uploads: new Uploads({
         installation: "test",
         ...shared,

@@ -1,7 +1,8 @@
 /** Uploads of every protocol: list, get, cancel. Those that live with their request, and those that outlive it. */
 import { listLimitMax, type UploadListJson } from "@roma/contract";
-import { queryInteger, queryValue, requestSignal } from "../../http/index.ts";
+import { hasQuery, queryInteger, queryValue, requestSignal } from "../../http/index.ts";
 import { idOf } from "./address.ts";
+import { getDirect } from "./direct-uploads.ts";
 import { formatCursor, parseCursor } from "./list-cursor.ts";
 import { present } from "./present.ts";
 import { ietfProtocol } from "./resumable-create.ts";
@@ -35,7 +36,7 @@ export const listUploads =
     return { uploads: page, cursor: last === undefined ? null : formatCursor(scope, last.id) };
   };
 
-/** Disturbs nobody, unless a client of a resumable-upload dialect asks where it may go on. */
+/** With `?parts` the parts of a direct upload. Disturbs nobody, unless a client of a resumable-upload dialect asks where it may go on. */
 export const getUpload =
   (services: RestServices): Handler =>
   async (exchange) => {
@@ -43,6 +44,7 @@ export const getUpload =
     const id = idOf(request);
     const running = runningUpload(services, exchange, id);
     if (running !== undefined) return runningUploadJson(running);
+    if (hasQuery(request, "parts")) return await getDirect(services, exchange, id);
     const upload = await services.resumable.get(caller.actor, id);
     const spoken = spokenDialect(request.headers);
     if (upload.protocol !== ietfProtocol || !spoken.named) return uploadJson(upload);

@@ -1,0 +1,46 @@
+/** Bodies of direct uploads as they come in. */
+import { z } from "zod";
+import { signedMax } from "../../core/direct/index.ts";
+import { bytes, metadata, text } from "./schemas.ts";
+
+const hex = (digestBytes: number) =>
+  z
+    .string()
+    .regex(new RegExp(`^[0-9a-fA-F]{${digestBytes * 2}}$`), `is not ${digestBytes * 2} hex digits`);
+
+const checksums = z.strictObject({
+  crc64nvme: hex(8).optional(),
+  md5: hex(16).optional(),
+  sha256: hex(32).optional(),
+});
+
+export const partNumbersMax = 10_000;
+
+/** `POST /v1/uploads`. */
+export const directUpload = z.strictObject({
+  bucket: text,
+  key: z.string().optional(),
+  filename: text.optional(),
+  length: z.int().min(0),
+  contentType: z.string().max(255).optional(),
+  metadata: metadata.optional(),
+  checksums: checksums.optional(),
+  createOnly: z.boolean().optional(),
+  via: z.enum(["auto", "storage", "server"]).optional(),
+  partBytes: bytes.optional(),
+  instant: z.boolean().optional(),
+});
+
+/** `POST /v1/uploads/{id}/requests`. */
+export const signRequests = z.strictObject({
+  partNumbers: z.array(z.int()).min(1).max(signedMax).optional(),
+});
+
+/** `POST /v1/uploads/{id}/complete`. */
+export const completeDirectUpload = z.strictObject({
+  checksums: checksums.optional(),
+  parts: z
+    .array(z.strictObject({ number: z.int(), etag: z.string().max(1024) }))
+    .max(partNumbersMax)
+    .optional(),
+});
