@@ -112,6 +112,7 @@ export function upload(id: string, changes: Partial<UploadRecord> = {}): UploadR
     attributes: {},
     digests: {},
     conditions: {},
+    grant: null,
     place: null,
     checks: null,
     reservedBytes: 0,

@@ -8,6 +8,7 @@ import { accessKeyTests } from "./conformance/access-keys.ts";
 import { blobTests } from "./conformance/blobs.ts";
 import { bucketTests } from "./conformance/buckets.ts";
 import { conditionTests } from "./conformance/conditions.ts";
+import { grantUseTests } from "./conformance/grant-uses.ts";
 import { listingTests } from "./conformance/listing.ts";
 import { multipartTests } from "./conformance/multipart.ts";
 import { objectTests } from "./conformance/objects.ts";
@@ -34,6 +35,7 @@ export function describeMetadataStore(name: string, open: OpenStore): void {
     blobTests(open);
     accessKeyTests(open);
     storageTests(open);
+    grantUseTests(open);
     usageTests(open);
     uploadTests(open);
     uploadEndingTests(open);

@@ -11,6 +11,7 @@ export interface Schema {
   readonly objects: ObjectRow;
   readonly access_keys: AccessKeyRow;
   readonly settings: SettingRow;
+  readonly grant_uses: GrantUseRow;
   readonly storages: StorageRow;
   readonly bucket_usage: BucketUsageRow;
   readonly uploads: UploadRow;
@@ -105,6 +106,12 @@ export interface SettingRow {
   readonly value: string;
 }
 
+export interface GrantUseRow {
+  readonly id: string;
+  readonly uses: number;
+  readonly expires_at: number;
+}
+
 export interface StorageRow {
   readonly id: string;
   readonly driver: string;
@@ -161,6 +168,8 @@ export interface UploadRow {
   readonly user_metadata: string;
   /** JSON, an object of texts. */
   readonly attributes: string;
+  /** JSON; `null` of what no grant made. */
+  readonly grant_terms: string | null;
 }
 
 /** Apart from the upload's row, which changes with every renewal of a lease: these may be long. */

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from "node:assert";
 import { type BlockSumsState, blockCount } from "../core/digests/block-sums.ts";
-import type { WriteConditions } from "../core/ports/metadata-store.ts";
+import type { GrantTerms, WriteConditions } from "../core/ports/metadata-store.ts";
 import type {
   UploadKind,
   UploadPhase,
@@ -75,6 +75,7 @@ export function uploadToRow(upload: UploadRecord): UploadRow {
     digests: digestsToJson(upload.digests),
     user_metadata: JSON.stringify(upload.userMetadata),
     attributes: JSON.stringify(upload.attributes),
+    grant_terms: upload.grant === null ? null : JSON.stringify(upload.grant),
   };
 }
 
@@ -99,6 +100,7 @@ export function rowToUpload(row: UploadRow & Partial<ChecksColumns>): UploadReco
     attributes: parseTextRecord(row.attributes),
     digests: jsonToDigests(row.digests),
     conditions: row.conditions === null ? {} : parseJson<WriteConditions>(row.conditions),
+    grant: row.grant_terms === null ? null : jsonToGrantTerms(row.grant_terms),
     place: rowToPlace(row),
     checks: columnsToChecks({ ...noChecks, ...row }),
     reservedBytes: row.reserved_bytes,
@@ -111,6 +113,14 @@ export function rowToUpload(row: UploadRow & Partial<ChecksColumns>): UploadReco
   };
   assertUpload(upload);
   return upload;
+}
+
+function jsonToGrantTerms(json: string): GrantTerms {
+  const { use, ...terms } = parseJson<GrantTerms>(json);
+  // JSON has no instants.
+  return use === undefined
+    ? terms
+    : { ...terms, use: { ...use, expiresAt: new Date(use.expiresAt) } };
 }
 
 export function checksToRow(uploadId: string, checks: BlockSumsState): UploadChecksRow {
@@ -209,6 +219,7 @@ function assertUpload(upload: UploadRecord): void {
     if (instant !== null) assertInstant(instant);
   }
   assertDigests(upload.digests);
+  if (upload.grant?.use !== undefined) assertInstant(upload.grant.use.expiresAt);
   if (upload.place !== null) assertPlace(upload.place);
   if (upload.checks !== null) assertChecks(upload.checks, upload.offset);
 }

@@ -148,6 +148,7 @@ export class Multipart {
       },
       digests: {},
       conditions: {},
+      grant: null,
       place: null,
       checks: null,
       reservedBytes: 0,

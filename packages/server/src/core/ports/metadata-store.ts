@@ -8,6 +8,7 @@
 import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma/contract";
 import type {
   BlobRecord,
+  GrantUse,
   NewObject,
   ObjectChanges,
   ObjectRecord,
@@ -135,22 +136,27 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
    * The pointer swap: adds the blob and makes the object point at it. A replaced object's blob
    * loses a reference; at none it becomes garbage, due at `garbageDueAt`.
    * `bucket_not_found`, `precondition_failed`; `quota_exceeded` if the bucket would then hold and have
-   * reserved more than its quota.
+   * reserved more than its quota; `access_denied` if the grant has no use left.
    */
   commitObject(
     object: NewObject,
     blob: BlobRecord,
-    options: WriteConditions & { readonly garbageDueAt: Date },
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
   ): Promise<WriteResult>;
   /**
    * Points another object at the source's blob. `object_not_found` if the source is gone,
    * `precondition_failed` if it is no longer `source.version`, or a condition on the target fails.
-   * With `deleteSource` it is a move: both rows change in the one transaction.
+   * With `deleteSource` it is a move: both rows change in the one transaction. `access_denied` if the grant
+   * has no use left.
    */
   copyObject(
     source: { readonly bucket: string; readonly key: string; readonly version: string },
     object: NewObject,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly deleteSource?: boolean },
+    options: WriteConditions & {
+      readonly garbageDueAt: Date;
+      readonly deleteSource?: boolean;
+      readonly grantUse?: GrantUse;
+    },
   ): Promise<WriteResult>;
   /** Answers the object as changed. `object_not_found`, `precondition_failed`. */
   changeObject(
@@ -206,6 +212,14 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   ): Promise<AccessKeyRecord>;
   /** `key_not_found`. */
   deleteAccessKey(id: string): Promise<void>;
+
+  /** How many uses of the grant with this id (`GrantUse`) are taken. */
+  getGrantUses(id: string): Promise<number>;
+  /** Of grants that ended before this; answers how many were forgotten. */
+  forgetGrantUses(options: {
+    readonly expiredBefore: Date;
+    readonly limit: number;
+  }): Promise<number>;
 
   /** In order of ids. */
   listStorages(): Promise<readonly StorageRecord[]>;

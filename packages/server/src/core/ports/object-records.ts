@@ -69,6 +69,26 @@ export interface WriteConditions {
   readonly ifVersion?: string;
 }
 
+/** One of the writes that a grant with a count permits. */
+export interface GrantUse {
+  /** Of the grant: the id of the key that signed it, and its own. */
+  readonly id: string;
+  readonly usesMax: number;
+  /** The end of the grant. */
+  readonly expiresAt: Date;
+}
+
+/** What a grant says of the upload that it makes: it holds to the upload's end, whoever completes it. */
+export interface GrantTerms {
+  /** Taken when the upload is made, and given back if it is cancelled; left out: they are not counted. */
+  readonly use?: GrantUse;
+  readonly minBytes?: number;
+  readonly maxBytes?: number;
+  readonly contentTypes?: readonly string[];
+  /** JSON, to be kept with the object. */
+  readonly context?: string;
+}
+
 export interface NewObject {
   readonly bucket: string;
   readonly key: string;

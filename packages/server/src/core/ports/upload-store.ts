@@ -11,7 +11,13 @@
  * change of the system's time moves.
  */
 import type { BlockSumsState } from "../digests/block-sums.ts";
-import type { BlobRecord, NewObject, WriteConditions, WriteResult } from "./object-records.ts";
+import type {
+  BlobRecord,
+  GrantTerms,
+  NewObject,
+  WriteConditions,
+  WriteResult,
+} from "./object-records.ts";
 import type { BlockChecks, Digests } from "./storage-driver.ts";
 
 /** An `object` becomes one when it is complete; a `partial` only ever becomes a piece of others. */
@@ -58,6 +64,8 @@ export interface UploadRecord {
   /** What the client says the whole is. */
   readonly digests: Digests;
   readonly conditions: WriteConditions;
+  /** Of the grant that made it; null: a key did. */
+  readonly grant: GrantTerms | null;
   readonly place: UploadPlace | null;
   /** Of the bytes up to `offset`; null while there are none, of complete uploads, and in lists. */
   readonly checks: BlockSumsState | null;
@@ -193,7 +201,8 @@ export interface BucketUsage {
 export interface UploadStore {
   /**
    * `bucket_not_found`; `quota_exceeded` if what is stored and reserved and `reservedBytes` together pass
-   * the bucket's quota; `rate_limited` if the owner has `openMax` unfinished uploads already.
+   * the bucket's quota; `rate_limited` if the owner has `openMax` unfinished uploads already; `access_denied`
+   * if its grant has no use left.
    */
   createUpload(upload: UploadRecord, limits: { readonly openMax: number }): Promise<void>;
   getUpload(id: string): Promise<UploadRecord | undefined>;
@@ -266,7 +275,7 @@ export interface UploadStore {
   partialBlobs(ids: readonly string[]): Promise<ReadonlyMap<string, BlobRecord>>;
 
   /**
-   * From now on nobody can write: the fence is raised, the reservation gone. Answers the upload as it was
+   * From now on nobody can write: the fence is raised, the reservation gone, a grant's use given back. Answers the upload as it was
    * left (`cancelling`), or as it is if it is complete already; `undefined` if there is none. With
    * `expiredBefore` only if it has expired by then and no lease is running (else answers `undefined`); one
    * that is `cancelling` already is answered in any case.

@@ -316,6 +316,7 @@ export class ResumableUploads {
       attributes: request.attributes ?? {},
       digests: request.digests ?? {},
       conditions: request.conditions ?? {},
+      grant: null,
       place: null,
       checks: null,
       reservedBytes: request.length ?? 0,

@@ -9,6 +9,7 @@ import { storages } from "./0002-storages.ts";
 import { uploads } from "./0003-uploads.ts";
 import { multipart } from "./0004-multipart.ts";
 import { pieces } from "./0005-pieces.ts";
+import { grants } from "./0006-grants.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -25,6 +26,7 @@ export const migrations: readonly Migration[] = [
   { number: 3, name: "uploads", apply: uploads },
   { number: 4, name: "multipart", apply: multipart },
   { number: 5, name: "pieces", apply: pieces },
+  { number: 6, name: "grants", apply: grants },
 ];
 
 export interface MigrateOptions {

@@ -9,6 +9,7 @@
 import { OperationalError } from "../../core/errors.ts";
 import type {
   BlobRecord,
+  GrantUse,
   NewObject,
   ObjectChanges,
   ObjectRecord,
@@ -25,6 +26,7 @@ import {
 } from "../records.ts";
 import type { BlockColumns, Database, ObjectRow, PieceColumns } from "../schema.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
+import { takeGrantUse } from "./grant-uses.ts";
 import { prepared } from "./prepared.ts";
 import { assertQuota, changeUsage, type UsageChange } from "./usage.ts";
 
@@ -89,7 +91,10 @@ const updateAttributes = prepared<ObjectAddress & { attributes: string | null },
       .where("key", "=", key),
 );
 
-type WriteOptions = WriteConditions & { readonly garbageDueAt: Date };
+type WriteOptions = WriteConditions & {
+  readonly garbageDueAt: Date;
+  readonly grantUse?: GrantUse;
+};
 
 export async function commitObject(
   db: Database,
@@ -225,8 +230,8 @@ async function removeObject(
 }
 
 /**
- * Whether the write may be: its bucket exists, its conditions hold, its bytes fit; refused in this order.
- * Adds it to the bucket's sums, which a refusal rolls back.
+ * Whether the write may be: its bucket exists, its conditions hold, its bytes fit, its grant has a use left;
+ * refused in this order. Adds it to the bucket's sums, which a refusal rolls back.
  */
 async function admit(
   db: Database,
@@ -234,13 +239,14 @@ async function admit(
   write: {
     readonly replaced: ObjectRecord | undefined;
     readonly change: UsageChange;
-    readonly options: WriteConditions;
+    readonly options: Pick<WriteOptions, "grantUse"> & WriteConditions;
   },
 ): Promise<void> {
   const { bucket } = address;
   const after = await changeUsage(db, bucket, write.change);
   assertConditions(address, write.replaced, write.options);
   assertQuota(bucket, write.change, after);
+  await takeGrantUse(db, write.options.grantUse);
 }
 
 function changeOfWrite(

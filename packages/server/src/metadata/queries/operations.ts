@@ -13,6 +13,7 @@ import {
 } from "./access-keys.ts";
 import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import { forgetGrantUses, getGrantUses } from "./grant-uses.ts";
 import { listMultipart } from "./list-multipart.ts";
 import { listObjects } from "./list-objects.ts";
 import { listUploads, listUploadsDue, partialBlobs, uploadsOwning } from "./list-uploads.ts";
@@ -55,6 +56,7 @@ export const writes = {
   deleteObjects,
   forgetGarbage,
   releasePieces,
+  forgetGrantUses,
   createAccessKey,
   changeAccessKey,
   deleteAccessKey,
@@ -84,6 +86,7 @@ export const reads = {
   getAccessKey,
   listAccessKeys,
   getSetting,
+  getGrantUses,
   listStorages,
   countBlobsOfStorage,
   getUpload,

@@ -11,6 +11,7 @@ import type { UploadRecord, UploadTaken, UploadWriter } from "../../core/ports/u
 import type { Database } from "../schema.ts";
 import { uploadToRow } from "../upload-records.ts";
 import { addBlob } from "./blobs.ts";
+import { giveBackGrantUse } from "./grant-uses.ts";
 import { commitReleasing, headObject } from "./objects.ts";
 import { deleteProgress, deleteUpload } from "./upload-garbage.ts";
 import { keepPieces, partsToGarbage } from "./upload-parts.ts";
@@ -126,6 +127,7 @@ export async function cancelUpload(
   if (upload.reservedBytes > 0) {
     await changeReservation(db, upload.bucket, -upload.reservedBytes);
   }
+  await giveBackGrantUse(db, upload.grant?.use);
   const after: UploadRecord = {
     ...upload,
     phase: "cancelling",

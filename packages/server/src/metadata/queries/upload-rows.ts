@@ -40,6 +40,7 @@ const insertRow = prepared<UploadRow, never>((db, row) =>
     digests: row.digests,
     user_metadata: row.user_metadata,
     attributes: row.attributes,
+    grant_terms: row.grant_terms,
   }),
 );
 

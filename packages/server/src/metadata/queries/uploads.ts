@@ -14,6 +14,7 @@ import type {
 } from "../../core/ports/upload-store.ts";
 import type { Database } from "../schema.ts";
 import { checksToRow, segmentToRow, uploadToRow } from "../upload-records.ts";
+import { takeGrantUse } from "./grant-uses.ts";
 import { prepared } from "./prepared.ts";
 import { tailsToGarbage } from "./upload-garbage.ts";
 import {
@@ -60,6 +61,7 @@ export async function createUpload(
       { context: { openMax, uploadId: id } },
     );
   }
+  await takeGrantUse(db, upload.grant?.use);
   await insertUpload(db, upload);
 }
 

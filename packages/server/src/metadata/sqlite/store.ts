@@ -13,6 +13,7 @@ import type {
   BucketChanges,
   BucketRecord,
   GarbageRecord,
+  GrantUse,
   ListPage,
   ListQuery,
   MetadataStore,
@@ -133,7 +134,7 @@ class SqliteStore implements MetadataStore {
   async commitObject(
     object: NewObject,
     blob: BlobRecord,
-    options: WriteConditions & { readonly garbageDueAt: Date },
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
   ): Promise<WriteResult> {
     return await this.#write("commitObject", object, ownBlob(blob), options);
   }
@@ -141,7 +142,11 @@ class SqliteStore implements MetadataStore {
   copyObject(
     source: { readonly bucket: string; readonly key: string; readonly version: string },
     object: NewObject,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly deleteSource?: boolean },
+    options: WriteConditions & {
+      readonly garbageDueAt: Date;
+      readonly deleteSource?: boolean;
+      readonly grantUse?: GrantUse;
+    },
   ): Promise<WriteResult> {
     return this.#write("copyObject", source, object, options);
   }
@@ -236,6 +241,17 @@ class SqliteStore implements MetadataStore {
 
   putSetting(name: string, value: string): Promise<void> {
     return this.#write("putSetting", name, value);
+  }
+
+  getGrantUses(id: string): Promise<number> {
+    return this.#read("getGrantUses", id);
+  }
+
+  forgetGrantUses(options: {
+    readonly expiredBefore: Date;
+    readonly limit: number;
+  }): Promise<number> {
+    return this.#write("forgetGrantUses", options);
   }
 
   listStorages(): Promise<readonly StorageRecord[]> {
