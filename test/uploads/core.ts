@@ -115,6 +115,7 @@ export async function openCore(t: TestContext, options: CoreOptions): Promise<Te
   const upkeep = new UploadUpkeep({
     uploads,
     metadata,
+    clock,
     steady,
     log: silentLog,
     intervalMs: 60_000,

@@ -26,6 +26,8 @@ export interface ObjectJson {
   readonly storage: string;
   /** Where to read it, relative to the server. */
   readonly url: string;
+  /** Of the grant that wrote it; shown to access keys alone. */
+  readonly context?: unknown;
 }
 
 export interface ObjectListJson {
@@ -109,6 +111,8 @@ export interface CopyJson {
 /** The answer to a form upload: one entry per file, in the order of the form. */
 export interface FormResultJson {
   readonly objects: readonly ObjectJson[];
+  /** Absolute, of the one object, as uploaders in browsers expect it; `null` if there are several. */
+  readonly url: string | null;
 }
 
 export type ActionJson =
@@ -149,17 +153,23 @@ export interface NewAccessKeyJson extends AccessKeyJson {
   readonly secret: string;
 }
 
-/** `POST /v1/grants`: a signed, scoped, expiring permission for one bucket and key or prefix. */
+/** `POST /v1/grants`: a signed, scoped, expiring permission for one bucket and key, prefix or template. */
 export interface GrantRequestJson {
   readonly bucket: string;
   readonly key?: string;
   readonly prefix?: string;
+  /** The server makes the keys: `photos/{date}/{uuid}{ext}`. Placeholders: `docs/protocols/grants.md`. */
+  readonly template?: string;
   readonly actions: readonly ("object:read" | "object:write" | "object:delete" | "object:list")[];
   /** Methods that may use it; left out means those of the actions. */
   readonly methods?: readonly string[];
   readonly minBytes?: number;
   readonly maxBytes?: number;
   readonly contentTypes?: readonly string[];
+  /** How many objects may be written with it; left out: any number. */
+  readonly count?: number;
+  /** Any JSON of at most 1 KiB: kept with each object and upload, and shown to access keys. */
+  readonly context?: unknown;
   /** `"15 min"`; at most 7 days. */
   readonly expiresIn?: string;
 }
@@ -195,6 +205,8 @@ export interface UploadJson {
   readonly expiresAt: string | null;
   /** Of the object, once complete. */
   readonly version: string | null;
+  /** Of the grant that made it; shown to access keys alone. */
+  readonly context?: unknown;
 }
 
 export interface UploadListJson {

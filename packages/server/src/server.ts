@@ -127,6 +127,7 @@ export async function startServer(
     new UploadUpkeep({
       uploads: resumable,
       metadata,
+      clock,
       steady,
       log,
       intervalMs: config.uploads.tidyInterval,

@@ -4,22 +4,28 @@
  */
 import type { ActionJson, PolicyStatementJson } from "@roma/contract";
 import { OperationalError } from "./errors.ts";
-import type { BucketRecord } from "./ports/metadata-store.ts";
+import { fitsTemplate, templateHead } from "./grant-template.ts";
+import type { BucketRecord, GrantUse } from "./ports/metadata-store.ts";
 
 export type Action = Exclude<ActionJson, "*">;
 
 /** What a grant says; every bound holds on each way in. */
 export interface GrantScope {
   readonly bucket: string;
-  /** One key, or every key with a prefix. */
+  /** One key; or every key with a prefix, or of a template (`grant-template.ts`), or both. */
   readonly key?: string;
   readonly prefix?: string;
+  readonly template?: string;
   readonly actions: readonly Action[];
   /** HTTP methods that may use it, in upper case. */
   readonly methods?: readonly string[];
   readonly minBytes?: number;
   readonly maxBytes?: number;
   readonly contentTypes?: readonly string[];
+  /** How often it may be used for writing; left out: it is not counted. */
+  readonly use?: GrantUse;
+  /** JSON that is kept with what it writes. */
+  readonly context?: string;
 }
 
 export type Actor =
@@ -113,8 +119,12 @@ function keysAllowed(prefixes: readonly string[] | undefined, target: Target): b
 function scopeAllows(scope: GrantScope, action: Action, target: Target): boolean {
   if (!scope.actions.includes(action) || scope.bucket !== target.bucket) return false;
   if (scope.key !== undefined) return target.key === scope.key;
+  const { template, prefix } = scope;
   const name = target.key ?? target.prefix;
-  return name?.startsWith(scope.prefix ?? "") ?? false;
+  if (name?.startsWith(prefix ?? templateHead(template ?? "")) !== true) return false;
+  if (template === undefined) return true;
+  // What is asked of all keys with a prefix would show others than the template's.
+  return target.key === undefined ? prefix !== undefined : fitsTemplate(template, target.key);
 }
 
 /** Whether the actor may write any key at all in the bucket: for uploads whose key is told later. */

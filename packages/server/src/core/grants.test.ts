@@ -98,3 +98,49 @@ test("only HS256 is an algorithm", () => {
     assert.throws(() => grantKeyId(jwt({ ...header, alg }, claims)), refuses("unauthenticated"));
   }
 });
+
+test("a template, a count and a context come back in the terms of the server", () => {
+  const token = jwt(header, {
+    ...{ bucket: "b", prefix: "in/", template: "in/{uuid}{ext}", actions: ["object:write"] },
+    ...{ exp: claims.exp, jti: "grant-1", count: 3, context: { user: 7, name: "ü" } },
+  });
+  assert.deepEqual(verifyGrant(token, signer.secret, now), {
+    bucket: "b",
+    prefix: "in/",
+    template: "in/{uuid}{ext}",
+    actions: ["object:write"],
+    use: { id: "ROMAKEY/grant-1", usesMax: 3, expiresAt: inAnHour },
+    context: '{"user":7,"name":"ü"}',
+  });
+});
+
+test("claims that contradict or exceed their limits are refused", () => {
+  const bad: readonly object[] = [
+    { template: "in/{uuid}", prefix: "out/" },
+    { template: "{nothing}" },
+    { template: 7 },
+    { prefix: undefined, key: "k", template: "k{uuid}" },
+    { prefix: undefined },
+    { count: 1 },
+    { count: 0, jti: "j" },
+    { count: 1.5, jti: "j" },
+    { count: "1", jti: "j" },
+    { count: 1_000_001, jti: "j" },
+    { count: 1, jti: "" },
+    { count: 1, jti: "a b" },
+    { count: 1, jti: "x".repeat(129) },
+    { count: 1, jti: 5 },
+    { context: "x".repeat(1023) },
+    { context: "\0".repeat(200) },
+  ];
+  for (const changes of bad) {
+    const token = jwt(header, { ...claims, ...changes });
+    assert.throws(
+      () => verifyGrant(token, signer.secret, now),
+      refuses("unauthenticated"),
+      JSON.stringify(changes),
+    );
+  }
+  const largest = jwt(header, { ...claims, context: "x".repeat(1022) });
+  assert.equal(verifyGrant(largest, signer.secret, now).context?.length, 1024);
+});

@@ -3,19 +3,28 @@
  * access key's secret, so that a backend can mint one offline with any JWT library:
  *
  *   header  { "alg": "HS256", "typ": "JWT", "kid": "<access key id>" }
- *   claims  { "exp": <unix seconds>, "bucket", "key" | "prefix", "actions": ["object:read", …],
- *             "methods"?, "minBytes"?, "maxBytes"?, "contentTypes"? }
+ *   claims  { "exp": <unix seconds>, "bucket", "key" | "prefix" and/or "template",
+ *             "actions": ["object:read", …], "methods"?, "minBytes"?, "maxBytes"?, "contentTypes"?,
+ *             "jti"?, "count"?, "context"? }
  *
- * It is bound to at most 7 days, and never allows more than the key that signed it.
+ * It is bound to at most 7 days, and never allows more than the key that signed it. What each claim means:
+ * `docs/protocols/grants.md`.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Action, GrantScope } from "./access.ts";
 import { OperationalError } from "./errors.ts";
+import { templateProblem } from "./grant-template.ts";
 
 export const grantLifetimeMsMax = 7 * 24 * 60 * 60 * 1000;
 
 /** Longer tokens are not looked at. */
 const grantCharactersMax = 8192;
+
+/** Writes that a grant with a count permits, at most. */
+export const grantCountMax = 1_000_000;
+
+/** Of a grant's context as JSON, in UTF-8. */
+export const grantContextBytesMax = 1024;
 
 const grantPattern = /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/;
 
@@ -31,14 +40,23 @@ export function looksLikeGrant(token: string): boolean {
   return token.length <= grantCharactersMax && grantPattern.test(token);
 }
 
+/** As they stand in the token, beside `exp`. */
+export interface GrantClaims extends Omit<GrantScope, "use" | "context"> {
+  /** Names the grant; needed with `count`. */
+  readonly jti?: string;
+  readonly count?: number;
+  /** Any JSON. */
+  readonly context?: unknown;
+}
+
 export function signGrant(
-  scope: GrantScope,
+  claims: GrantClaims,
   signer: { readonly keyId: string; readonly secret: string },
   expiresAt: Date,
 ): string {
   const header = encode({ alg: "HS256", typ: "JWT", kid: signer.keyId });
-  const claims = encode({ ...scope, exp: Math.floor(expiresAt.getTime() / 1000) });
-  return `${header}.${claims}.${sign(`${header}.${claims}`, signer.secret).toString("base64url")}`;
+  const payload = encode({ ...claims, exp: Math.floor(expiresAt.getTime() / 1000) });
+  return `${header}.${payload}.${sign(`${header}.${payload}`, signer.secret).toString("base64url")}`;
 }
 
 /** The id of the key that claims to have signed it; nothing is verified yet. */
@@ -58,11 +76,32 @@ export function verifyGrant(token: string, secret: string, now: Date): GrantScop
   if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
     throw badGrant("its signature does not match");
   }
-  return parseClaims(decode(claims), now);
+  return parseClaims(decode(claims), { keyId: grantKeyId(token), now });
 }
 
-function parseClaims(claims: Record<string, unknown>, now: Date): GrantScope {
-  const { exp, nbf } = claims;
+function parseClaims(
+  claims: Record<string, unknown>,
+  { keyId, now }: { readonly keyId: string; readonly now: Date },
+): GrantScope {
+  const exp = assertTimes(claims, now);
+  const bucket = text(claims, "bucket");
+  if (bucket === undefined) throw badGrant("claim bucket is missing");
+  const methods = texts(claims, "methods");
+  return {
+    bucket,
+    ...keysOf(claims),
+    actions: actionsOf(claims),
+    ...(methods === undefined ? {} : { methods: methods.map((method) => method.toUpperCase()) }),
+    ...defined("contentTypes", texts(claims, "contentTypes")),
+    ...defined("minBytes", size(claims, "minBytes")),
+    ...defined("maxBytes", size(claims, "maxBytes")),
+    ...defined("use", useOf(claims, { keyId, expiresAt: new Date(exp * 1000) })),
+    ...defined("context", contextOf(claims)),
+  };
+}
+
+/** Answers when it ends, in seconds. */
+function assertTimes({ exp, nbf }: Record<string, unknown>, now: Date): number {
   if (typeof exp !== "number" || !Number.isFinite(exp)) throw badGrant("claim exp is missing");
   if (exp * 1000 <= now.getTime()) throw new OperationalError("expired", "the grant has expired");
   if (exp * 1000 > now.getTime() + grantLifetimeMsMax)
@@ -70,31 +109,60 @@ function parseClaims(claims: Record<string, unknown>, now: Date): GrantScope {
   if (nbf !== undefined && (typeof nbf !== "number" || nbf * 1000 > now.getTime())) {
     throw badGrant("it is not valid yet");
   }
-  const bucket = text(claims, "bucket");
+  return exp;
+}
+
+function keysOf(claims: Record<string, unknown>): Pick<GrantScope, "key" | "prefix" | "template"> {
   const key = text(claims, "key");
   const prefix = text(claims, "prefix");
-  if (bucket === undefined) throw badGrant("claim bucket is missing");
-  if ((key === undefined) === (prefix === undefined)) {
-    throw badGrant("it needs one of the claims key and prefix");
+  const template = text(claims, "template");
+  if ((key === undefined) === (prefix === undefined && template === undefined)) {
+    throw badGrant("it needs the claim key, or prefix or template");
   }
+  const problem = template === undefined ? undefined : templateProblem(template, prefix);
+  if (problem !== undefined) throw badGrant(`claim template ${problem}`);
+  return { ...defined("key", key), ...defined("prefix", prefix), ...defined("template", template) };
+}
+
+function actionsOf(claims: Record<string, unknown>): readonly Action[] {
   const actions = texts(claims, "actions");
   if (actions === undefined || actions.length === 0) throw badGrant("claim actions is missing");
-  const unknown = actions.find((action) => !grantActions.has(action));
-  if (unknown !== undefined) throw badGrant("claim actions has an unknown action");
-  const methods = texts(claims, "methods");
-  const contentTypes = texts(claims, "contentTypes");
-  const minBytes = size(claims, "minBytes");
-  const maxBytes = size(claims, "maxBytes");
-  return {
-    bucket,
-    ...(key === undefined ? {} : { key }),
-    ...(prefix === undefined ? {} : { prefix }),
-    actions: actions as readonly Action[],
-    ...(methods === undefined ? {} : { methods: methods.map((method) => method.toUpperCase()) }),
-    ...(contentTypes === undefined ? {} : { contentTypes }),
-    ...(minBytes === undefined ? {} : { minBytes }),
-    ...(maxBytes === undefined ? {} : { maxBytes }),
-  };
+  if (actions.some((action) => !grantActions.has(action))) {
+    throw badGrant("claim actions has an unknown action");
+  }
+  return actions as readonly Action[];
+}
+
+function useOf(
+  claims: Record<string, unknown>,
+  { keyId, expiresAt }: { readonly keyId: string; readonly expiresAt: Date },
+): GrantScope["use"] {
+  const { count: usesMax } = claims;
+  const jti = text(claims, "jti");
+  if (usesMax === undefined) return undefined;
+  const isCount = typeof usesMax === "number" && Number.isSafeInteger(usesMax);
+  if (!isCount || usesMax < 1 || usesMax > grantCountMax) {
+    throw badGrant(`claim count is not a whole number from 1 to ${grantCountMax}`);
+  }
+  if (jti === undefined) throw badGrant("claim count needs the claim jti");
+  if (!/^[\x21-\x7e]{1,128}$/.test(jti)) {
+    throw badGrant("claim jti is not 1 to 128 printable ASCII characters");
+  }
+  return { id: `${keyId}/${jti}`, usesMax, expiresAt };
+}
+
+function contextOf(claims: Record<string, unknown>): string | undefined {
+  if (claims.context === undefined) return undefined;
+  const json = JSON.stringify(claims.context);
+  if (Buffer.byteLength(json) <= grantContextBytesMax) return json;
+  throw badGrant(`claim context is larger than ${grantContextBytesMax} bytes of JSON`);
+}
+
+function defined<Name extends string, Value>(
+  name: Name,
+  value: Value | undefined,
+): { readonly [name in Name]?: Value } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [name in Name]: Value });
 }
 
 function sign(text: string, secret: string): Buffer {

@@ -4,6 +4,13 @@ import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
 import { openBlob } from "./blob-body.ts";
 import type { Buckets } from "./buckets.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
+import {
+  contextAttribute,
+  contextOf,
+  grantConditions,
+  grantUse,
+  withContext,
+} from "./grant-writes.ts";
 import { etagOfVersion, newVersion } from "./ids.ts";
 import { leasedBody } from "./leased-body.ts";
 import { partSizesOf } from "./multipart/object-attributes.ts";
@@ -179,7 +186,7 @@ export class Objects {
 
   /**
    * Sets and removes what front ends keep of it; bytes, version and instant stay. `object_not_found`,
-   * `precondition_failed`.
+   * `precondition_failed`; `access_denied` for a grant that never replaces anything.
    */
   async change(
     actor: Actor,
@@ -188,6 +195,9 @@ export class Objects {
     conditions: WriteConditions = {},
   ): Promise<ObjectRecord> {
     authorize(actor, "object:write", address);
+    if (grantConditions(actor).ifAbsent === true) {
+      throw new OperationalError("access_denied", "the grant's template permits new objects alone");
+    }
     await this.#options.buckets.require(address.bucket);
     const { metadata } = this.#options;
     return await metadata.changeObject(address.bucket, address.key, changes, conditions);
@@ -227,6 +237,9 @@ export class Objects {
     assertTypeAllowed(contentType, limits);
     const now = this.#options.clock.now();
     const version = newVersion(now);
+    // Who writes with a grant did not write what the source says.
+    const isOwn = actor.kind === "grant";
+    const context = isOwn ? contextOf(actor) : source.attributes[contextAttribute];
     return this.#options.metadata.copyObject(
       { bucket: from.bucket, key: from.key, version: source.version },
       {
@@ -236,10 +249,15 @@ export class Objects {
         etag: source.digests.md5 === undefined ? etagOfVersion(version) : source.etag,
         contentType,
         userMetadata: request.userMetadata ?? source.userMetadata,
-        attributes: request.attributes ?? source.attributes,
+        attributes: withContext(request.attributes ?? source.attributes, context),
         createdAt: now,
       },
-      { ...request.conditions, garbageDueAt: this.#garbageDueAt(), deleteSource },
+      {
+        ...grantConditions(actor, request.conditions),
+        ...grantUse(actor),
+        garbageDueAt: this.#garbageDueAt(),
+        deleteSource,
+      },
     );
   }
 

@@ -14,6 +14,13 @@ import type { Buckets } from "./buckets.ts";
 import { type BodyChecks, CheckedBody } from "./checked-body.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
 import { failedCondition, hasEarlyCondition } from "./failed-condition.ts";
+import {
+  assertUsesLeft,
+  contextOf,
+  grantConditions,
+  grantUse,
+  withContext,
+} from "./grant-writes.ts";
 import { etagOfVersion, newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
@@ -104,12 +111,15 @@ export class Uploads {
   /**
    * Stores a whole body as an object. Resolves once the bytes are durable and the row points at
    * them. `bucket_not_found`, `too_large`, `too_small`, `content_type_refused`,
-   * `checksum_mismatch`, `incomplete_body`, `precondition_failed`, `storage_full`.
+   * `checksum_mismatch`, `incomplete_body`, `precondition_failed`, `storage_full`; `access_denied` once a
+   * grant with a count is used up.
    */
-  async put(actor: Actor, request: PutRequest): Promise<WriteResult> {
-    const { clock } = this.#options;
-    authorize(actor, "object:write", { bucket: request.bucket, key: request.key });
-    const bucket = await this.#options.buckets.require(request.bucket);
+  async put(actor: Actor, given: PutRequest): Promise<WriteResult> {
+    const { clock, metadata } = this.#options;
+    authorize(actor, "object:write", { bucket: given.bucket, key: given.key });
+    const bucket = await this.#options.buckets.require(given.bucket);
+    const request = { ...given, conditions: grantConditions(actor, given.conditions) };
+    await assertUsesLeft(actor, metadata);
     assertUserMetadata(request.userMetadata ?? {});
     const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
     if (request.length !== undefined) assertLengthAllowed(request.length, limits);
@@ -132,7 +142,7 @@ export class Uploads {
       assertTypeAllowed(contentType, limits);
       const { body } = peeked;
       const running = entry.entry;
-      return await this.#store(request, {
+      return await this.#store(actor, request, {
         bucket,
         contentType,
         limits,
@@ -186,6 +196,7 @@ export class Uploads {
   }
 
   async #store(
+    actor: Actor,
     request: PutRequest,
     plan: {
       readonly bucket: BucketRecord;
@@ -232,7 +243,7 @@ export class Uploads {
           etag: digests.md5 === undefined ? etagOfVersion(version) : hex(digests.md5),
           contentType,
           userMetadata: request.userMetadata ?? {},
-          attributes: request.attributes ?? {},
+          attributes: withContext(request.attributes ?? {}, contextOf(actor)),
           createdAt: now,
         },
         {
@@ -242,7 +253,7 @@ export class Uploads {
           digests: { ...digests, crc64nvme },
           ...(head.blocks === undefined ? {} : { blocks: head.blocks }),
         },
-        { ...request.conditions, garbageDueAt: this.#garbageDueAt() },
+        { ...request.conditions, ...grantUse(actor), garbageDueAt: this.#garbageDueAt() },
       );
       entry.state = nextUploadState(entry.state, { event: "committed", version });
       meter.count("upload_completed_total");

@@ -3,7 +3,7 @@ import { objectBytesMax, userMetadataBytesMax } from "@roma/contract";
 import type { Actor } from "./access.ts";
 import { contentTypeMatches } from "./content-type.ts";
 import { OperationalError } from "./errors.ts";
-import type { BucketRecord } from "./ports/metadata-store.ts";
+import type { BucketRecord, GrantTerms } from "./ports/metadata-store.ts";
 
 export interface WriteLimits {
   readonly bytesMin: number;
@@ -14,25 +14,28 @@ export interface WriteLimits {
   readonly contentTypes: readonly { readonly whose: string; readonly ranges: readonly string[] }[];
 }
 
+/** `made`: of the grant that made an upload, which holds beside that of whoever goes on with it. */
 export function writeLimits(
   actor: Actor,
   bucket: BucketRecord,
   serverBytesMax = objectBytesMax,
+  made: GrantTerms | null = null,
 ): WriteLimits {
-  const grant = actor.kind === "grant" ? actor.scope : undefined;
+  const grants = [actor.kind === "grant" ? actor.scope : {}, made ?? {}];
+  const ofGrants = grants.map(({ maxBytes }) => maxBytes ?? serverBytesMax);
   const maxima: readonly { readonly name: string; readonly bytes: number }[] = [
     { name: "the server's maxObjectBytes", bytes: serverBytesMax },
     { name: "the bucket's maxObjectBytes", bytes: bucket.maxObjectBytes ?? serverBytesMax },
-    { name: "the grant's maxBytes", bytes: grant?.maxBytes ?? serverBytesMax },
+    { name: "the grant's maxBytes", bytes: Math.min(...ofGrants) },
   ];
   const least = maxima.reduce((least, limit) => (limit.bytes < least.bytes ? limit : least));
   return {
-    bytesMin: grant?.minBytes ?? 0,
+    bytesMin: Math.max(...grants.map(({ minBytes }) => minBytes ?? 0)),
     bytesMax: least.bytes,
     bytesMaxName: least.name,
     contentTypes: [
       { whose: "bucket", ranges: bucket.contentTypes },
-      { whose: "grant", ranges: grant?.contentTypes },
+      ...grants.map(({ contentTypes }) => ({ whose: "grant", ranges: contentTypes })),
     ].flatMap(({ whose, ranges }) => (ranges == null ? [] : [{ whose, ranges }])),
   };
 }

@@ -9,6 +9,7 @@ import type { Buckets } from "../buckets.ts";
 import { firstDifference, RunningDigests } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
+import { withContext } from "../grant-writes.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import { OneAtATime } from "../one-at-a-time.ts";
 import { runsOf } from "../pieces.ts";
@@ -102,12 +103,13 @@ export class Completions {
     if (key === null) throw uploadNotFound();
     const { metadata, buckets, clock, steady, meter, maxObjectBytes } = this.#options;
     const bucket = await buckets.require(upload.bucket);
-    const limits = writeLimits(actor, bucket, maxObjectBytes);
+    const limits = writeLimits(actor, bucket, maxObjectBytes, upload.grant);
+    const conditions = { ...request.conditions, ...upload.conditions };
     const { partBytesMin } = this.#options;
     const parts = chooseParts(await this.#storedParts(id), request.parts, { partBytesMin });
     const known = wholeOf(parts, request, upload.attributes);
     assertLengthAllowed(known.length, limits);
-    await this.#precheck(upload, key, request.conditions);
+    await this.#precheck(upload, key, conditions);
     const ending = AbortSignal.any([signal, writing.lost]);
     const contentType = await this.#typeOf(parts, upload, ending);
     assertTypeAllowed(contentType, limits);
@@ -145,12 +147,15 @@ export class Completions {
           etag: whole.etag,
           contentType,
           userMetadata: upload.userMetadata,
-          attributes: { ...frontEndAttributes(upload.attributes), ...whole.attributes },
+          attributes: withContext(
+            { ...frontEndAttributes(upload.attributes), ...whole.attributes },
+            upload.grant?.context,
+          ),
           createdAt: now,
         },
         withDigests(blob, whole),
         {
-          ...request.conditions,
+          ...conditions,
           garbageDueAt: this.#garbageDueAt(),
           expiresAt: steady.in(rememberMs),
         },

@@ -14,6 +14,7 @@ import { type Actor, authorize, isAllowed } from "../access.ts";
 import type { Buckets } from "../buckets.ts";
 import { CheckedBody } from "../checked-body.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
+import { assertUsesLeft, grantConditions, grantTerms } from "../grant-writes.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import type { Objects } from "../objects.ts";
 import { choosePlace } from "../place.ts";
@@ -128,6 +129,7 @@ export class Multipart {
     }
     const bucket = await buckets.require(request.bucket);
     assertUserMetadata(request.userMetadata ?? {});
+    await assertUsesLeft(actor, metadata);
     this.#rate.take(actor.keyId);
     const now = clock.now();
     const upload: UploadRecord = {
@@ -147,8 +149,8 @@ export class Multipart {
         ...(checksum && { [multipartAttributes.checksum]: checksumText(checksum) }),
       },
       digests: {},
-      conditions: {},
-      grant: null,
+      conditions: grantConditions(actor),
+      grant: grantTerms(actor),
       place: null,
       checks: null,
       reservedBytes: 0,
@@ -356,7 +358,7 @@ export class Multipart {
   ): Promise<number> {
     const { metadata, maxObjectBytes } = this.#options;
     const { upload, bucket, partNumber, length = 0 } = part;
-    const limits = writeLimits(actor, bucket, maxObjectBytes);
+    const limits = writeLimits(actor, bucket, maxObjectBytes, upload.grant);
     if (length > partBytesMax) throw partTooLarge(partBytesMax);
     let others = upload.offset;
     const mayPass = others + (part.length ?? partBytesMax) > limits.bytesMax;

@@ -7,6 +7,7 @@
  */
 import { firstDifference, RunningDigests } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
+import { withContext } from "../grant-writes.ts";
 import { etagOfVersion, newVersion } from "../ids.ts";
 import type { BlobRecord, WriteResult } from "../ports/metadata-store.ts";
 import type { BlobHead, DigestName, Digests } from "../ports/storage-driver.ts";
@@ -112,6 +113,7 @@ export async function commitWhole(
       etag: md5 === undefined ? etagOfVersion(version) : Buffer.from(md5).toString("hex"),
       contentType,
       userMetadata: upload.userMetadata,
+      attributes: withContext({}, upload.grant?.context),
       createdAt: now,
     },
     blob,

@@ -63,6 +63,8 @@ export interface UploadView {
   readonly contentType: string | null;
   readonly userMetadata: Readonly<Record<string, string>>;
   readonly attributes: Readonly<Record<string, string>>;
+  /** Of the grant that made it, as JSON. */
+  readonly context?: string;
   readonly createdAt: Date;
   /** By the server's clock as it is now. Unfinished: abandoned then. Complete: its address is gone then. */
   readonly expiresAt: Date;

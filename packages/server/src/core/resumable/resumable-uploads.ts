@@ -12,7 +12,8 @@ import { objectBytesMax } from "@roma/contract";
 import { type Actor, authorize, mayWriteSomewhere } from "../access.ts";
 import { OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
-import type { BucketRecord, WriteResult } from "../ports/metadata-store.ts";
+import { assertUsesLeft, grantConditions, grantTerms } from "../grant-writes.ts";
+import type { BucketRecord, WriteConditions, WriteResult } from "../ports/metadata-store.ts";
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import {
@@ -70,7 +71,8 @@ export class ResumableUploads {
 
   /**
    * A new upload without bytes. Of length 0 it is complete at once (`written`). `bucket_not_found`,
-   * `too_large`, `too_small`, `quota_exceeded`, `rate_limited`, `precondition_failed`, `invalid_request`.
+   * `too_large`, `too_small`, `quota_exceeded`, `rate_limited`, `precondition_failed`, `invalid_request`;
+   * `access_denied` also once a grant with a count is used up.
    */
   async create(actor: Actor, request: CreateRequest): Promise<AppendResult> {
     const upload = await this.#create(actor, request);
@@ -94,7 +96,7 @@ export class ResumableUploads {
     const known = await this.#require(actor, id, "write");
     if (known.phase === "complete") return await this.#appendToComplete(known, request);
     const bucket = await this.#options.buckets.require(known.bucket);
-    const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+    const limits = this.#limitsOf(actor, bucket, known);
     // What cannot be right is refused before another's request is disturbed.
     if (known.holder === null) assertOffset(known, request);
     assertAppendFits(known, request, limits);
@@ -117,7 +119,7 @@ export class ResumableUploads {
   ): Promise<AppendResult> {
     const made = await this.#create(actor, request);
     const bucket = await this.#options.buckets.require(made.bucket);
-    const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+    const limits = this.#limitsOf(actor, bucket, made);
     await using writing = await this.#leases.take(made.id, {
       mode: "append",
       signal: request.signal,
@@ -167,7 +169,7 @@ export class ResumableUploads {
     const { upload } = writing.taken;
     if (upload.phase !== "completing") return this.#view(upload);
     const bucket = await this.#options.buckets.require(upload.bucket);
-    const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+    const limits = this.#limitsOf(actor, bucket, upload);
     await this.#receiver.finishStored(writing, { bucket, limits });
     return this.#view((await this.#options.metadata.getUpload(id)) ?? upload);
   }
@@ -177,12 +179,16 @@ export class ResumableUploads {
     return this.#view(await this.#require(actor, id, "upload:read"));
   }
 
-  /** Those that the actor may see, in order of ids. Fewer than `limit` are all there are. */
+  /**
+   * Those that the actor may see, in order of ids. Fewer than `limit` are all there are. None for a grant with a
+   * template: others' uploads fit it as well, and who knows their ids may go on with them.
+   */
   async list(
     actor: Actor,
     query: { readonly bucket?: string; readonly after?: string; readonly limit: number },
   ): Promise<readonly UploadView[]> {
     if (actor.kind === "anonymous") authorize(actor, "upload:read", {});
+    if (actor.kind === "grant" && actor.scope.template !== undefined) return [];
     const seen: UploadView[] = [];
     let { after } = query;
     for (;;) {
@@ -226,7 +232,7 @@ export class ResumableUploads {
     const { signal } = request;
     try {
       const bucket = await this.#options.buckets.require(upload.bucket);
-      const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
+      const limits = this.#limitsOf(actor, bucket, upload);
       await using writing = await this.#leases.take(upload.id, { mode: "append", signal });
       const given = { upload: writing.taken.upload, parts, bucket, limits, signal };
       return this.#answer(await this.#receiver.assemble(writing, given));
@@ -262,7 +268,7 @@ export class ResumableUploads {
 
   /** One that has expired, was left cancelling, or was left completing: for background work. */
   async tidy(record: UploadRecord): Promise<void> {
-    const { metadata, steady, buckets, maxObjectBytes } = this.#options;
+    const { metadata, steady, buckets } = this.#options;
     if (record.phase === "completing") {
       const signal = AbortSignal.timeout(backgroundMsMax);
       await using writing = await this.#leases.take(record.id, { mode: "append", signal });
@@ -271,7 +277,7 @@ export class ResumableUploads {
       const nobody: Actor = { kind: "anonymous" };
       await this.#receiver.finishStored(writing, {
         bucket,
-        limits: writeLimits(nobody, bucket, maxObjectBytes),
+        limits: this.#limitsOf(nobody, bucket, writing.taken.upload),
       });
       return;
     }
@@ -293,13 +299,15 @@ export class ResumableUploads {
     if (actor.kind === "anonymous") throw uploadNotFound();
     const bucket = await buckets.require(request.bucket);
     assertUserMetadata(request.userMetadata ?? {});
+    await assertUsesLeft(actor, metadata);
     const limits = writeLimits(actor, bucket, this.#options.maxObjectBytes);
     if (request.length !== undefined) {
       // Of a partial the sum counts, which is judged when it is known.
       if (key === null) assertNotOver(request.length, limits);
       else assertLengthAllowed(request.length, limits);
     }
-    if (key !== null) await this.#precheck(request.bucket, key, request);
+    const conditions = key === null ? {} : grantConditions(actor, request.conditions);
+    if (key !== null) await this.#precheck(request.bucket, key, conditions);
     this.#rate.take(actor.keyId);
     const upload: UploadRecord = {
       id: randomBytes(16).toString("hex"),
@@ -315,8 +323,8 @@ export class ResumableUploads {
       userMetadata: request.userMetadata ?? {},
       attributes: request.attributes ?? {},
       digests: request.digests ?? {},
-      conditions: request.conditions ?? {},
-      grant: null,
+      conditions,
+      grant: grantTerms(actor, { isCounted: key !== null }),
       place: null,
       checks: null,
       reservedBytes: request.length ?? 0,
@@ -333,8 +341,7 @@ export class ResumableUploads {
   }
 
   /** Early answers for what is bound to fail; the commit judges again. */
-  async #precheck(bucket: string, key: string, request: CreateRequest): Promise<void> {
-    const { conditions = {} } = request;
+  async #precheck(bucket: string, key: string, conditions: WriteConditions): Promise<void> {
     if (!hasEarlyCondition(conditions)) return;
     const current = await this.#options.metadata.headObject(bucket, key);
     if (failedCondition(current, conditions) === undefined) return;
@@ -394,6 +401,10 @@ export class ResumableUploads {
   #assertNotExpired(upload: UploadRecord): void {
     const isOver = upload.expiresAt.getTime() <= this.#options.steady.now().getTime();
     if (isOver && upload.holder === null) throw uploadNotFound();
+  }
+
+  #limitsOf(actor: Actor, bucket: BucketRecord, { grant }: UploadRecord): WriteLimits {
+    return writeLimits(actor, bucket, this.#options.maxObjectBytes, grant);
   }
 
   #view(record: UploadRecord): UploadView {

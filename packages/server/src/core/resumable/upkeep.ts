@@ -1,8 +1,9 @@
 /**
  * What uploads need when nobody asks: abandoned ones are cancelled, in the storage too; those that were
  * left half cancelled or half completed by a crash are brought to their end; complete ones are forgotten,
- * and only they, never their objects.
+ * and only they, never their objects. How often a grant was used is forgotten when the grant has ended.
  */
+import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { ResumableUploads } from "./resumable-uploads.ts";
@@ -10,10 +11,14 @@ import type { SteadyClock } from "./steady-clock.ts";
 
 const batch = 100;
 const rememberMs = 60_000;
+const usesBatch = 1000;
+/** After its end a grant's uses stay for so long: the system's time may be set back. */
+const usesKeptMs = 24 * 60 * 60 * 1000;
 
 export interface UpkeepOptions {
   readonly uploads: Pick<ResumableUploads, "tidy">;
-  readonly metadata: Pick<MetadataStore, "listUploadsDue">;
+  readonly metadata: Pick<MetadataStore, "forgetGrantUses" | "listUploadsDue">;
+  readonly clock: Clock;
   readonly steady: SteadyClock;
   readonly log: Log;
   readonly intervalMs: number;
@@ -50,6 +55,7 @@ export class UploadUpkeep implements AsyncDisposable {
       await steady.remember();
       this.#rememberedAt = now.getTime();
     }
+    await this.#forgetGrantUses();
     const failed = new Set<string>();
     let done = 0;
     for (;;) {
@@ -68,6 +74,15 @@ export class UploadUpkeep implements AsyncDisposable {
         // Seen in this round, whatever came of it.
         failed.add(record.id);
       }
+    }
+  }
+
+  async #forgetGrantUses(): Promise<void> {
+    const { metadata, clock } = this.#options;
+    const expiredBefore = new Date(clock.now().getTime() - usesKeptMs);
+    let forgotten = usesBatch;
+    while (forgotten === usesBatch && !this.#isClosed) {
+      forgotten = await metadata.forgetGrantUses({ expiredBefore, limit: usesBatch });
     }
   }
 

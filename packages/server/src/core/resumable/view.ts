@@ -18,6 +18,7 @@ export function viewOf(record: UploadRecord, steady: SteadyClock): UploadView {
     contentType: record.contentType,
     userMetadata: record.userMetadata,
     attributes: record.attributes,
+    ...(record.grant?.context === undefined ? {} : { context: record.grant.context }),
     createdAt: record.createdAt,
     expiresAt: steady.toWall(record.expiresAt),
     version: record.version,

@@ -29,12 +29,22 @@ const digestFields: Readonly<
   crc64nvme: { name: "crc64nvme", bytes: 8 },
 };
 
+export interface FormFieldsOptions {
+  /** Of a file for which the form names neither `key` nor `prefix`; left out: the file's name. */
+  readonly keyFor?: (fileName: string) => ObjectKey;
+}
+
 export class FormFields {
+  readonly #keyFor: FormFieldsOptions["keyFor"];
   #prefix = "";
   #key: string | undefined;
   #contentType: string | undefined;
   #metadata = emptyMetadata();
   #digests: Partial<Record<DigestName, Uint8Array>> = {};
+
+  constructor({ keyFor }: FormFieldsOptions = {}) {
+    this.#keyFor = keyFor;
+  }
 
   /** Fields that mean nothing here, such as the name of the button, are ignored. */
   set(name: string, value: string): void {
@@ -78,6 +88,7 @@ export class FormFields {
     if (this.#key?.includes(template) === true)
       return this.#key.replaceAll(template, () => fileName);
     if (this.#key !== undefined) return this.#key;
+    if (this.#prefix === "" && this.#keyFor !== undefined) return this.#keyFor(fileName);
     if (fileName === "") {
       throw new OperationalError("invalid_request", "a file of the form has no name");
     }

@@ -1,10 +1,12 @@
 /** Grants: signed by the caller's own key, and never more than that key may do. */
+import { randomUUID } from "node:crypto";
 import type { GrantJson } from "@roma/contract";
 import type { z } from "zod";
 import { authorize } from "../../core/access.ts";
 import { isContentTypeRange } from "../../core/content-type.ts";
 import { OperationalError } from "../../core/errors.ts";
-import { grantLifetimeMsMax, signGrant } from "../../core/grants.ts";
+import { templateHead, templateProblem } from "../../core/grant-template.ts";
+import { grantContextBytesMax, grantLifetimeMsMax, signGrant } from "../../core/grants.ts";
 import { parseBucketName, parseKey, parsePrefix } from "../../core/object-key.ts";
 import { objectPath } from "./address.ts";
 import { receiveJson } from "./json-body.ts";
@@ -21,8 +23,9 @@ export const createGrant =
     const { expiresIn = lifetimeMsDefault, ...wanted } = await receiveJson(exchange, grantRequest);
     // Checked whoever asks, so that nobody learns from the answer what he may not do.
     assertScope(wanted, expiresIn);
-    const { bucket, key, prefix } = wanted;
-    const target = present({ bucket, key, prefix });
+    const { bucket, key, template } = wanted;
+    const head = template === undefined ? undefined : templateHead(template);
+    const target = present({ bucket, key, prefix: wanted.prefix ?? head });
     for (const action of wanted.actions) authorize(actor, action, target);
     if (actor.kind !== "key") {
       throw new OperationalError(
@@ -36,7 +39,11 @@ export const createGrant =
     const endMs = clock.now().getTime() + expiresIn;
     const expiresAt = new Date(Math.floor(endMs / 1000) * 1000);
     const grant = signGrant(
-      present({ ...wanted, methods: wanted.methods?.map((method) => method.toUpperCase()) }),
+      present({
+        ...wanted,
+        methods: wanted.methods?.map((method) => method.toUpperCase()),
+        jti: randomUUID(),
+      }),
       { keyId: actor.keyId, secret: signer.secret },
       expiresAt,
     );
@@ -50,11 +57,21 @@ function assertScope(
   lifetimeMs: number,
 ): void {
   parseBucketName(wanted.bucket);
-  if ((wanted.key === undefined) === (wanted.prefix === undefined)) {
-    throw wrongField("key", 'one of "key" and "prefix" is needed, and not both');
+  const { key, prefix, template } = wanted;
+  if ((key === undefined) === (prefix === undefined && template === undefined)) {
+    throw wrongField("key", '"key" is needed, or "prefix" or "template", and not with them');
   }
-  if (wanted.key !== undefined) parseKey(wanted.key);
-  if (wanted.prefix !== undefined) parsePrefix(wanted.prefix);
+  if (key !== undefined) parseKey(key);
+  if (prefix !== undefined) parsePrefix(prefix);
+  const problem = template === undefined ? undefined : templateProblem(template, prefix);
+  if (problem !== undefined) throw wrongField("template", `field "template" ${problem}`);
+  if (template !== undefined && prefix === undefined && wanted.actions.includes("object:list")) {
+    throw wrongField("prefix", 'the action object:list needs "prefix" beside "template"');
+  }
+  if (Buffer.byteLength(JSON.stringify(wanted.context) ?? "") > grantContextBytesMax) {
+    const limit = `${grantContextBytesMax} bytes of JSON`;
+    throw wrongField("context", `field "context" is larger than ${limit}`);
+  }
   if ((wanted.minBytes ?? 0) > (wanted.maxBytes ?? Number.MAX_SAFE_INTEGER)) {
     throw wrongField("minBytes", 'field "minBytes" is greater than "maxBytes"');
   }

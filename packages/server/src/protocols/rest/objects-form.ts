@@ -8,8 +8,9 @@ import { safeParse as parseContentType } from "fast-content-type-parse";
 import type { FastifyRequest } from "fastify";
 import { essenceOf } from "../../core/content-type.ts";
 import { OperationalError } from "../../core/errors.ts";
+import { keyForUpload } from "../../core/grant-writes.ts";
 import type { Body } from "../../core/ports/storage-driver.ts";
-import { receiveBody, requestSignal } from "../../http/index.ts";
+import { publicOrigin, receiveBody, requestSignal } from "../../http/index.ts";
 import { type FormPart, formBoundary, readForm } from "../../http/multipart-form.ts";
 import { bucketOf } from "./address.ts";
 import { FormFields } from "./form-fields.ts";
@@ -29,22 +30,31 @@ export function isForm({ headers }: FastifyRequest): boolean {
 }
 
 export const putForm =
-  ({ uploads }: RestServices): Handler =>
+  (services: RestServices): Handler =>
   async (exchange) => {
     const stored: ObjectJson[] = [];
     try {
-      await storeFiles(uploads, exchange, stored);
+      await storeFiles(services, exchange, stored);
     } catch (error) {
       const keys = stored.map(({ key }) => key);
       refuseForm(error, keys, exchange);
       return exchange.reply;
     }
     exchange.reply.code(201);
-    return { objects: stored } satisfies FormResultJson;
+    return { objects: stored, url: urlOf(services, exchange, stored) } satisfies FormResultJson;
   };
 
+function urlOf(
+  { publicUrl }: RestServices,
+  { request }: Exchange,
+  [first, ...others]: readonly ObjectJson[],
+): string | null {
+  if (first === undefined || others.length > 0) return null;
+  return `${publicOrigin(request, { publicUrl })}${first.url}`;
+}
+
 async function storeFiles(
-  uploads: RestServices["uploads"],
+  { uploads, clock }: RestServices,
   { request, reply, caller }: Exchange,
   stored: ObjectJson[],
 ): Promise<void> {
@@ -57,7 +67,12 @@ async function storeFiles(
   const boundary = formBoundary(type, parameters);
   const signal = requestSignal(request);
   const { body } = receiveBody(request, reply);
-  const fields = new FormFields();
+  const { actor } = caller;
+  const fields = new FormFields(
+    actor.kind === "grant"
+      ? { keyFor: (filename) => keyForUpload(actor, { filename, now: clock.now() }) }
+      : {},
+  );
   const keys = new Set<string>();
   let fieldCount = 0;
   for await (const part of readForm(body, boundary)) {
@@ -74,8 +89,8 @@ async function storeFiles(
     }
     keys.add(key);
     const request = present({ bucket, key, ...described, body: part.body, signal });
-    const { object } = await uploads.put(caller.actor, request);
-    stored.push(objectJson(object));
+    const { object } = await uploads.put(actor, request);
+    stored.push(objectJson(object, actor));
   }
   fields.assertAllUsed();
   if (stored.length === 0) throw new OperationalError("invalid_request", "the form has no file");

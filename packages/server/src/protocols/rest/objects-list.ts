@@ -32,7 +32,7 @@ export const listObjects =
       present({ bucket, prefix, delimiter, limit, after }),
     );
     return {
-      objects: page.objects.map(objectJson),
+      objects: page.objects.map((object) => objectJson(object, caller.actor)),
       prefixes: page.prefixes,
       cursor: page.next === undefined ? null : formatCursor(query, page.next),
     };

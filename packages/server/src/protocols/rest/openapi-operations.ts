@@ -26,6 +26,7 @@ const objectHeaders = [
   "Repr-Digest",
   "Roma-Version",
   "Roma-Meta-NAME",
+  "Roma-Context",
   "Cache-Control",
   "Content-Disposition",
   "Content-Security-Policy",
@@ -138,7 +139,7 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
       "it is complete. When a later one fails, the problem lists under `stored` the keys that stay. " +
       "With the query `?delete`: a JSON list of at most 1,000 keys, each judged by itself. Other content " +
       "with `Upload-Complete` is a resumable upload, as with PUT.",
-    parameters: ["delete", "posted-key", ...creationParameters],
+    parameters: ["delete", "posted-key", "posted-filename", ...creationParameters],
     body: formBody,
     answers: {
       "200": {

@@ -44,6 +44,10 @@ const policy = listOf(
   ),
 );
 
+const shownContext = {
+  description: "Any JSON: of the grant that wrote it. Shown to access keys alone.",
+};
+
 const accessKey = {
   id: text,
   name: text,
@@ -76,31 +80,41 @@ const answers: JsonObject = {
     createdAt: instant,
   }),
   BucketList: object({ buckets: listOf(ref("Bucket")) }),
-  Object: object({
-    bucket: text,
-    key: text,
-    version: text,
-    size: integer,
-    etag: { type: "string", description: "With its quotes, as in `ETag`." },
-    contentType: text,
-    createdAt: instant,
-    metadata: { type: "object", additionalProperties: text },
-    checksums: {
-      description: "Lower-case hex.",
-      ...object(
-        { crc64nvme: text, md5: text, sha256: text, sha1: text, crc32: text, crc32c: text },
-        ["md5", "sha256", "sha1", "crc32", "crc32c"],
-      ),
+  Object: object(
+    {
+      bucket: text,
+      key: text,
+      version: text,
+      size: integer,
+      etag: { type: "string", description: "With its quotes, as in `ETag`." },
+      contentType: text,
+      createdAt: instant,
+      metadata: { type: "object", additionalProperties: text },
+      checksums: {
+        description: "Lower-case hex.",
+        ...object(
+          { crc64nvme: text, md5: text, sha256: text, sha1: text, crc32: text, crc32c: text },
+          ["md5", "sha256", "sha1", "crc32", "crc32c"],
+        ),
+      },
+      storage: text,
+      url: { type: "string", description: "Relative to the server." },
+      context: shownContext,
     },
-    storage: text,
-    url: { type: "string", description: "Relative to the server." },
-  }),
+    ["context"],
+  ),
   ObjectList: object({
     objects: listOf(ref("Object")),
     prefixes: listOf(text),
     cursor: { ...orNull(text), description: "For the next page; `null` on the last." },
   }),
-  FormResult: object({ objects: listOf(ref("Object")) }),
+  FormResult: object({
+    objects: listOf(ref("Object")),
+    url: {
+      ...orNull(text),
+      description: "Absolute, of the one object; `null` if there are several.",
+    },
+  }),
   BatchDeleteResult: object({
     deleted: listOf(text),
     failed: listOf(object({ key: text, code: text, detail: text })),
@@ -155,31 +169,36 @@ const answers: JsonObject = {
     capabilities: listOf(object({ name: text, declared: text, seen: orNull(text), verdict: text })),
     markdown: { type: "string", description: "The same, to be pasted into an issue." },
   }),
-  Upload: object({
-    id: text,
-    bucket: text,
-    key: { ...orNull(text), description: "`null` for a partial." },
-    kind: { type: "string", enum: ["object", "partial"] },
-    protocol: {
-      type: "string",
-      examples: ["rest", "ietf", "tus"],
-      description: "`rest` lives as long as its request; the others can be resumed.",
+  Upload: object(
+    {
+      id: text,
+      bucket: text,
+      key: { ...orNull(text), description: "`null` for a partial." },
+      kind: { type: "string", enum: ["object", "partial"] },
+      protocol: {
+        type: "string",
+        examples: ["rest", "ietf", "tus"],
+        description: "`rest` lives as long as its request; the others can be resumed.",
+      },
+      phase: {
+        type: "string",
+        enum: ["receiving", "completing", "complete", "cancelling", "cancelled"],
+      },
+      offset: integer,
+      length: { ...orNull(integer), description: "`null` while the client has not said." },
+      contentType: orNull(text),
+      metadata: orNull({ type: "object", additionalProperties: text }),
+      createdAt: instant,
+      expiresAt: {
+        ...orNull(instant),
+        description:
+          "Unfinished: given up then, unless bytes come. Complete: its address goes then.",
+      },
+      version: { ...orNull(text), description: "Of the object, once complete." },
+      context: shownContext,
     },
-    phase: {
-      type: "string",
-      enum: ["receiving", "completing", "complete", "cancelling", "cancelled"],
-    },
-    offset: integer,
-    length: { ...orNull(integer), description: "`null` while the client has not said." },
-    contentType: orNull(text),
-    metadata: orNull({ type: "object", additionalProperties: text }),
-    createdAt: instant,
-    expiresAt: {
-      ...orNull(instant),
-      description: "Unfinished: given up then, unless bytes come. Complete: its address goes then.",
-    },
-    version: { ...orNull(text), description: "Of the object, once complete." },
-  }),
+    ["context"],
+  ),
   SignedRequest: object({
     method: { type: "string", enum: ["PUT"] },
     url: { type: "string", description: "Absolute." },

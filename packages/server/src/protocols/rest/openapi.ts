@@ -50,6 +50,7 @@ const parameters: JsonObject = {
   parts: query("parts", text, "Of a direct upload: what is there, and requests for what is not."),
   expires: query("expires", text, "Of the signed request, in seconds since 1970."),
   signature: query("signature", text, "Of the signed request."),
+  "posted-filename": query("filename", text, "Of the client's file, for the key that is made."),
   "bucket-filter": query("bucket", text, "Only uploads to this bucket."),
   "If-Match": header("If-Match", "Entity tags of which the object must have one, or `*`."),
   "If-None-Match": header("If-None-Match", "Entity tags that the object must not have, or `*`."),
@@ -94,6 +95,10 @@ const headers: JsonObject = {
   "Content-Range": { schema: text },
   "Roma-Version": { schema: text, description: "Names this state of the object." },
   "Roma-Meta-NAME": { schema: text, description: "User metadata, a field per name." },
+  "Roma-Context": {
+    schema: text,
+    description: "JSON in ASCII: of the grant that wrote it. Shown to access keys alone.",
+  },
   "Cache-Control": { schema: text },
   "Content-Disposition": { schema: text, description: "With `?download`." },
   "Content-Security-Policy": { schema: text, description: "For types that a browser could run." },

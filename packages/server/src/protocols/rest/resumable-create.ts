@@ -4,9 +4,8 @@
  * a content that comes whole takes the ordinary way, which costs less.
  */
 
-import type { FastifyRequest } from "fastify";
 import { withSignedBody } from "../../authentication/index.ts";
-import { newVersion } from "../../core/ids.ts";
+import { keyForUpload } from "../../core/grant-writes.ts";
 import { parseKey } from "../../core/object-key.ts";
 import type { ObjectAddress } from "../../core/objects.ts";
 import type { BodyChecks, UploadView } from "../../core/resumable/index.ts";
@@ -40,7 +39,7 @@ import type { Exchange, Handler, RestServices } from "./services.ts";
 /** The front end's name in records of uploads. */
 export const ietfProtocol = "ietf";
 
-type AddressOf = (request: FastifyRequest) => ObjectAddress;
+type AddressOf = (exchange: Exchange) => ObjectAddress;
 
 /** The handler, and before it the resumable way for requests that ask for it. */
 export function orResumable(
@@ -53,7 +52,7 @@ export function orResumable(
     if (!speaksResumable(headers)) return ordinary(exchange);
     const spoken = spokenDialect(headers);
     if (completeness(headers, spoken) === undefined && !spoken.named) return ordinary(exchange);
-    const address = addressOf(exchange.request);
+    const address = addressOf(exchange);
     const asked = {
       spoken,
       digestsWanted: digestsWanted(exchange.request),
@@ -65,13 +64,23 @@ export function orResumable(
   };
 }
 
-/** `POST /v1/objects/{bucket}` with content that is no form: the key is `?key=`, or one of ours. */
+/**
+ * `POST /v1/objects/{bucket}` with content that is no form: the key is `?key=`, or one of ours, made with
+ * `?filename=`.
+ */
 export const postedAddress =
   ({ clock }: RestServices): AddressOf =>
-  (request) => ({
-    bucket: bucketOf(request),
-    key: parseKey(queryValue(request, "key") ?? newVersion(clock.now())),
-  });
+  ({ request, caller }) => {
+    const key = queryValue(request, "key");
+    const filename = queryValue(request, "filename");
+    return {
+      bucket: bucketOf(request),
+      key:
+        key === undefined
+          ? keyForUpload(caller.actor, { filename, now: clock.now() })
+          : parseKey(key),
+    };
+  };
 
 async function createUpload(
   services: RestServices,

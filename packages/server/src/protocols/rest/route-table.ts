@@ -37,7 +37,7 @@ export interface Route {
 }
 
 export function routeTable(services: RestServices): readonly Route[] {
-  const put = orResumable(services, objectAddress, putObject(services));
+  const put = orResumable(services, ({ request }) => objectAddress(request), putObject(services));
   const post = postObjects(services);
   const head = headUpload(services, getUpload(services));
   return [

@@ -2,6 +2,7 @@
 import type { BatchDeleteJson } from "@roma/contract";
 import { z } from "zod";
 import { parseBytes, parseDuration } from "../../config/index.ts";
+import { grantCountMax } from "../../core/grants.ts";
 import { emptyMetadata } from "./user-metadata.ts";
 
 export const text = z.string().max(4096);
@@ -110,6 +111,7 @@ export const grantRequest = z.strictObject({
   bucket: text,
   key: z.string().optional(),
   prefix: z.string().optional(),
+  template: z.string().optional(),
   actions: z
     .array(z.enum(["object:read", "object:write", "object:delete", "object:list"]))
     .min(1)
@@ -122,6 +124,8 @@ export const grantRequest = z.strictObject({
   minBytes: z.int().min(0).optional(),
   maxBytes: z.int().min(0).optional(),
   contentTypes: z.array(text).min(1).max(100).optional(),
+  count: z.int().min(1).max(grantCountMax).optional(),
+  context: z.unknown().optional(),
   expiresIn: duration.optional(),
 });
 

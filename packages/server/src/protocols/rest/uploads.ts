@@ -28,9 +28,10 @@ export const listUploads =
     // One more than asked for tells whether there is another page.
     const kept = await resumable.list(actor, present({ bucket, after, limit: limit + 1 }));
     const running = uploads.list(actor, bucket).filter(({ id }) => id > (after ?? ""));
-    const found = [...kept.map(uploadJson), ...running.map(runningUploadJson)].sort((a, b) =>
-      a.id < b.id ? -1 : 1,
-    );
+    const found = [
+      ...kept.map((upload) => uploadJson(upload, actor)),
+      ...running.map(runningUploadJson),
+    ].sort((a, b) => (a.id < b.id ? -1 : 1));
     const page = found.slice(0, limit);
     const last = found.length > limit ? page.at(-1) : undefined;
     return { uploads: page, cursor: last === undefined ? null : formatCursor(scope, last.id) };
@@ -47,9 +48,9 @@ export const getUpload =
     if (hasQuery(request, "parts")) return await getDirect(services, exchange, id);
     const upload = await services.resumable.get(caller.actor, id);
     const spoken = spokenDialect(request.headers);
-    if (upload.protocol !== ietfProtocol || !spoken.named) return uploadJson(upload);
+    if (upload.protocol !== ietfProtocol || !spoken.named) return uploadJson(upload, caller.actor);
     const settled = await settleFor(services, exchange, { id, spoken });
-    return settled === undefined ? reply : uploadJson(settled);
+    return settled === undefined ? reply : uploadJson(settled, caller.actor);
   };
 
 /** Of a complete upload only its address goes; the object stays. */

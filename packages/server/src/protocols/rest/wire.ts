@@ -9,6 +9,8 @@ import type {
   UploadJson,
 } from "@roma/contract";
 import { formatDuration } from "../../config/index.ts";
+import type { Actor } from "../../core/access.ts";
+import { contextAttribute } from "../../core/grant-writes.ts";
 import type {
   AccessKeyRecord,
   BucketRecord,
@@ -21,7 +23,15 @@ import { etagField } from "../../http/index.ts";
 import { objectPath } from "./address.ts";
 import type { StorageTest, StorageView } from "./storage-administration.ts";
 
-export function objectJson(object: ObjectRecord): ObjectJson {
+/** The context of a grant is for who keeps keys: neither for readers nor for who holds another grant. */
+export function shownContext(
+  actor: Actor,
+  json: string | undefined,
+): { readonly context?: unknown } {
+  return actor.kind !== "key" || json === undefined ? {} : { context: JSON.parse(json) };
+}
+
+export function objectJson(object: ObjectRecord, actor: Actor): ObjectJson {
   return {
     bucket: object.bucket,
     key: object.key,
@@ -34,6 +44,7 @@ export function objectJson(object: ObjectRecord): ObjectJson {
     checksums: checksumsJson(object.digests),
     storage: object.storageId,
     url: objectPath(object.bucket, object.key),
+    ...shownContext(actor, object.attributes[contextAttribute]),
   };
 }
 
@@ -62,7 +73,7 @@ export function accessKeyJson(key: AccessKeyRecord): AccessKeyJson {
 }
 
 /** An upload that outlives its requests. */
-export function uploadJson(upload: UploadView): UploadJson {
+export function uploadJson(upload: UploadView, actor: Actor): UploadJson {
   return {
     id: upload.id,
     bucket: upload.bucket,
@@ -77,6 +88,7 @@ export function uploadJson(upload: UploadView): UploadJson {
     createdAt: upload.createdAt.toISOString(),
     expiresAt: upload.expiresAt.toISOString(),
     version: upload.version,
+    ...shownContext(actor, upload.context),
   };
 }
 

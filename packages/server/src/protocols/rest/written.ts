@@ -8,7 +8,7 @@ import type { Exchange } from "./services.ts";
 import { objectJson } from "./wire.ts";
 
 export function renderWritten(
-  { reply }: Exchange,
+  { reply, caller }: Exchange,
   { object, replaced }: WriteResult,
   digestsWanted: readonly DigestName[] = [],
 ): ObjectJson {
@@ -16,5 +16,5 @@ export function renderWritten(
   if (replaced === undefined) reply.header("location", objectPath(object.bucket, object.key));
   reply.header("etag", etagField(object));
   reply.header("repr-digest", reprDigest(object, digestsWanted));
-  return objectJson(object);
+  return objectJson(object, caller.actor);
 }

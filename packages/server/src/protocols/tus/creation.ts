@@ -3,7 +3,6 @@
  * which the upload is there its `Location` is on every answer, a refusal of its first bytes too.
  */
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { newVersion } from "../../core/ids.ts";
 import type { AppendResult } from "../../core/resumable/index.ts";
 import { hasBody, receiveBody, requestSignal } from "../../http/index.ts";
 import { expiry, origin, uploadUrl, written } from "./answer.ts";
@@ -77,7 +76,7 @@ function create(
     kind: isPartial ? "partial" : "object",
     protocol,
     // Parts' metadata is not inherited: the final upload says what the object is.
-    ...(isPartial ? {} : objectPlan(metadata, { actor, newId: () => newVersion(clock.now()) })),
+    ...(isPartial ? {} : objectPlan(metadata, { actor, now: clock.now() })),
     ...(length === "deferred" ? {} : { length }),
     attributes: attributesOf(request),
     signal: requestSignal(request),
@@ -98,7 +97,7 @@ function concatenate(
   return resumable.concatenate(actor, {
     bucket,
     protocol,
-    ...objectPlan(metadata, { actor, newId: () => newVersion(clock.now()) }),
+    ...objectPlan(metadata, { actor, now: clock.now() }),
     parts,
     attributes: attributesOf(request),
     signal: requestSignal(request),

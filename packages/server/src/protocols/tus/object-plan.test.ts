@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Actor } from "../../core/access.ts";
+import type { Actor, GrantScope } from "../../core/access.ts";
 import { assertUserMetadata } from "../../core/write-limits.ts";
 import { parseMetadata } from "./metadata.ts";
 import { objectPlan } from "./object-plan.ts";
@@ -10,13 +10,18 @@ import { base64, metadata } from "./testing.ts";
 
 const somebody: Actor = { kind: "key", keyId: "K", policy: [] };
 
-function holder(scope: { readonly key?: string; readonly prefix?: string }): Actor {
+function holder(scope: Pick<GrantScope, "key" | "prefix" | "template">): Actor {
   const actions = ["object:write"] as const;
   return { kind: "grant", keyId: "K", policy: [], scope: { bucket: "demo", actions, ...scope } };
 }
 
 function plan(text: string, actor: Actor = somebody) {
-  return objectPlan(parseMetadata(text), { actor, newId: () => "ID" });
+  return objectPlan(parseMetadata(text), { actor, now: new Date("2026-01-31T23:59:59Z") });
+}
+
+/** With names that the server makes as `ID`. */
+function keyOf(text: string, actor: Actor = somebody): string {
+  return plan(text, actor).key.replace(/\b[0-9a-f]{32}\b/, "ID");
 }
 
 test("the key: named, the grant's, or new with the file's name", () => {
@@ -27,7 +32,7 @@ test("the key: named, the grant's, or new with the file's name", () => {
     ["ID/f.txt", { name: "n.txt", filename: "f.txt" }, somebody],
     ["ID/passwd", { filename: "../../etc/passwd" }, somebody],
     ["ID/x.exe", { filename: "C:\\dir\\x.exe" }, somebody],
-    ["ID/download", { filename: ".." }, somebody],
+    ["ID/file", { filename: ".." }, somebody],
     ["ID/ab", { filename: "a\0\r\nb" }, somebody],
     ["ID/日本.png", { filename: "日本.png" }, somebody],
     ["ID", {}, somebody],
@@ -36,11 +41,12 @@ test("the key: named, the grant's, or new with the file's name", () => {
     ["mine/k", { key: "mine/k" }, holder({ prefix: "mine/" })],
     ["one", { filename: "c.txt" }, holder({ key: "one" })],
     ["one", {}, holder({ key: "one" })],
+    ["d/2026-01-31/c.txt", { filename: "c.txt" }, holder({ template: "d/{date}/{filename}" })],
   ];
   for (const [key, pairs, actor] of cases) {
-    assert.equal(plan(metadata(pairs), actor).key, key, JSON.stringify(pairs));
+    assert.equal(keyOf(metadata(pairs), actor), key, JSON.stringify(pairs));
   }
-  assert.equal(plan(`filename ${base64(Buffer.of(0xff))}`).key, "ID");
+  assert.equal(keyOf(`filename ${base64(Buffer.of(0xff))}`), "ID");
   for (const bad of ["key", `key ${base64(Buffer.of(0xff))}`, metadata({ key: "a/../b" })]) {
     assert.throws(() => plan(bad), { code: "invalid_key" }, bad);
   }

@@ -5,8 +5,9 @@
 import { userMetadataBytesMax } from "@roma/contract";
 import type { Actor } from "../../core/access.ts";
 import { OperationalError } from "../../core/errors.ts";
+import { keyForUpload } from "../../core/grant-writes.ts";
 import { type ObjectKey, parseKey } from "../../core/object-key.ts";
-import { isContentType, safeFilename } from "../../http/index.ts";
+import { isContentType } from "../../http/index.ts";
 import type { TusMetadata } from "./metadata.ts";
 
 export interface ObjectPlan {
@@ -16,10 +17,9 @@ export interface ObjectPlan {
 }
 
 export interface ObjectPlanOptions {
-  /** A grant for one key or prefix says where the object goes. */
+  /** A grant may say where the object goes. */
   readonly actor: Actor;
-  /** Unguessable; begins generated keys. */
-  readonly newId: () => string;
+  readonly now: Date;
 }
 
 /** Spent on the key and the content type. */
@@ -39,22 +39,15 @@ export function objectPlan(metadata: TusMetadata, options: ObjectPlanOptions): O
   };
 }
 
-/**
- * `key` if the client names one. Else the key that its grant is for. Else a new name that nobody can
- * guess or already has, followed by the file's own: two clients that send `photo.jpg` must not replace
- * each other's.
- */
-function keyOf(metadata: TusMetadata, { actor, newId }: ObjectPlanOptions): ObjectKey {
+/** `key` if the client names one. */
+function keyOf(metadata: TusMetadata, { actor, now }: ObjectPlanOptions): ObjectKey {
   if (metadata.has("key")) {
     const named = text(metadata, "key");
     if (named === undefined) throw new OperationalError("invalid_key", "key is not UTF-8");
     return parseKey(named);
   }
-  const scope = actor.kind === "grant" ? actor.scope : undefined;
-  if (scope?.key !== undefined) return parseKey(scope.key);
   const filename = text(metadata, "filename") || text(metadata, "name");
-  const file = filename ? `/${safeFilename(filename)}` : "";
-  return parseKey(`${scope?.prefix ?? ""}${newId()}${file}`);
+  return keyForUpload(actor, { filename, now });
 }
 
 /** In the order given, as far as the limit goes; of names that differ in case alone the first. */
