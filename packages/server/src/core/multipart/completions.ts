@@ -106,7 +106,14 @@ export class Completions {
     const limits = writeLimits(actor, bucket, maxObjectBytes, upload.grant);
     const conditions = { ...request.conditions, ...upload.conditions };
     const { partBytesMin } = this.#options;
-    const parts = chooseParts(await this.#storedParts(id), request.parts, { partBytesMin });
+    const stored = await this.#storedParts(id);
+    let parts: readonly UploadPartBlob[];
+    try {
+      parts = chooseParts(stored, request.parts, { partBytesMin });
+    } catch (error) {
+      // Somebody may have aborted it since it was taken, and its parts are gone because of that.
+      return await this.#afterFailure(id, request, error);
+    }
     const known = wholeOf(parts, request, upload.attributes);
     assertLengthAllowed(known.length, limits);
     await this.#precheck(upload, key, conditions);
