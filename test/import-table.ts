@@ -201,6 +201,11 @@ export const rows: readonly Row[] = [
     ],
   },
   {
+    from: `${server}/protocols/companion/routes.ts`,
+    forbidden: ["../s3/routes.ts", "../rest/address.ts", "../../storage/index.ts", "kysely"],
+    allowed: ["../../authentication/index.ts", "../../core/multipart/index.ts", "./sign.ts"],
+  },
+  {
     from: `${server}/protocols/rest/sub/a.ts`,
     forbidden: ["../../tus/routes.ts", "../../../storage/index.ts", "../../../server.ts", "kysely"],
     allowed: [

@@ -28,6 +28,7 @@ import { createMetrics } from "./operations/metrics.ts";
 import { createOperationsServer } from "./operations/operations-server.ts";
 import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
+import { companionProtocol } from "./protocols/companion/index.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
 import { objectPath, refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
 import { renderS3Error, s3Protocol } from "./protocols/s3/index.ts";
@@ -173,6 +174,8 @@ export async function startServer(
   });
   await http.register(s3, { prefix: s3Path });
   await s3Http?.register(s3);
+  const companion = companionProtocol({ ...located, region: config.s3.region, s3Path });
+  await http.register(companion, { prefix: "/companion" });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
   const store = { name: "metadata", essential: true, check: () => metadata.probe() };

@@ -20,6 +20,8 @@ export interface Caller {
   readonly actor: Actor;
   /** The body's SHA-256 as the signature says it, to be verified by who reads the body. */
   readonly bodySha256?: Uint8Array;
+  /** The grant itself, of whom it stands for: the session token of what is signed for him. */
+  readonly grant?: string;
 }
 
 export interface Gate {
@@ -33,24 +35,27 @@ export interface AuthenticateOptions {
    * line: a grant's methods are judged by it. A signature is always of the method as sent.
    */
   readonly method?: string;
+  /** The credential of the request where a protocol keeps it elsewhere, in the path. */
+  readonly grant?: string | undefined;
 }
 
 /** `unauthenticated`, `expired`, `access_denied`; `invalid_request` for two credentials. */
 export async function authenticate(
   gate: Gate,
   request: FastifyRequest,
-  { method = request.method }: AuthenticateOptions = {},
+  { method = request.method, grant: ofPath }: AuthenticateOptions = {},
 ): Promise<Caller> {
   const authorization = authorizationOf(request);
-  const grant = queryValue(request, "grant");
+  const ofQuery = queryValue(request, "grant");
+  const grant = ofPath ?? ofQuery;
   if (grant !== undefined) {
-    if (authorization !== undefined) {
+    if (authorization !== undefined || (ofPath !== undefined && ofQuery !== undefined)) {
       throw new OperationalError(
         "invalid_request",
-        "the request has two credentials: Authorization and the query parameter grant",
+        "the request has two credentials: a grant in its URL, and Authorization or another grant",
       );
     }
-    return { actor: await grantActor(gate.accessKeys, grant, method) };
+    return { actor: await grantActor(gate.accessKeys, grant, method), grant };
   }
   if (authorization === undefined) return { actor: anonymous };
   const [scheme = "", rest = ""] = splitAt(authorization.trim(), " ");
@@ -58,7 +63,7 @@ export async function authenticate(
     case "basic":
       return { actor: await basicActor(gate, rest.trim()) };
     case "bearer":
-      return { actor: await bearerActor(gate, rest.trim(), method) };
+      return bearerCaller(gate, rest.trim(), method);
     case sigV4Scheme.toLowerCase():
       return signedCaller(gate, request);
     default:
@@ -93,8 +98,10 @@ async function basicActor(gate: Gate, encoded: string): Promise<Actor> {
   return gate.accessKeys.authenticate(id, secret);
 }
 
-async function bearerActor(gate: Gate, token: string, method: string): Promise<Actor> {
-  if (looksLikeGrant(token)) return grantActor(gate.accessKeys, token, method);
+async function bearerCaller(gate: Gate, token: string, method: string): Promise<Caller> {
+  if (looksLikeGrant(token)) {
+    return { actor: await grantActor(gate.accessKeys, token, method), grant: token };
+  }
   const [id, secret] = splitAt(token, ".");
   if (secret === undefined) {
     throw new OperationalError(
@@ -102,7 +109,7 @@ async function bearerActor(gate: Gate, token: string, method: string): Promise<A
       "Authorization: Bearer is neither ID.SECRET nor a grant",
     );
   }
-  return gate.accessKeys.authenticate(id, secret);
+  return { actor: await gate.accessKeys.authenticate(id, secret) };
 }
 
 async function signedCaller(gate: Gate, request: FastifyRequest): Promise<Caller> {

@@ -3,6 +3,12 @@ export { type AuthenticateOptions, authenticate, type Caller, type Gate } from "
 export { type AwsChunkedOptions, type DecodedBody, decodeAwsChunked } from "./aws-chunked.ts";
 export { bucketOfHost } from "./bucket-host.ts";
 export { formKey, type LengthRange, type PostForm } from "./post-policy.ts";
+export {
+  presignForm,
+  presignUrl,
+  type TemporaryKey,
+  temporaryKey,
+} from "./presign.ts";
 export { authenticateS3Form, type S3FormCaller } from "./s3-form.ts";
 export { type S3Reason, S3Refusal } from "./s3-refusal.ts";
 export { authenticateS3, type S3Caller, type S3Gate, type S3Place } from "./s3-request.ts";

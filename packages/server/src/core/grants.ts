@@ -12,7 +12,7 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Action, GrantScope } from "./access.ts";
-import { OperationalError } from "./errors.ts";
+import { isOperationalError, OperationalError } from "./errors.ts";
 import { templateProblem } from "./grant-template.ts";
 
 export const grantLifetimeMsMax = 7 * 24 * 60 * 60 * 1000;
@@ -66,6 +66,21 @@ export function grantKeyId(token: string): string {
   const kid = header.kid;
   if (typeof kid !== "string") throw badGrant("its header has no kid");
   return kid;
+}
+
+/** When a grant that was verified ends. */
+export function grantEndsAt(token: string): Date {
+  return new Date(Number(decode(token.split(".")[1] ?? "").exp) * 1000);
+}
+
+/** The bucket that a token claims to be for, whoever signed it; `undefined` of what is no grant. */
+export function claimedBucket(token: string): string | undefined {
+  try {
+    return looksLikeGrant(token) ? text(decode(token.split(".")[1] ?? ""), "bucket") : undefined;
+  } catch (error) {
+    if (isOperationalError(error, "unauthenticated")) return undefined;
+    throw error;
+  }
 }
 
 /** `unauthenticated` for a wrong signature or form, `expired` once its time is over. */

@@ -74,11 +74,34 @@ export function assertTypeAllowed(contentType: string, limits: WriteLimits): voi
   }
 }
 
+const metadataName = /^[!#$%&'*+\-.^_`|~0-9a-z]{1,128}$/;
+
+/**
+ * What can be user metadata of what a client tells about a file: names in lower case, in the order given, as far
+ * as the limit goes; of names that differ in case alone the first.
+ */
+export function fittingUserMetadata(
+  entries: Iterable<readonly [string, string]>,
+): Readonly<Record<string, string>> {
+  const kept: Record<string, string> = Object.create(null);
+  let bytes = 0;
+  for (const [given, value] of entries) {
+    const name = given.toLowerCase();
+    if (!metadataName.test(name) || name in kept) continue;
+    if (!value.isWellFormed() || value.includes("\0")) continue;
+    const more = name.length + Buffer.byteLength(value);
+    if (bytes + more > userMetadataBytesMax) continue;
+    kept[name] = value;
+    bytes += more;
+  }
+  return kept;
+}
+
 /** Names are lower-case tokens of HTTP; values any Unicode text. `invalid_request`, `too_large`. */
 export function assertUserMetadata(metadata: Readonly<Record<string, string>>): void {
   let bytes = 0;
   for (const [name, value] of Object.entries(metadata)) {
-    if (!/^[!#$%&'*+\-.^_`|~0-9a-z]{1,128}$/.test(name)) {
+    if (!metadataName.test(name)) {
       throw new OperationalError(
         "invalid_request",
         "a user metadata name is not a lower-case HTTP token",

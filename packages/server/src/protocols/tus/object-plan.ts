@@ -2,11 +2,11 @@
  * What an upload's metadata says of the object to be made: its key, its content type, its user
  * metadata. What cannot be one of these stays in the raw field alone.
  */
-import { userMetadataBytesMax } from "@roma/contract";
 import type { Actor } from "../../core/access.ts";
 import { OperationalError } from "../../core/errors.ts";
 import { keyForUpload } from "../../core/grant-writes.ts";
 import { type ObjectKey, parseKey } from "../../core/object-key.ts";
+import { fittingUserMetadata } from "../../core/write-limits.ts";
 import { isContentType } from "../../http/index.ts";
 import type { TusMetadata } from "./metadata.ts";
 
@@ -24,9 +24,6 @@ export interface ObjectPlanOptions {
 
 /** Spent on the key and the content type. */
 const spentNames: ReadonlySet<string> = new Set(["key", "filetype", "type"]);
-
-/** As core asks for them (`assertUserMetadata`), once in lower case. */
-const userMetadataName = /^[!#$%&'*+\-.^_`|~0-9a-z]{1,128}$/;
 
 /** `invalid_key` if the metadata's `key` is not one. */
 export function objectPlan(metadata: TusMetadata, options: ObjectPlanOptions): ObjectPlan {
@@ -50,23 +47,15 @@ function keyOf(metadata: TusMetadata, { actor, now }: ObjectPlanOptions): Object
   return keyForUpload(actor, { filename, now });
 }
 
-/** In the order given, as far as the limit goes; of names that differ in case alone the first. */
 function userMetadataOf(metadata: TusMetadata): Readonly<Record<string, string>> {
-  const kept: Record<string, string> = Object.create(null);
-  let bytes = 0;
-  for (const given of metadata.keys()) {
-    const name = given.toLowerCase();
-    const value = text(metadata, given);
-    if (value === undefined || value.includes("\0")) continue;
-    if (spentNames.has(name) || !userMetadataName.test(name) || name in kept) continue;
+  const told = [...metadata.keys()].flatMap((name) => {
+    const value = text(metadata, name);
     // Uppy says the file's name twice.
-    if (name === "name" && value === text(metadata, "filename")) continue;
-    const more = name.length + Buffer.byteLength(value);
-    if (bytes + more > userMetadataBytesMax) continue;
-    kept[name] = value;
-    bytes += more;
-  }
-  return kept;
+    const isTwice = name.toLowerCase() === "name" && value === text(metadata, "filename");
+    const isSpent = spentNames.has(name.toLowerCase()) || isTwice;
+    return value === undefined || isSpent ? [] : [[name, value] as const];
+  });
+  return fittingUserMetadata(told);
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
