@@ -13,7 +13,12 @@ import type { BlobRecord, WriteResult } from "../ports/metadata-store.ts";
 import type { BlobHead, DigestName, Digests } from "../ports/storage-driver.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
 import type { UploadRecord, UploadStore } from "../ports/upload-store.ts";
-import { assertLengthAllowed, assertTypeAllowed, type WriteLimits } from "../write-limits.ts";
+import {
+  assertLengthAllowed,
+  assertNotOver,
+  assertTypeAllowed,
+  type WriteLimits,
+} from "../write-limits.ts";
 import type { Session, Strategy } from "./session.ts";
 import type { Writing } from "./writer-leases.ts";
 
@@ -60,7 +65,9 @@ export async function complete(
   options: CompletionOptions,
 ): Promise<Completed> {
   const { upload } = session;
-  assertLengthAllowed(session.received, options.limits);
+  // Of a partial the sum counts, which is judged when it is known.
+  if (upload.key === null) assertNotOver(session.received, options.limits);
+  else assertLengthAllowed(session.received, options.limits);
   const seen = session.wholeDigests();
   assertDigests(upload.digests, { ...seen, crc64nvme: session.crc64nvme });
   const early = await earlyType(session, options);
