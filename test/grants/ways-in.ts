@@ -12,6 +12,7 @@ import {
   UploadPartCommand,
   UploadPartCopyCommand,
 } from "@aws-sdk/client-s3";
+import type { DirectUploadJson } from "@roma/contract";
 import { presignForm } from "../../packages/server/src/authentication/presign.ts";
 import { temporarySecret } from "../../packages/server/src/authentication/signer.ts";
 
@@ -89,6 +90,23 @@ async function tus(given: Given, deferred: boolean): Promise<boolean> {
     body: text,
   });
   return sent.ok && sent.headers.has("roma-object");
+}
+
+/** By a request that the server signs. */
+async function direct(given: Given): Promise<boolean> {
+  const { bucket, key, text } = given;
+  const length = Buffer.byteLength(text);
+  const named = key === undefined ? { filename: "a.txt" } : { key };
+  const body = JSON.stringify({ bucket, length, ...named });
+  const begun = await call(given, "POST", "/v1/uploads", { headers: json, body });
+  if (!begun.ok) return false;
+  const { id, transfer } = (await begun.json()) as DirectUploadJson;
+  if (transfer.kind !== "put")
+    throw new Error(`a short body goes in one request: ${transfer.kind}`);
+  const { method, url, headers } = transfer.request;
+  if (!(await fetch(url, { method, headers, body: text })).ok) return false;
+  const complete = { headers: json, body: "{}" };
+  return (await call(given, "POST", `/v1/uploads/${id}/complete`, complete)).ok;
 }
 
 /** As a client does that uploads pieces in parallel. */
@@ -243,6 +261,7 @@ export const waysIn: readonly Way[] = [
   { name: "tus, the length told later", keys: "may", write: (given) => tus(given, true) },
   { name: "tus in partials", keys: "may", write: tusInPartials },
   { name: "IETF resumable", keys: "may", write: resumable },
+  { name: "direct", keys: "may", write: direct },
   {
     name: "REST copy",
     keys: "names",

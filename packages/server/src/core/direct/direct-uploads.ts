@@ -8,11 +8,12 @@ import { type Actor, authorize, isAllowed } from "../access.ts";
 import { firstDifference } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
+import { assertUsesLeft, grantConditions, grantTerms, keyForUpload } from "../grant-writes.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import { partBytesMax, partsMax } from "../multipart/index.ts";
-import { type ObjectKey, parseKey } from "../object-key.ts";
+import type { ObjectKey } from "../object-key.ts";
 import { choosePlace } from "../place.ts";
-import type { BucketRecord } from "../ports/metadata-store.ts";
+import type { BucketRecord, WriteConditions } from "../ports/metadata-store.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import { CreateRate } from "../resumable/create-rate.ts";
 import { assertMayUse, uploadNotFound } from "../resumable/view.ts";
@@ -76,12 +77,12 @@ export class DirectUploads {
 
   /**
    * `access_denied`, `bucket_not_found`, `too_large`, `too_small`, `content_type_refused` (of what is
-   * declared), `quota_exceeded`, `rate_limited`, `precondition_failed`, `invalid_request`; `unsupported` where
+   * declared), `quota_exceeded`, `rate_limited`, `access_denied` also for a grant that is used up, `precondition_failed`, `invalid_request`; `unsupported` where
    * the storage is asked for and cannot sign.
    */
   async begin(actor: Actor, request: BeginDirectRequest): Promise<DirectView> {
     const { buckets, storages, maxObjectBytes } = this.#options;
-    const key = resolveKey(actor, request);
+    const key = resolveKey(actor, request, this.#options.clock.now());
     authorize(actor, "object:write", { bucket: request.bucket, key });
     if (actor.kind === "anonymous") throw uploadNotFound();
     const bucket = await buckets.require(request.bucket);
@@ -89,7 +90,9 @@ export class DirectUploads {
     const limits = writeLimits(actor, bucket, maxObjectBytes);
     assertLengthAllowed(request.length, limits);
     if (request.contentType !== undefined) assertTypeAllowed(request.contentType, limits);
-    await this.#precheck(request, key);
+    const conditions = grantConditions(actor, { ifAbsent: request.createOnly === true });
+    await this.#precheck(request.bucket, key, conditions);
+    await assertUsesLeft(actor, this.#options.metadata);
     this.#rate.take(actor.keyId);
     const { contentType = contentTypeDefault, length, signal, via = "auto" } = request;
     const storageId = await choosePlace({ bucket, key, contentType, length }, this.#options);
@@ -103,7 +106,8 @@ export class DirectUploads {
     const bounds = signing?.parts ?? { partBytesMin, partBytesMax, partsMax };
     const plan = planParts(length, bounds, request.partBytes);
     const { partBytes } = plan;
-    const draft = this.#draft(request, { key, bucket, owner: actor.keyId });
+    const grant = grantTerms(actor);
+    const draft = this.#draft(request, { key, bucket, owner: actor.keyId, conditions, grant });
     const openMax = this.#options.openMax ?? openMaxDefault;
     let upload: UploadRecord;
     if (signing === undefined) {
@@ -260,7 +264,11 @@ export class DirectUploads {
 
   #draft(
     request: BeginDirectRequest,
-    made: { readonly key: ObjectKey; readonly bucket: BucketRecord; readonly owner: string },
+    made: {
+      readonly key: ObjectKey;
+      readonly bucket: BucketRecord;
+      readonly conditions: WriteConditions;
+    } & Pick<UploadRecord, "owner" | "grant">,
   ): UploadRecord {
     const { clock, steady } = this.#options;
     return {
@@ -277,7 +285,8 @@ export class DirectUploads {
       userMetadata: request.userMetadata ?? {},
       attributes: {},
       digests: request.digests ?? {},
-      conditions: request.createOnly === true ? { ifAbsent: true } : {},
+      conditions: made.conditions.ifAbsent === true ? { ifAbsent: true } : {},
+      grant: made.grant,
       place: null,
       checks: null,
       reservedBytes: request.length,
@@ -291,12 +300,14 @@ export class DirectUploads {
   }
 
   /** Early answers for what is bound to fail; the commit judges again. */
-  async #precheck({ bucket, createOnly }: BeginDirectRequest, key: ObjectKey): Promise<void> {
-    const conditions = { ifAbsent: createOnly === true };
+  async #precheck(bucket: string, key: ObjectKey, conditions: WriteConditions): Promise<void> {
     if (!hasEarlyCondition(conditions)) return;
     const current = await this.#options.metadata.headObject(bucket, key);
     if (failedCondition(current, conditions) === undefined) return;
-    throw new OperationalError("precondition_failed", "createOnly: the object exists");
+    throw new OperationalError(
+      "precondition_failed",
+      "the object exists, and is not to be replaced",
+    );
   }
 
   #wayOf(record: UploadRecord): Way {
@@ -359,13 +370,16 @@ export class DirectUploads {
 }
 
 /**
- * The key of the object that it will be: what the client asks for, else what its grant is for.
- * `invalid_request`: neither names one.
+ * The key of the object that it will be: what the client asks for, else what its grant says of it.
+ * `invalid_request`: there is neither.
  */
-function resolveKey(actor: Actor, { key }: BeginDirectRequest): ObjectKey {
-  const granted = actor.kind === "grant" ? actor.scope.key : undefined;
+function resolveKey(
+  actor: Actor,
+  { key, filename }: Pick<BeginDirectRequest, "key" | "filename">,
+  now: Date,
+): ObjectKey {
   if (key !== undefined) return key;
-  if (granted !== undefined) return parseKey(granted);
+  if (actor.kind === "grant") return keyForUpload(actor, { filename, now });
   throw new OperationalError("invalid_request", "key is missing, and no grant names one", {
     context: { field: "key" },
   });

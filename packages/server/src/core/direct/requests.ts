@@ -8,8 +8,10 @@ export type DirectWay = "storage" | "server";
 
 export interface BeginDirectRequest {
   readonly bucket: string;
-  /** Left out: that of the grant, if it names one. */
+  /** Left out: what the grant says of it. */
   readonly key?: ObjectKey;
+  /** Of the client's file, for a key that the grant makes of it. */
+  readonly filename?: string;
   /** Exactly. */
   readonly length: number;
   /** Declared; judged against the first bytes when the upload is completed. */

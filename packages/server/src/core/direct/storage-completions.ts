@@ -14,6 +14,7 @@ import { firstDifference } from "../digests/digest-set.ts";
 import { discardUpload } from "../discard-upload.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
+import { withContext } from "../grant-writes.ts";
 import { etagOfVersion, newVersion } from "../ids.ts";
 import { OneAtATime } from "../one-at-a-time.ts";
 import type { BlobRecord, WriteResult } from "../ports/metadata-store.ts";
@@ -77,7 +78,8 @@ export class StorageCompletions {
     if (!isDirect(upload)) throw uploadNotFound();
     if (upload.phase === "complete") return await replay(upload, request, this.#options);
     const { buckets, storages, maxObjectBytes } = this.#options;
-    const limits = writeLimits(actor, await buckets.require(upload.bucket), maxObjectBytes);
+    const bucket = await buckets.require(upload.bucket);
+    const limits = writeLimits(actor, bucket, maxObjectBytes, upload.grant);
     assertLengthAllowed(upload.length, limits);
     await this.#precheck(upload);
     const { storageId } = placeOf(upload);
@@ -208,6 +210,7 @@ export class StorageCompletions {
         etag: md5 === undefined ? etagOfVersion(version) : Buffer.from(md5).toString("hex"),
         contentType,
         userMetadata,
+        attributes: withContext({}, upload.grant?.context),
         createdAt: now,
       },
       blob,

@@ -24,7 +24,7 @@ export const beginDirect =
       exchange,
       directUpload,
     );
-    const { bucket, length, createOnly, via, partBytes } = asked;
+    const { bucket, filename, length, createOnly, via, partBytes } = asked;
     if (instant === true && checksums?.sha256 === undefined) {
       throw new OperationalError("invalid_request", 'field "instant" needs "checksums.sha256"', {
         context: { field: "checksums.sha256" },
@@ -35,6 +35,7 @@ export const beginDirect =
       present({
         bucket: parseBucketName(bucket),
         key: key === undefined ? undefined : parseKey(key),
+        filename,
         length,
         createOnly,
         via,

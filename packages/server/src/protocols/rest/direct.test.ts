@@ -232,7 +232,8 @@ test("everything that a grant limits is judged when the upload begins", async (t
   refused(await attempt({ length: 9 }), 400, "too_small");
   refused(await attempt({ length: 101 }), 413, "too_large");
   refused(await attempt({ contentType: "text/html" }), 415, "content_type_refused");
-  refused(await attempt({ key: undefined }), 400, "invalid_request");
+  const nameless = { body: { bucket: "b", length: 50 } };
+  refused(await server.call("POST", "/v1/uploads", nameless), 400, "invalid_request");
   refused(await attempt({}, {}), 401, "unauthenticated");
   const reading = await grantOf(server, { prefix: "in/", actions: ["object:read"] });
   refused(await attempt({}, reading), 403, "access_denied");
@@ -242,6 +243,8 @@ test("everything that a grant limits is judged when the upload begins", async (t
   const exact = await grantOf(server, { key: "in/only" });
   const only = await attempt({ key: undefined }, exact);
   assert.deepEqual([only.status, only.json.key], [201, "in/only"]);
+  const made = await attempt({ key: undefined, filename: "C:\\a b.JPG" });
+  assert.match(String(made.json.key), /^in\/[^/]+\/a b\.JPG$/);
 });
 
 test("everything that a grant limits is judged again by the bytes, when the upload is completed", async (t) => {
