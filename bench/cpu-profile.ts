@@ -19,7 +19,7 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-const linesMax = Number(process.env.PROFILE_LINES ?? 30);
+const linesMax = 30;
 
 /** A block of text for each thread: seconds, share of the time that was not idle, function, place. */
 export function summariseProfiles(folder: string): string {
