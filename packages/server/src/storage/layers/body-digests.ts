@@ -1,5 +1,5 @@
 // All digests of one body: CRC-64/NVME and the sums of its blocks as the bytes pass, which costs little,
-// and others, of a body that may be long, in a thread of their own.
+// and others, of a body that was declared to be long, in a thread of their own.
 
 import { BlockSums } from "../../core/digests/block-sums.ts";
 import { crc64NvmeToBytes } from "../../core/digests/crc64-nvme.ts";
@@ -17,10 +17,10 @@ export class BodyDigests {
   readonly #here: RunningDigests | undefined;
   readonly #there: ThreadedDigests | undefined;
 
-  /** `length`: as declared, if it was. */
+  /** `length`: as declared, if it was: a short body does not wait for the start of a thread. */
   constructor(names: Iterable<DigestName>, length: number | undefined) {
     const others = [...names].filter((name) => name !== "crc64nvme");
-    const isLong = length === undefined || length >= threadedBytesMin;
+    const isLong = length !== undefined && length >= threadedBytesMin;
     if (others.length > 0 && isLong) this.#there = new ThreadedDigests(others);
     else this.#here = new RunningDigests(others);
   }

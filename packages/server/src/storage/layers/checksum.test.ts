@@ -10,6 +10,7 @@ import {
   assertSame,
   bytesOf,
   calm,
+  chunked,
   keysOf,
   put,
   read,
@@ -160,6 +161,26 @@ test("a stored blob that is shorter, longer or ends early is data_damaged", asyn
     await put(driver, "k", bytes);
     await bytesBeforeDamage(driver, { expected: expectedOf(bytes, withBlocks) });
   }
+});
+
+test("a long body has all digests that were asked for, and one that is wrong stores nothing", async () => {
+  const { driver } = open();
+  const bytes = bytesOf(3_000_000);
+  const md5 = new Uint8Array(createHash("md5").update(bytes).digest());
+  const sha256 = new Uint8Array(createHash("sha256").update(bytes).digest());
+  const options = { length: bytes.length, digestsWanted: ["md5"] as const, signal: calm };
+  const [head, wrong] = await Promise.allSettled([
+    driver.put("right", chunked(bytes), { ...options, digests: { sha256 } }),
+    driver.put("wrong", chunked(bytes), { ...options, digests: { sha256: bytesOf(32) } }),
+  ]);
+  assert.ok(head.status === "fulfilled");
+  assert.deepEqual(head.value.digests.md5, md5);
+  assert.deepEqual(head.value.digests.sha256, sha256);
+  assert.ok(wrong.status === "rejected");
+  await rejectsWith("checksum_mismatch", Promise.reject(wrong.reason));
+  const short = driver.put("short", chunked(bytes.subarray(1)), options);
+  await rejectsWith("incomplete_body", short);
+  assert.deepEqual(await keysOf(driver), ["right"]);
 });
 
 test("an empty blob is verified too", async () => {
