@@ -169,6 +169,12 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined>;
   /** Without block checks: cheaper. */
   headObject(bucket: string, key: string): Promise<ObjectRecord | undefined>;
+  /** Of the bucket, with these bytes as far as their SHA-256 is known; a few of them, in no order. */
+  findObjects(bytes: {
+    readonly bucket: string;
+    readonly sha256: Uint8Array;
+    readonly length: number;
+  }): Promise<readonly ObjectRecord[]>;
   listObjects(query: ListQuery): Promise<ListPage>;
   /** Answers what was deleted; `undefined` if there was nothing. `precondition_failed`. */
   deleteObject(

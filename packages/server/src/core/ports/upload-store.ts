@@ -263,6 +263,17 @@ export interface UploadStore {
     options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult>;
   /**
+   * As `completeUpload`, and the object points at the blob of another of the same bytes: nothing that came for
+   * the upload is needed, and what may be at its place is garbage. `object_not_found`, `precondition_failed` if
+   * the other is not `source.version` any more.
+   */
+  completeByReference(
+    writer: UploadWriter,
+    source: { readonly bucket: string; readonly key: string; readonly version: string },
+    object: NewObject,
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  ): Promise<WriteResult>;
+  /**
    * Of a partial: its blob is whole, and its reservation is gone. The blob is a row with one reference, which is the upload's own and is
    * taken back when the upload is forgotten.
    */

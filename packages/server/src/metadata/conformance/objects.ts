@@ -1,6 +1,7 @@
 /** Conformance: objects come back as they were written, are replaced, copied, moved and deleted. */
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
+import type { BlobRecord } from "../../core/ports/metadata-store.ts";
 import {
   blob,
   bucket,
@@ -202,6 +203,35 @@ export function objectTests(open: OpenStore): void {
     assert.deepEqual(await store.deleteObjects("b", asked, { garbageDueAt }), []);
     assert.deepEqual(await store.deleteObjects("b", [], { garbageDueAt }), []);
     assert.deepEqual(plain(await store.headObject("b", "kept")), plain(kept));
+  });
+
+  test("objects are found by the SHA-256 of their bytes, in one bucket and of one length", async (t) => {
+    await using store = await openWithBucket(open, t);
+    await store.createBucket(bucket("other"));
+    const sha256 = bytes(32, 9);
+    const known = { ...blob("x").digests, sha256 };
+    const add = (key: string, inBucket: string, more: Partial<BlobRecord>) =>
+      store.commitObject(
+        object(key, { bucket: inBucket }),
+        blob(`${inBucket} ${key}`, { digests: known, ...more }),
+        { garbageDueAt },
+      );
+    const { object: found } = await add("k", "b", {});
+    await add("longer", "b", { length: 6 });
+    await add("k", "other", {});
+    await add("unknown", "b", { digests: blob("x").digests });
+    await add("different", "b", { digests: { ...known, sha256: bytes(32, 8) } });
+    const asked = { bucket: "b", sha256, length: 5 };
+    assert.deepEqual(plain(await store.findObjects(asked)), plain([found]));
+    // A view into a larger buffer is the same bytes.
+    const view = new Uint8Array([0, ...sha256, 0]).subarray(1, 33);
+    assert.equal((await store.findObjects({ ...asked, sha256: view })).length, 1);
+    for (let index = 0; index < 20; index += 1) await add(`many ${index}`, "b", {});
+    const many = (await store.findObjects(asked)).length;
+    assert.ok(many >= 2 && many <= 20, `${many} are a few`);
+    await store.deleteObject("b", "k", { garbageDueAt });
+    assert.ok(!(await store.findObjects(asked)).some(({ key }) => key === "k"));
+    assert.deepEqual(await store.findObjects({ ...asked, bucket: "none" }), []);
   });
 
   test("instants keep their milliseconds", async (t) => {

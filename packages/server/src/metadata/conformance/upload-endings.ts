@@ -32,6 +32,35 @@ const options = { garbageDueAt, expiresAt: at(2000) };
 const asPartial = { ...options, version: "v" };
 
 export function uploadEndingTests(open: OpenStore): void {
+  test("completing by reference points at the other's blob, and needs nothing that came", async (t) => {
+    await using store = await withProgress(open, t, "u");
+    await store.changeBucket("b", { quotaBytes: 60 });
+    const { upload: taken } = await take(store, "u");
+    const shared = blob("shared", { length: 23 });
+    const { object: source } = await store.commitObject(object("source"), shared, { garbageDueAt });
+    const made = object("key of u", { version: "v" });
+    const stale = store.completeByReference(taken, { ...source, version: "old" }, made, options);
+    await assert.rejects(stale, withCode("precondition_failed"));
+    const absent = store.completeByReference(taken, { ...source, key: "absent" }, made, options);
+    await assert.rejects(absent, withCode("object_not_found"));
+    assert.equal((await store.getUpload("u"))?.phase, taken.phase, "a refusal changes nothing");
+    const { object: written } = await store.completeByReference(taken, source, made, options);
+    assert.deepEqual([written.blobKey, written.length, written.version], ["shared", 23, "v"]);
+    const after = await store.getUpload("u");
+    assert.deepEqual(
+      [after?.phase, after?.version, after?.length, after?.reservedBytes, after?.holder],
+      ["complete", "v", 23, 0, null],
+    );
+    assert.deepEqual((await garbage(store)).sort(), ["tail 1", taken.place?.blobKey].sort());
+    assert.deepEqual(await store.bucketUsage("b"), { bytes: 46, objects: 2, reservedBytes: 0 });
+    const again = await store.completeByReference(taken, source, made, options);
+    assert.deepEqual(plain(again.object), plain(written));
+    await store.deleteObject("b", "source", { garbageDueAt });
+    assert.ok(!(await garbage(store)).includes("shared"), "the other still points there");
+    await store.deleteObject("b", "key of u", { garbageDueAt });
+    assert.ok((await garbage(store)).includes("shared"));
+  });
+
   test("completing makes the object and the complete upload in one commit", async (t) => {
     await using store = await withProgress(open, t, "u");
     const { upload: taken } = await take(store, "u");

@@ -10,6 +10,7 @@ import { uploads } from "./0003-uploads.ts";
 import { multipart } from "./0004-multipart.ts";
 import { pieces } from "./0005-pieces.ts";
 import { grants } from "./0006-grants.ts";
+import { knownBytes } from "./0007-known-bytes.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -27,6 +28,7 @@ export const migrations: readonly Migration[] = [
   { number: 4, name: "multipart", apply: multipart },
   { number: 5, name: "pieces", apply: pieces },
   { number: 6, name: "grants", apply: grants },
+  { number: 7, name: "known-bytes", apply: knownBytes },
 ];
 
 export interface MigrateOptions {

@@ -6,6 +6,7 @@
  *
  * References are added before they are removed: a blob that stays in use is never garbage between.
  */
+import { sql } from "kysely";
 import { OperationalError } from "../../core/errors.ts";
 import type {
   BlobRecord,
@@ -52,6 +53,21 @@ const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns & 
       .select(["blobs.block_bytes", "blobs.block_sums", "blobs.pieces_of", "blobs.piece_runs"])
       .where("objects.bucket", "=", bucket)
       .where("objects.key", "=", key),
+);
+
+const foundMax = 8;
+
+const selectBySha256 = prepared<{ bucket: string; sha256: Uint8Array; length: number }, ObjectRow>(
+  (db, { bucket, sha256, length }) =>
+    db
+      .selectFrom("objects")
+      .selectAll()
+      .where("sha256", "is not", null)
+      .where("sha256", "=", sha256)
+      .where("length", "=", length)
+      // As an expression, or an engine without statistics takes the primary key and reads the bucket.
+      .where(sql<string>`bucket || ''`, "=", bucket)
+      .limit(sql.lit(foundMax)),
 );
 
 const upsertObject = prepared<ObjectRow, never>((db, row) => {
@@ -128,6 +144,16 @@ export async function copyObject(
   object: NewObject,
   options: WriteOptions & { readonly deleteSource?: boolean },
 ): Promise<WriteResult> {
+  return await copyReleasing(db, source, object, { ...options, reservedBytes: 0 });
+}
+
+/** What `copyObject` does, for an upload that has so many bytes reserved and gives them back. */
+export async function copyReleasing(
+  db: Database,
+  source: ObjectAddress & { readonly version: string },
+  object: NewObject,
+  options: WriteOptions & { readonly deleteSource?: boolean; readonly reservedBytes: number },
+): Promise<WriteResult> {
   const from = await headObject(db, source.bucket, source.key);
   if (from === undefined) throw objectNotFound(source);
   if (from.version !== source.version) {
@@ -138,7 +164,7 @@ export async function copyObject(
   const ontoItself = withinBucket && source.key === object.key;
   // A move onto itself has replaced its source already.
   const deletesSource = options.deleteSource === true && !ontoItself;
-  const adding = changeOfWrite(from, replaced);
+  const adding = { ...changeOfWrite(from, replaced), reservedBytes: -options.reservedBytes };
   const change = deletesSource && withinBucket ? sum(adding, changeOfDelete([from])) : adding;
   await admit(db, object, { replaced, change, options });
   const written = objectOf(object, from);
@@ -178,6 +204,14 @@ export async function headObject(
 ): Promise<ObjectRecord | undefined> {
   const [row] = await selectObject(db, { bucket, key });
   return row && rowToObject(row);
+}
+
+/** Port: `findObjects`. */
+export async function findObjects(
+  db: Database,
+  bytes: { readonly bucket: string; readonly sha256: Uint8Array; readonly length: number },
+): Promise<readonly ObjectRecord[]> {
+  return (await selectBySha256(db, bytes)).map(rowToObject);
 }
 
 export async function getObject(

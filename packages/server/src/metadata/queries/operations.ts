@@ -23,12 +23,19 @@ import {
   copyObject,
   deleteObject,
   deleteObjects,
+  findObjects,
   getObject,
   headObject,
 } from "./objects.ts";
 import { getSetting, putSetting } from "./settings.ts";
 import { countBlobsOfStorage, deleteStorage, listStorages, putStorage } from "./storages.ts";
-import { cancelUpload, completePartial, completeUpload, forgetUpload } from "./upload-endings.ts";
+import {
+  cancelUpload,
+  completeByReference,
+  completePartial,
+  completeUpload,
+  forgetUpload,
+} from "./upload-endings.ts";
 import { listUploadParts, putUploadPart, releasePieces } from "./upload-parts.ts";
 import {
   checkpointUpload,
@@ -69,6 +76,7 @@ export const writes = {
   checkpointUpload,
   releaseUpload,
   completeUpload,
+  completeByReference,
   completePartial,
   cancelUpload,
   forgetUpload,
@@ -80,6 +88,7 @@ export const reads = {
   listBuckets,
   getObject,
   headObject,
+  findObjects,
   listObjects,
   knownBlobs,
   listGarbage,

@@ -12,8 +12,8 @@ import type { Database } from "../schema.ts";
 import { uploadToRow } from "../upload-records.ts";
 import { addBlob } from "./blobs.ts";
 import { giveBackGrantUse } from "./grant-uses.ts";
-import { commitReleasing, headObject } from "./objects.ts";
-import { deleteProgress, deleteUpload } from "./upload-garbage.ts";
+import { commitReleasing, copyReleasing, headObject } from "./objects.ts";
+import { addUnread, deleteProgress, deleteUpload } from "./upload-garbage.ts";
 import { keepPieces, partsToGarbage } from "./upload-parts.ts";
 import { assertWriter, findUpload, findWritable, statements, withSegments } from "./upload-rows.ts";
 import { isLeased } from "./uploads.ts";
@@ -36,6 +36,24 @@ export async function completeUpload(
   assertWriter(upload, writer);
   const written = await commitReleasing(db, object, blob, { ...options, reservedBytes });
   await complete(db, upload, { ...options, version: object.version, blob });
+  return written;
+}
+
+export async function completeByReference(
+  db: Database,
+  writer: UploadWriter,
+  source: { readonly bucket: string; readonly key: string; readonly version: string },
+  object: NewObject,
+  options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+): Promise<WriteResult> {
+  const upload = await findWritable(db, writer.id);
+  const { bucket, key, reservedBytes, place, offset } = upload;
+  assert(object.bucket === bucket && object.key === key, "an upload keeps its bucket and key");
+  if (upload.phase === "complete") return await writtenBefore(db, upload);
+  assertWriter(upload, writer);
+  const written = await copyReleasing(db, source, object, { ...options, reservedBytes });
+  if (place !== null) await addUnread(db, { ...place, length: offset }, options.garbageDueAt);
+  await complete(db, upload, { ...options, version: object.version, blob: written.object });
   return written;
 }
 
@@ -64,7 +82,7 @@ async function complete(
   upload: UploadRecord,
   options: {
     readonly version: string;
-    readonly blob: BlobRecord;
+    readonly blob: Pick<BlobRecord, "length" | "pieces" | "storageId">;
     readonly expiresAt: Date;
     readonly garbageDueAt: Date;
   },

@@ -1,5 +1,6 @@
 /** What uploads leave in a storage when they end: tails, and blobs that no object ever pointed at. */
 import { strict as assert } from "node:assert";
+import type { BlobAddress } from "../../core/ports/metadata-store.ts";
 import type { UploadRecord } from "../../core/ports/upload-store.ts";
 import type { Database } from "../schema.ts";
 import { rowToSegment } from "../upload-records.ts";
@@ -26,6 +27,15 @@ export async function deleteProgress(db: Database, id: string, garbageDueAt: Dat
   await statements.deleteChecks(db, { id });
 }
 
+/** What may be at an upload's place, though no object will point at it. */
+export async function addUnread(
+  db: Database,
+  { storageId, blobKey, length }: BlobAddress & { readonly length: number },
+  garbageDueAt: Date,
+): Promise<void> {
+  await addGarbage(db, { storageId, blobKey, length, digests: unknownDigests }, garbageDueAt);
+}
+
 /** Everything of an upload that has ended. An object's blob is its object's. */
 export async function deleteUpload(
   db: Database,
@@ -36,9 +46,7 @@ export async function deleteUpload(
   assert(phase === "complete" || phase === "cancelling", `an upload that is ${phase} goes on`);
   if (phase === "cancelling" && place !== null) {
     // A crash may have come between its publication and the commit.
-    const { storageId, blobKey } = place;
-    const blob = { storageId, blobKey, length: offset, digests: unknownDigests };
-    await addGarbage(db, blob, garbageDueAt);
+    await addUnread(db, { ...place, length: offset }, garbageDueAt);
   }
   if (phase === "complete" && kind === "partial") {
     assert(place !== null, "a complete partial has a blob");

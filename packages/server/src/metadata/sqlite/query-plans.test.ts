@@ -10,8 +10,11 @@ import { reads, writes } from "../queries/operations.ts";
 import type { Database, Schema } from "../schema.ts";
 import { sqliteDialect } from "./dialect.ts";
 
-/** Runs it and answers the plan of each statement on the tables of uploads. */
-async function plansOf(run: (db: Database) => Promise<unknown>): Promise<readonly string[]> {
+/** Runs it and answers the plan of each statement on the tables, which are those of uploads. */
+async function plansOf(
+  run: (db: Database) => Promise<unknown>,
+  tables = /uploads|upload_/,
+): Promise<readonly string[]> {
   const raw = new DatabaseSync(":memory:");
   const queries: string[] = [];
   const db: Database = new Kysely<Schema>({
@@ -32,7 +35,7 @@ async function plansOf(run: (db: Database) => Promise<unknown>): Promise<readonl
       .map(({ detail }) => String(detail)),
   );
   raw.close();
-  return plans.filter((plan) => /uploads|upload_/.test(plan));
+  return plans.filter((plan) => tables.test(plan));
 }
 
 const lease = { holder: "h", now: at(1), until: at(2) };
@@ -106,6 +109,13 @@ const cases: readonly {
   },
   { what: "its segments", run: (db) => writes.cancelUpload(db, "u") },
 ];
+
+test("objects are found by their SHA-256 without a scan", async () => {
+  const bytes = { bucket: "b", sha256: new Uint8Array(32), length: 1 };
+  const plans = await plansOf((db) => reads.findObjects(db, bytes), /objects/);
+  assert.equal(plans.length, 1);
+  assert.match(plans[0] ?? "", /^SEARCH objects USING INDEX objects_by_sha256/);
+});
 
 for (const { what, run, index } of cases) {
   test(`uploads are found without a scan: ${what}`, async () => {

@@ -168,6 +168,14 @@ class SqliteStore implements MetadataStore {
     return this.#read("headObject", bucket, key);
   }
 
+  findObjects(bytes: {
+    readonly bucket: string;
+    readonly sha256: Uint8Array;
+    readonly length: number;
+  }): Promise<readonly ObjectRecord[]> {
+    return this.#read("findObjects", { ...bytes, sha256: ownCopy(bytes.sha256) });
+  }
+
   listObjects(query: ListQuery): Promise<ListPage> {
     return this.#read("listObjects", query);
   }
@@ -333,6 +341,15 @@ class SqliteStore implements MetadataStore {
   ): Promise<WriteResult> {
     const owned = ownBlob(blob);
     return await this.#write("completeUpload", plainWriter(writer), object, owned, options);
+  }
+
+  completeByReference(
+    writer: UploadWriter,
+    source: { readonly bucket: string; readonly key: string; readonly version: string },
+    object: NewObject,
+    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  ): Promise<WriteResult> {
+    return this.#write("completeByReference", plainWriter(writer), source, object, options);
   }
 
   async completePartial(
