@@ -216,6 +216,33 @@ export function describeDirect(
       assert.equal((await core.metadata.bucketUsage("b")).reservedBytes, 0);
     });
 
+    test("bytes that are known are proven, and what was begun for them is given up", async (t) => {
+      const core = await openDirect(t, open);
+      const bytes = randomBytes(400_000);
+      const digests = { sha256: digest("sha256", bytes) };
+      const first = await core.begin({ length: bytes.length, digests });
+      await core.send(first, 1, bytes);
+      const { object } = await core.complete(first.id);
+      const second = await core.begin({
+        ...{ key: parseKey("second"), length: bytes.length, digests, instant: true },
+      });
+      const { challenge = assert.fail("no challenge") } = second;
+      assert.deepEqual(second.requests, []);
+      const proof = challenge.ranges.map(({ firstByte, lastByte }) => {
+        const range = bytes.subarray(firstByte, lastByte + 1);
+        return digest("sha256", Buffer.concat([challenge.nonce, range]));
+      });
+      const proven = await core.direct.prove(root, second.id, { digests: proof, signal });
+      assert.equal(proven.object.blobKey, object.blobKey);
+      assert.ok((await core.read("second"))?.equals(bytes));
+      await assertLeft(core, { blobs: 1, pending: 0 });
+      assert.equal((await core.metadata.bucketUsage("b")).reservedBytes, 0);
+      await core.objects.delete(root, { bucket: "b", key: parseKey("k") });
+      core.pass(25 * 3_600_000);
+      await assertLeft(core, { blobs: 1, pending: 0 });
+      assert.ok((await core.read("second"))?.equals(bytes));
+    });
+
     test("an empty upload", async (t) => {
       const core = await openDirect(t, open);
       const upload = await core.begin({ length: 0 });

@@ -108,7 +108,7 @@ export async function openDirect(
   const partBytesMin = options.partBytesMin ?? 5 * 1024 ** 2;
   const multipart = new Multipart({ ...shared, objects, partBytesMin });
   const direct = new DirectUploads({
-    ...{ ...shared, multipart, accessKeys, partBytesMin },
+    ...{ ...shared, objects, multipart, accessKeys, partBytesMin },
     signingKey: sealer.deriveKey("test"),
     ...(options.requestMs === undefined ? {} : { requestMs: options.requestMs }),
   });

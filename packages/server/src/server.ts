@@ -239,7 +239,7 @@ function createCore(
       holder: ports.installation,
     }),
     multipart,
-    direct: new DirectUploads({ ...bounded, multipart, holder: ports.installation }),
+    direct: new DirectUploads({ ...bounded, objects, multipart, holder: ports.installation }),
   };
 }
 

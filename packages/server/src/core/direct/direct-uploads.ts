@@ -17,12 +17,14 @@ import type { BucketRecord, WriteConditions } from "../ports/metadata-store.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import { CreateRate } from "../resumable/create-rate.ts";
 import { assertMayUse, uploadNotFound } from "../resumable/view.ts";
+import { WriterLeases } from "../resumable/writer-leases.ts";
 import {
   assertLengthAllowed,
   assertTypeAllowed,
   assertUserMetadata,
   writeLimits,
 } from "../write-limits.ts";
+import { InstantUploads } from "./instant.ts";
 import type { DirectUploadsOptions } from "./options.ts";
 import { type PartPlan, partLength, planParts } from "./part-plan.ts";
 import { PartSignatures } from "./part-signatures.ts";
@@ -42,6 +44,7 @@ import type {
   DirectPart,
   DirectView,
   PartRequest,
+  ProofRequest,
   PutDirectPartRequest,
 } from "./requests.ts";
 import { addressOf, ServerWay } from "./server-way.ts";
@@ -60,18 +63,24 @@ const idPattern = /^[0-9a-f]{32}$/;
 const contentTypeDefault = "application/octet-stream";
 
 export class DirectUploads {
-  readonly #options: DirectUploadsOptions & { readonly holder: string };
+  readonly #options: DirectUploadsOptions;
+  readonly #leases: WriterLeases;
+  readonly #instant: InstantUploads;
   readonly #rate: CreateRate;
   readonly #signatures: PartSignatures;
   readonly #storageWay: StorageWay;
   readonly #serverWay: ServerWay;
 
   constructor(options: DirectUploadsOptions) {
-    this.#options = { ...options, holder: options.holder ?? randomUUID() };
+    this.#options = options;
+    const holder = options.holder ?? randomUUID();
+    this.#leases = new WriterLeases({ ...options, holder, store: options.metadata });
+    const leases = this.#leases;
+    this.#instant = new InstantUploads({ ...options, leases });
     const perSecond = options.createsPerSecondMax ?? createsPerSecondDefault;
     this.#rate = new CreateRate({ perSecond, clock: options.clock });
     this.#signatures = new PartSignatures(options.signingKey);
-    this.#storageWay = new StorageWay(this.#options);
+    this.#storageWay = new StorageWay({ ...options, holder, leases });
     this.#serverWay = new ServerWay(options.multipart, this.#signatures);
   }
 
@@ -122,7 +131,12 @@ export class DirectUploads {
       upload = await this.#storageWay.begin({ ...draft, attributes }, given);
     }
     this.#options.meter.count("uploads_created_total", 1, { protocol: directProtocol });
-    return await this.#view(upload, new Map(), signal);
+    const challenge =
+      request.instant === true && isDirect(upload)
+        ? await this.#instant.offer(actor, bucket, upload)
+        : undefined;
+    if (challenge === undefined) return await this.#view(upload, new Map(), { signal });
+    return { ...(await this.#view(upload, new Map(), { signal, isQuiet: true })), challenge };
   }
 
   /**
@@ -136,7 +150,7 @@ export class DirectUploads {
   ): Promise<DirectView> {
     const upload = await this.#requireRunning(actor, id);
     const stored = await this.#wayOf(upload).stored(actor, upload, signal);
-    return await this.#view(upload, stored, signal);
+    return await this.#view(upload, stored, { signal });
   }
 
   /**
@@ -223,6 +237,16 @@ export class DirectUploads {
     }
   }
 
+  /**
+   * Makes the object of bytes that are known, for who proves to have them. `access_denied`: it is no proof, or the
+   * challenge was used or has expired; the upload goes on. What `complete` throws of limits.
+   */
+  async prove(actor: Actor, id: string, request: ProofRequest): Promise<CompletedDirect> {
+    const upload = await this.#require(actor, id);
+    if (upload.phase === "complete") return await replay(upload, {}, this.#options);
+    return await this.#instant.prove(actor, upload, request);
+  }
+
   /** For what is decided before anybody has shown a credential; `undefined` if there is no such upload. */
   async bucketOf(id: string): Promise<string | undefined> {
     return (await this.#find(id))?.bucket;
@@ -230,19 +254,20 @@ export class DirectUploads {
 
   /** Waits for completions that run, within bounds. */
   async close(): Promise<void> {
-    await this.#storageWay.close();
+    await this.#leases.close();
   }
 
   async #view(
     record: UploadRecord,
     stored: ReadonlyMap<number, StoredPart>,
-    signal: AbortSignal,
+    { signal, isQuiet = false }: { readonly signal: AbortSignal; readonly isQuiet?: boolean },
   ): Promise<DirectView> {
     if (!isDirect(record)) throw uploadNotFound();
     const { id, bucket, key, length } = record;
     const { partBytes, partCount } = planOfRecord(record);
     const missing: number[] = [];
-    for (let number = 1; number <= partCount && missing.length < requestsFirst; number += 1) {
+    const signedMost = isQuiet ? 0 : requestsFirst;
+    for (let number = 1; number <= partCount && missing.length < signedMost; number += 1) {
       // One request is all there is to a whole in one piece: it may be sent again.
       if (partCount === 1 || !stored.has(number)) missing.push(number);
     }

@@ -3,6 +3,7 @@ export { DirectUploads, signedMax } from "./direct-uploads.ts";
 export { partSignaturePurpose } from "./part-signatures.ts";
 export type {
   BeginDirectRequest,
+  Challenge,
   CompleteDirectRequest,
   CompletedDirect,
   DirectPart,

@@ -2,6 +2,7 @@
 import type { AccessKeys } from "../access-keys.ts";
 import type { Buckets } from "../buckets.ts";
 import type { Multipart } from "../multipart/index.ts";
+import type { Objects } from "../objects.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
@@ -14,6 +15,7 @@ export interface DirectUploadsOptions {
   readonly metadata: MetadataStore;
   readonly storages: Storages;
   readonly buckets: Buckets;
+  readonly objects: Objects;
   readonly accessKeys: Pick<AccessKeys, "open">;
   /** Takes the parts that come by this server. */
   readonly multipart: Multipart;

@@ -25,6 +25,8 @@ export interface BeginDirectRequest {
   readonly via?: DirectWay | "auto";
   /** A wish. */
   readonly partBytes?: number;
+  /** Whether a challenge is wanted in place of requests, where the bytes are known by their SHA-256. */
+  readonly instant?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -49,6 +51,19 @@ export interface DirectPart {
   readonly etag: string;
 }
 
+/** Digests of these ranges under the nonce prove that a client has the bytes. */
+export interface Challenge {
+  readonly nonce: Uint8Array;
+  /** Both inclusive. */
+  readonly ranges: readonly { readonly firstByte: number; readonly lastByte: number }[];
+}
+
+export interface ProofRequest {
+  /** For each range SHA-256 of the nonce and the range's bytes. */
+  readonly digests: readonly Uint8Array[];
+  readonly signal: AbortSignal;
+}
+
 export interface DirectView {
   readonly id: string;
   readonly bucket: string;
@@ -62,6 +77,8 @@ export interface DirectView {
   readonly requests: readonly PartRequest[];
   /** Those that are there, in order of numbers. */
   readonly parts: readonly DirectPart[];
+  /** Answered to a beginning that asks for it; there are no requests then. */
+  readonly challenge?: Challenge;
 }
 
 /** What the server's own request says of itself. */

@@ -28,7 +28,7 @@ import type {
 import type { UploadPart, UploadTaken } from "../ports/upload-store.ts";
 import { isFinalVerdict } from "../resumable/completion.ts";
 import { uploadNotFound } from "../resumable/view.ts";
-import { WriterLeases, type Writing } from "../resumable/writer-leases.ts";
+import type { WriterLeases, Writing } from "../resumable/writer-leases.ts";
 import {
   assertLengthAllowed,
   assertTypeAllowed,
@@ -42,7 +42,7 @@ import { type DirectRecord, isDirect, placeOf, planOfRecord } from "./record.ts"
 import { replay } from "./replay.ts";
 import type { CompleteDirectRequest, CompletedDirect } from "./requests.ts";
 
-type Options = DirectUploadsOptions & { readonly holder: string };
+type Options = DirectUploadsOptions & { readonly leases: WriterLeases };
 type Request = Omit<CompleteDirectRequest, "signal">;
 
 /** Far longer than reading any blob takes: a completion ends. */
@@ -51,12 +51,10 @@ const deleteMsMax = 10_000;
 
 export class StorageCompletions {
   readonly #options: Options;
-  readonly #leases: WriterLeases;
   readonly #running = new OneAtATime();
 
   constructor(options: Options) {
     this.#options = options;
-    this.#leases = new WriterLeases({ ...options, store: options.metadata });
   }
 
   async complete(
@@ -65,10 +63,6 @@ export class StorageCompletions {
     { signal, ...request }: CompleteDirectRequest,
   ): Promise<CompletedDirect> {
     return await this.#running.run(id, signal, () => this.#run(actor, id, request));
-  }
-
-  async close(): Promise<void> {
-    await this.#leases.close();
   }
 
   async #run(actor: Actor, id: string, request: Request): Promise<CompletedDirect> {
@@ -103,7 +97,7 @@ export class StorageCompletions {
   async #take(id: string, signal: AbortSignal): Promise<Writing> {
     for (;;) {
       try {
-        return await this.#leases.take(id, { mode: "append", signal });
+        return await this.#options.leases.take(id, { mode: "append", signal });
       } catch (error) {
         if (!isOperationalError(error, "locked")) throw error;
       }

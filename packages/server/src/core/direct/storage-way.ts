@@ -8,6 +8,7 @@ import { discardUpload } from "../discard-upload.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import type { Digests, PartWrites, StorageDriver, UploadAddress } from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord } from "../ports/upload-store.ts";
+import type { WriterLeases } from "../resumable/writer-leases.ts";
 import type { DirectUploadsOptions } from "./options.ts";
 import { partLength } from "./part-plan.ts";
 import { type DirectRecord, placeOf, planOfRecord } from "./record.ts";
@@ -25,11 +26,16 @@ export type SigningDriver = StorageDriver & {
   readonly parts: PartWrites;
 };
 
+type Options = DirectUploadsOptions & {
+  readonly holder: string;
+  readonly leases: WriterLeases;
+};
+
 export class StorageWay implements Way {
-  readonly #options: DirectUploadsOptions & { readonly holder: string };
+  readonly #options: Options;
   readonly #completions: StorageCompletions;
 
-  constructor(options: DirectUploadsOptions & { readonly holder: string }) {
+  constructor(options: Options) {
     this.#options = options;
     this.#completions = new StorageCompletions(options);
   }
@@ -137,10 +143,6 @@ export class StorageWay implements Way {
     request: CompleteDirectRequest,
   ): Promise<CompletedDirect> {
     return await this.#completions.complete(actor, upload, request);
-  }
-
-  async close(): Promise<void> {
-    await this.#completions.close();
   }
 
   #garbageDueAt(): Date {

@@ -36,6 +36,9 @@ export const signRequests = z.strictObject({
   partNumbers: z.array(z.int()).min(1).max(signedMax).optional(),
 });
 
+/** `POST /v1/uploads/{id}/proof`. */
+export const proof = z.strictObject({ digests: z.array(hex(32)).min(1).max(64) });
+
 /** `POST /v1/uploads/{id}/complete`. */
 export const completeDirectUpload = z.strictObject({
   checksums: checksums.optional(),

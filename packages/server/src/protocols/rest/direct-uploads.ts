@@ -5,7 +5,7 @@ import { parseBucketName, parseKey } from "../../core/object-key.ts";
 import { publicOrigin, requestSignal, withinPatience } from "../../http/index.ts";
 import { basePath, idOf } from "./address.ts";
 import { contentTypeField } from "./content-type-field.ts";
-import { completeDirectUpload, directUpload, signRequests } from "./direct-schemas.ts";
+import { completeDirectUpload, directUpload, proof, signRequests } from "./direct-schemas.ts";
 import { digestsOf, directUploadJson, signedRequestsJson } from "./direct-wire.ts";
 import { receiveJson } from "./json-body.ts";
 import { present } from "./present.ts";
@@ -40,6 +40,7 @@ export const beginDirect =
         createOnly,
         via,
         partBytes,
+        instant,
         contentType: contentTypeField(asked.contentType),
         userMetadata: metadata,
         digests: digestsOf(checksums),
@@ -74,6 +75,22 @@ export const signDirect =
       present({ partNumbers, signal: requestSignal(request) }),
     );
     return signedRequestsJson(id, requests, { origin: originOf(services, exchange), partCount });
+  };
+
+/** `POST /v1/uploads/{id}/proof`. */
+export const proveDirect =
+  (services: RestServices): Handler =>
+  async (exchange): Promise<ObjectJson> => {
+    const { request, caller } = exchange;
+    const id = idOf(request);
+    const { digests } = await receiveJson(exchange, proof);
+    const { replayed, ...written } = await services.direct.prove(caller.actor, id, {
+      digests: digests.map((hex) => new Uint8Array(Buffer.from(hex, "hex"))),
+      signal: requestSignal(request),
+    });
+    const answer = renderWritten(exchange, written);
+    if (replayed) exchange.reply.code(200);
+    return answer;
   };
 
 /** `POST /v1/uploads/{id}/complete`. */

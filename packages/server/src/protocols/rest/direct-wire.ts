@@ -16,7 +16,13 @@ const putName = "put";
 export function directUploadJson(upload: DirectView, origin: string): DirectUploadJson {
   const { id, bucket, key, length, via, partBytes, partCount, parts } = upload;
   const [first] = upload.requests;
+  const { challenge } = upload;
   const standing = { id, bucket, key, length, via, expiresAt: upload.expiresAt.toISOString() };
+  if (challenge !== undefined) {
+    const { nonce, ranges } = challenge;
+    const asked = { nonce: Buffer.from(nonce).toString("hex"), ranges };
+    return { ...standing, transfer: { kind: "proof", challenge: asked } };
+  }
   if (partCount === 1 && first !== undefined) {
     const request = signedRequestJson(id, first, origin);
     return { ...standing, transfer: { kind: "put", request } };

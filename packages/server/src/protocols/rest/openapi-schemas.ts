@@ -1,7 +1,7 @@
 /** Schemas of the OpenAPI document. Requests come from the very schemas that parse them. */
 import { errorCodes } from "@roma/contract";
 import { z } from "zod";
-import { completeDirectUpload, directUpload, signRequests } from "./direct-schemas.ts";
+import { completeDirectUpload, directUpload, proof, signRequests } from "./direct-schemas.ts";
 import {
   batchDelete,
   bucketSettings,
@@ -229,6 +229,16 @@ const answers: JsonObject = {
           requests: { type: "object", additionalProperties: ref("SignedRequest") },
           parts: listOf(object({ number: integer, length: integer, etag: text })),
         }),
+        object({
+          kind: { type: "string", enum: ["proof"] },
+          challenge: object({
+            nonce: { type: "string", description: "Lower-case hex." },
+            ranges: {
+              ...listOf(object({ firstByte: integer, lastByte: integer })),
+              description: "Both inclusive.",
+            },
+          }),
+        }),
       ],
     },
   }),
@@ -255,6 +265,7 @@ export function componentSchemas(): JsonObject {
       properties: { ...propertiesOf(direct), metadata: metadataSchema },
     },
     SignRequests: fromZod(signRequests),
+    Proof: fromZod(proof),
     CompleteDirectUpload: fromZod(completeDirectUpload),
   };
 }

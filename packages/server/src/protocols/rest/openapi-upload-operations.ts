@@ -60,6 +60,16 @@ const directRows: Readonly<Record<string, OperationRow>> = {
     ] as readonly ErrorCode[],
     anonymous: true,
   },
+  "POST /uploads/{id}/proof": {
+    id: "proveDirectUpload",
+    tag: "uploads",
+    summary: "Prove to have bytes that are known, in place of sending them",
+    description:
+      "The answer to a challenge, which is good once and for two minutes. After a wrong one the upload goes on.",
+    body: jsonBody("Proof"),
+    answers: written,
+    errors: [...writeErrors, ...creationErrors, "upload_not_found", "precondition_failed"],
+  },
   "POST /uploads/{id}/complete": {
     id: "completeDirectUpload",
     tag: "uploads",

@@ -4,7 +4,7 @@ import { objectAddress } from "./address.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { copyObject, moveObject } from "./copy-move.ts";
 import { partPath, putDirectPart } from "./direct-parts.ts";
-import { beginDirect, completeDirect, signDirect } from "./direct-uploads.ts";
+import { beginDirect, completeDirect, proveDirect, signDirect } from "./direct-uploads.ts";
 import { createGrant } from "./grants.ts";
 import { changeKey, createKey, deleteKey, getKey, listKeys } from "./keys.ts";
 import { deleteObject, deleteObjects } from "./objects-batch.ts";
@@ -72,6 +72,7 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("DELETE", "/uploads/{id}", cancelUpload(services)),
     route("POST", "/uploads", beginDirect(services)),
     route("POST", "/uploads/{id}/requests", signDirect(services)),
+    route("POST", "/uploads/{id}/proof", proveDirect(services)),
     route("POST", "/uploads/{id}/complete", completeDirect(services)),
     { method: "PUT", path: partPath, access: "anyone", handler: putDirectPart(services) },
   ];
