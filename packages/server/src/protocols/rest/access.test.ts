@@ -66,10 +66,17 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["HEAD", "/v1/uploads/none"],
   ["PATCH", "/v1/uploads/none"],
   ["DELETE", "/v1/uploads/none"],
+  ["POST", "/v1/uploads", { body: { bucket: "b", key: "k", length: 1 } }],
+  ["POST", "/v1/uploads/none/requests", { body: {} }],
+  ["POST", "/v1/uploads/none/proof", { body: { digests: ["0".repeat(64)] } }],
+  ["POST", "/v1/uploads/none/complete", { body: {} }],
+  ["PUT", "/v1/uploads/none/parts/1", { body: "x" }],
 ];
 
 /** Answered with what the caller may see, which is nothing, instead of a refusal. */
-const filtered = new Set(["/v1/buckets", "/v1/uploads"]);
+const filtered = new Set(
+  ["GET", "HEAD"].flatMap((method) => [`${method} /v1/buckets`, `${method} /v1/uploads`]),
+);
 
 async function withObject(t: Parameters<typeof startRest>[0]): Promise<RestServer> {
   const server = await startRest(t);
@@ -96,7 +103,8 @@ test("the table of routes above is the table that is registered", async (t) => {
     const path = (target.split("?")[0] ?? "").split("/").slice(1);
     const [, group = "", id, ...rest] = path;
     const name = group === "buckets" || group === "objects" ? ":bucket" : ":id";
-    const below = group === "storages" ? `/${rest.join("/")}` : "/*";
+    const last = rest.join("/").replace(/parts\/\d+/, "parts/:number");
+    const below = group === "storages" || group === "uploads" ? `/${last}` : "/*";
     const route = `${method} /v1/${group}${id === undefined ? "" : `/${name}`}${rest.length > 0 ? below : ""}`;
     assert.ok(registered.includes(route), route);
     known.delete(route);
@@ -138,7 +146,8 @@ test("every route × no credential, a wrong secret, an unknown key, a bad scheme
     }
     for (const key of [weak, elsewhere]) {
       const answer = await as(key);
-      if (filtered.has(target)) assert.equal(answer.status, 200, note);
+      if (filtered.has(note)) assert.equal(answer.status, 200, note);
+      else if (target.includes("/parts/")) assertCode(method, answer, 403, "access_denied", note);
       else if (target.startsWith("/v1/uploads/")) assert.equal(answer.status, 404, note);
       else if (target === "/v1/objects/b" && method === "POST")
         assert.equal(answer.status, 400, note);

@@ -14,12 +14,14 @@ export const putDirectPart =
   async ({ request, reply, caller }) => {
     const signature = queryValue(request, "signature");
     const expires = queryValue(request, "expires") ?? "";
-    if (caller.actor.kind !== "anonymous") {
+    const isAnonymous = caller.actor.kind === "anonymous";
+    if (signature === undefined || !/^\d{1,12}$/.test(expires)) {
+      const code = isAnonymous ? "unauthenticated" : "access_denied";
+      throw new OperationalError(code, "a part is sent by a signed request alone");
+    }
+    if (!isAnonymous) {
       const message = "the request has two credentials: its signature and another";
       throw new OperationalError("invalid_request", message);
-    }
-    if (signature === undefined || !/^\d{1,12}$/.test(expires)) {
-      throw new OperationalError("unauthenticated", "a part is sent by a signed request");
     }
     const part = await direct.putPart({
       uploadId: idOf(request),
