@@ -86,7 +86,8 @@ export class DirectUploads {
 
   /**
    * `access_denied`, `bucket_not_found`, `too_large`, `too_small`, `content_type_refused` (of what is
-   * declared), `quota_exceeded`, `rate_limited`, `access_denied` also for a grant that is used up, `precondition_failed`, `invalid_request`; `unsupported` where
+   * declared), `quota_exceeded`, `rate_limited`, `access_denied` also for a grant that is used up,
+   * `precondition_failed`, `invalid_request`; `unsupported` where
    * the storage is asked for and cannot sign.
    */
   async begin(actor: Actor, request: BeginDirectRequest): Promise<DirectView> {

@@ -9,6 +9,7 @@
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { type Actor, isAllowed } from "../access.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
+import { withContext } from "../grant-writes.ts";
 import { etagOfVersion, newVersion } from "../ids.ts";
 import { parseKey } from "../object-key.ts";
 import type { Objects, OpenObject } from "../objects.ts";
@@ -113,7 +114,7 @@ export class InstantUploads {
   async #objectOf(actor: Actor, upload: DirectRecord, opened: OpenObject, signal: AbortSignal) {
     const { buckets, detector, clock, steady, maxObjectBytes, blobGraceMs } = this.#options;
     const bucket = await buckets.require(upload.bucket);
-    const limits = writeLimits(actor, bucket, maxObjectBytes);
+    const limits = writeLimits(actor, bucket, maxObjectBytes, upload.grant);
     assertLengthAllowed(upload.length, limits);
     const lastByte = Math.min(detector.bytesWanted, upload.length) - 1;
     const first = await bytesOf(opened, { firstByte: 0, lastByte }, signal);
@@ -130,6 +131,7 @@ export class InstantUploads {
         etag: md5 === undefined ? etagOfVersion(version) : Buffer.from(md5).toString("hex"),
         contentType,
         userMetadata: upload.userMetadata,
+        attributes: withContext({}, upload.grant?.context),
         createdAt: now,
       },
       options: {
