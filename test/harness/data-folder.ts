@@ -55,6 +55,11 @@ function readWholeKeys(data: string): string[] {
   return rows.map((row) => String(row.blob_key));
 }
 
+/** Under which keys a storage must have bytes: of whole blobs, and of pieces and parts. In order. */
+export function readStoredKeys(data: string): string[] {
+  return [...readPartKeys(data), ...readWholeKeys(data)].sort();
+}
+
 /** Keys of all objects, whatever their bucket. */
 export function readObjectKeys(data: string): string[] {
   return query(data, "select key from objects order by key").map((row) => String(row.key));
@@ -134,8 +139,7 @@ export async function assertNothingLeftOver(data: string, what = ""): Promise<vo
   assert.deepEqual(await listLeftOvers(data), [], `no temporary file is left ${what}`);
   assert.deepEqual(garbage, [], `no garbage is left ${what}`);
   const files = await listBlobFiles(data);
-  const keys = [...readPartKeys(data), ...readWholeKeys(data)].sort();
-  assert.deepEqual(files, keys, `the files are those of the rows ${what}`);
+  assert.deepEqual(files, readStoredKeys(data), `the files are those of the rows ${what}`);
 }
 
 /** `pragma integrity_check` of the metadata store. */
