@@ -368,6 +368,7 @@ export const rows: readonly Row[] = [
       "undici",
       "./node/files.ts",
       "./browser/files.ts",
+      "./server/mint.ts",
     ],
     allowed: ["@roma/contract", "./errors.ts"],
   },
@@ -391,6 +392,11 @@ export const rows: readonly Row[] = [
     from: "packages/sdk/src/browser/files.ts",
     forbidden: ["@roma/server", "../node/files.ts", "node:fs", "node:fs/promises"],
     allowed: ["@roma/contract", "../client.ts"],
+  },
+  {
+    from: "packages/sdk/src/server/mint.ts",
+    forbidden: ["@roma/server", "../node/files.ts", "../browser/files.ts", "node:fs", "../../x.ts"],
+    allowed: ["@roma/contract", "../errors.ts", "node:crypto", "./a.ts"],
   },
   {
     from: "packages/console/src/page.ts",
