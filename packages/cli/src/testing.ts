@@ -332,6 +332,11 @@ export function describeCommandLine(name: string, start: () => Promise<SuiteServ
       assert.equal(await answer.text(), "signed");
       const grant = await roma(["grant", `${bucket}/p/`, "--action", "write"]);
       assert.equal(grant.exitCode, 0, grant.stderr);
+      const limits = ["--template", "{uuid}{ext}", "--count", "2", "--context", '{"user":7}'];
+      const templated = await roma(["grant", bucket, "--action", "write", ...limits]);
+      assert.equal(templated.exitCode, 0, templated.stderr);
+      const onOne = await roma(["grant", `${bucket}/k`, "--action", "write", ...limits]);
+      assert.equal(onOne.exitCode, 2);
     });
 
     test("an interrupted download leaves no file, an interrupted upload no object: 130", async (t) => {

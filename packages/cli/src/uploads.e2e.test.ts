@@ -1,4 +1,4 @@
-/** `roma uploads` against the real server. */
+/** `roma uploads` and `roma grant` against the real server. */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -63,6 +63,22 @@ describe("roma uploads", () => {
     assert.equal(response.status, 201);
     return response.headers.get("location")?.split("/").at(-1) ?? "";
   }
+
+  test("a grant says the template below its address, the count and the context", async () => {
+    const limits = ["--template", "{uuid}{ext}", "--count", "2", "--context", '{"user":7}'];
+    for (const [address, below] of [
+      ["demo", ""],
+      ["demo/in/", "in/"],
+    ] as const) {
+      const { out, err } = await roma("grant", address, "--action", "write", ...limits);
+      const [, claims = ""] = out.split(".");
+      assert.match(claims, /^eyJ/, err);
+      const said: Record<string, unknown> = JSON.parse(Buffer.from(claims, "base64url").toString());
+      const { prefix, template, count, context } = said;
+      const expected = { prefix: below, template: `${below}{uuid}{ext}`, count: 2 };
+      assert.deepEqual({ prefix, template, count, context }, { ...expected, context: { user: 7 } });
+    }
+  });
 
   test("lists page by page, shows and cancels", async () => {
     const ids = [await begin("one"), await begin("two"), await begin("three")].toSorted();

@@ -1,9 +1,9 @@
 /** `roma sign` (a URL for one object) and `roma grant` (a token for a key, a prefix or a bucket). */
 import type { GrantRequestJson } from "@roma/contract";
 import { type Command, Option } from "commander";
-import { isPrefix, parseAddress, parseObjectAddress } from "../address.ts";
+import { isPrefix, type ParsedAddress, parseAddress, parseObjectAddress } from "../address.ts";
 import type { Context } from "../context.ts";
-import { collect } from "../options.ts";
+import { collect, wholeNumber } from "../options.ts";
 import { parseBytes } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -13,6 +13,9 @@ interface Flags {
   readonly maxBytes?: number;
   readonly contentType?: readonly string[];
   readonly action?: readonly string[];
+  readonly template?: string;
+  readonly count?: number;
+  readonly context?: unknown;
   readonly json?: boolean;
 }
 
@@ -41,6 +44,12 @@ export function addGrant(program: Command, context: Context): void {
     .command("grant")
     .summary("make a token that permits some actions for some time")
     .argument("<address>", "BUCKET, BUCKET/PREFIX/ or BUCKET/KEY")
+    .option(
+      "--template <template>",
+      "the server makes the keys below the address, like {date}/{uuid}{ext}",
+    )
+    .option("--count <count>", "objects that may be written with it", wholeNumber(1, 1_000_000))
+    .option("--context <json>", "kept with what is written with it", parseContext)
     .addOption(
       new Option("--action <action>", "read, write, delete or list; repeatable")
         .argParser(collect)
@@ -48,19 +57,42 @@ export function addGrant(program: Command, context: Context): void {
     );
   withLimits(grant).action(async (text: string, flags: Flags, command: Command) => {
     const address = parseAddress(text);
-    const place = isPrefix(address)
-      ? address.key === ""
-        ? {}
-        : { prefix: address.key }
-      : { key: address.key };
     const actions = (flags.action ?? []).map((name) => {
       const known = grantable.find((candidate) => candidate === name.replace(/^object:/, ""));
       if (known === undefined) throw new UsageError(`--action ${name}: ${grantable.join(", ")}`);
       return `object:${known}` as const;
     });
-    const request = { bucket: address.bucket, ...place, actions, ...limitsOf(flags) };
+    const { count, context: kept } = flags;
+    const request = {
+      bucket: address.bucket,
+      ...placeOf(address, flags.template),
+      actions,
+      ...limitsOf(flags),
+      ...(count === undefined ? {} : { count }),
+      ...(kept === undefined ? {} : { context: kept }),
+    };
     await make(context, command, { request, flags });
   });
+}
+
+function placeOf(
+  address: ParsedAddress,
+  template: string | undefined,
+): Pick<GrantRequestJson, "key" | "prefix" | "template"> {
+  const { key } = address;
+  if (!isPrefix(address)) {
+    if (template === undefined) return { key };
+    throw new UsageError("--template: the address is one key; write BUCKET or BUCKET/PREFIX/");
+  }
+  return { prefix: key, ...(template === undefined ? {} : { template: key + template }) };
+}
+
+function parseContext(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError("--context is not JSON");
+  }
 }
 
 function withLimits(command: Command): Command {
