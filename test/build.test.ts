@@ -94,14 +94,14 @@ test("a consumer compiles strictly against the installed declarations", (t) => {
     [
       'import type { ErrorCode } from "@roma/contract";',
       'import { isRomaError, RomaError } from "@roma/sdk";',
-      'import { createClient } from "@roma/sdk/node";',
+      'import { Roma } from "@roma/sdk/node";',
       'import { parseServerConfig, type RunningServer, startServer } from "@roma/server";',
       "export const code: ErrorCode = 'object_not_found';",
       "// @ts-expect-error: the declarations know which codes there are",
       "export const wrong: ErrorCode = 'no such code';",
       "export const starts: typeof startServer = startServer;",
       "export const stops = (server: RunningServer): Promise<void> => server.close();",
-      "export const names = [createClient.name, isRomaError.name, RomaError.name];",
+      "export const names = [Roma.name, isRomaError.name, RomaError.name];",
       "export const config = parseServerConfig;",
     ].join("\n"),
   );

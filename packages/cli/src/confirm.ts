@@ -1,6 +1,6 @@
 /** Asking a person, when there is one. */
 import { createInterface } from "node:readline/promises";
-import { RomaError } from "@roma/sdk";
+import { RomaError } from "@roma/sdk/node";
 import type { Context } from "./context.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** What a command works with: the terminal it was started in, its server, and how it may be ended. */
 import type { Readable, Writable } from "node:stream";
-import type { NodeClient } from "@roma/sdk/node";
+import type { Administration, Roma } from "@roma/sdk/node";
 import type { Command } from "commander";
 import { type Connection, findConnection } from "./connection.ts";
 import { describeFailure, Failures } from "./failure.ts";
@@ -25,7 +25,7 @@ export interface GlobalFlags {
 export class Context {
   readonly terminal: Terminal;
   readonly failures = new Failures();
-  #client: NodeClient | undefined;
+  #client: Roma | undefined;
   #anonymous = false;
 
   constructor(terminal: Terminal) {
@@ -71,13 +71,20 @@ export class Context {
     return findConnection({ flags: command.optsWithGlobals<GlobalFlags>(), env, cwd });
   }
 
+  /** What is not about objects, with this run's client. */
+  async administration(command: Command): Promise<Administration> {
+    const client = await this.client(command);
+    const { Administration } = await import("@roma/sdk/node");
+    return new Administration(client);
+  }
+
   /** The client of this run; the run closes it. */
-  async client(command: Command): Promise<NodeClient> {
+  async client(command: Command): Promise<Roma> {
     if (this.#client === undefined) {
       const { endpoint, credential } = await this.connection(command);
       this.#anonymous = credential === undefined;
-      const { createClient } = await import("@roma/sdk/node");
-      this.#client = createClient({ endpoint: endpoint.value, credential: credential?.value });
+      const { Roma } = await import("@roma/sdk/node");
+      this.#client = new Roma({ endpoint: endpoint.value, token: credential?.value });
     }
     return this.#client;
   }

@@ -1,5 +1,5 @@
 /** From failures to exit codes and advice: the table of docs/cli.md, complete by type. */
-import { isRomaError, type RomaErrorCode } from "@roma/sdk";
+import { isRomaError, type RomaErrorCode } from "@roma/sdk/node";
 import { CommanderError } from "commander";
 import { printable } from "./text.ts";
 import { UsageError } from "./usage-error.ts";
@@ -77,6 +77,7 @@ const rows: Record<RomaErrorCode, Row> = {
   quota_exceeded: { exit: failed, advice: "delete something, or have the quota raised" },
   unsupported: { exit: failed },
   unavailable: { exit: unavailable, advice: later },
+  token_failed: { exit: failed },
   internal: { exit: failed, advice: "a defect of the server: its log has the request id" },
   connection_failed: {
     exit: unavailable,

@@ -1,8 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=8
 /** The process around the command line: signals, pipes and the exit code. */
 import { setMaxListeners } from "node:events";
+import { removeTemporaries } from "@roma/sdk/node";
 import { serve } from "./commands/serve.ts";
-import { removeTemporaries } from "./download-file.ts";
 import { exitCodes } from "./failure.ts";
 import { runCommandLine } from "./program.ts";
 

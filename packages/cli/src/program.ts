@@ -1,6 +1,6 @@
 /** The command line as a function: arguments and a terminal in, an exit code out. */
 import { readFileSync } from "node:fs";
-import { isRomaError } from "@roma/sdk";
+import { isRomaError } from "@roma/sdk/node";
 import { Command, CommanderError } from "commander";
 import { addBucket } from "./commands/bucket.ts";
 import { addConfig } from "./commands/config.ts";

@@ -15,6 +15,7 @@ import type {
 } from "@roma/contract";
 import { namedPath, query } from "./address.ts";
 import type { Caller } from "./caller.ts";
+import { type Client, callerOf } from "./client.ts";
 import { RomaError } from "./errors.ts";
 import {
   parseAccessKey,
@@ -29,6 +30,25 @@ import {
   parseUpload,
   parseUploadList,
 } from "./parse.ts";
+
+/** What is not about objects: buckets, keys, grants, storages, and uploads of every protocol. */
+export class Administration {
+  readonly buckets: Buckets;
+  readonly keys: Keys;
+  readonly grants: Grants;
+  readonly storages: Storages;
+  readonly uploads: Uploads;
+
+  /** With the connections and the credential of `client`. */
+  constructor(client: Client<never>) {
+    const caller = callerOf(client);
+    this.buckets = new Buckets(caller);
+    this.keys = new Keys(caller);
+    this.grants = new Grants(caller);
+    this.storages = new Storages(caller);
+    this.uploads = new Uploads(caller);
+  }
+}
 
 export interface CallSignal {
   readonly signal?: AbortSignal;

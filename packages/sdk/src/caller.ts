@@ -2,55 +2,77 @@
  * Calls: a request with its credential, attempts, and the reading of refusals. Every answer that
  * passes through here is consumed or discarded, whatever happens.
  */
-import { RomaError, refusalError } from "./errors.ts";
-import type { Parser } from "./parse.ts";
+import { isRomaError, RomaError, refusalError } from "./errors.ts";
+import type { Parser } from "./fields.ts";
 import { type RetryPolicy, withRetry } from "./retry.ts";
-import type { Transport, TransportRequest, TransportResponse } from "./transport.ts";
+import { Token, type TokenSource } from "./token.ts";
+import {
+  bytesBody,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from "./transport.ts";
 
 // A page of 1,000 objects with full metadata and long keys stays well below.
 const jsonBytesMax = 32 * 1024 * 1024;
 const problemBytesMax = 64 * 1024;
 
-/** `ID.SECRET`, `ID:SECRET` or a grant; or a function that has a fresh one for each attempt. */
-export type Credential = string | (() => string | Promise<string>);
-
 export interface CallOptions extends TransportRequest {
   /** False when doing it twice differs from doing it once: then a lost answer is not retried. */
   readonly idempotent?: boolean;
+  /** One attempt alone: the caller repeats by itself. */
+  readonly once?: boolean;
 }
 
-export interface JsonCallOptions<T> {
-  readonly method: string;
-  readonly path: string;
+export interface JsonCallOptions<T> extends Omit<CallOptions, "headers" | "body"> {
   readonly value?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly parse: Parser<T>;
-  readonly signal?: AbortSignal | undefined;
-  readonly idempotent?: boolean;
+}
+
+export interface JsonAnswer<T> {
+  readonly status: number;
+  readonly value: T;
 }
 
 export interface CallerOptions {
-  readonly credential?: Credential | undefined;
+  /** With its path, if any, and no slash at the end. */
+  readonly endpoint: string;
+  readonly token?: TokenSource | undefined;
   readonly retry: RetryPolicy;
 }
 
 export class Caller {
-  readonly #transport: Transport;
-  readonly #credential: Credential | undefined;
+  readonly endpoint: string;
   readonly retry: RetryPolicy;
+  readonly #transport: Transport;
+  readonly #token: Token;
 
-  constructor(transport: Transport, { credential, retry }: CallerOptions) {
+  constructor(transport: Transport, { endpoint, token, retry }: CallerOptions) {
     this.#transport = transport;
-    this.#credential = credential;
+    this.#token = new Token(token);
+    this.endpoint = endpoint;
     this.retry = retry;
   }
 
-  /** One attempt. Resolves with a success (2xx, 304) that the caller consumes; a refusal is thrown. */
+  /**
+   * One attempt, and a second one with a new token if the first was refused for its token alone.
+   * Resolves with a success (2xx, 304) that the caller consumes; a refusal is thrown.
+   */
   async once(request: TransportRequest): Promise<TransportResponse> {
-    const authorization = await this.#authorization();
-    const headers =
-      authorization === undefined ? request.headers : { ...request.headers, authorization };
-    const response = await this.#transport.send({ ...request, headers });
+    const used = await this.#token.get();
+    try {
+      return await this.#authorized(request, used);
+    } catch (error) {
+      const expired = isRomaError(error, "unauthenticated") || isRomaError(error, "expired");
+      if (!expired || !(await this.#token.refused(used))) throw error;
+      return await this.#authorized(request, await this.#token.get());
+    }
+  }
+
+  /** One attempt with the headers as they are and no credential: a request that was signed. */
+  async plain(request: TransportRequest): Promise<TransportResponse> {
+    const response = await this.#transport.send(request);
     if ((response.status >= 200 && response.status < 300) || response.status === 304) {
       return response;
     }
@@ -61,40 +83,33 @@ export class Caller {
   }
 
   /** As many attempts as the policy and the request allow. */
-  call({ idempotent, ...request }: CallOptions): Promise<TransportResponse> {
-    const { body, signal } = request;
-    let opened = false;
-    const watched: TransportRequest =
-      body === undefined
-        ? { ...request, freshConnection: idempotent === false }
-        : {
-            ...request,
-            freshConnection: idempotent === false,
-            body: {
-              ...body,
-              open: (openSignal) => {
-                opened = true;
-                return body.open(openSignal);
-              },
-            },
-          };
-    const mayRepeat = (error: RomaError) =>
-      (body === undefined || body.repeatable || !opened) &&
-      (idempotent !== false || !error.mayHaveHappened);
-    return withRetry({ policy: this.retry, signal, mayRepeat }, () => this.once(watched));
+  call({ idempotent = true, once = false, ...request }: CallOptions): Promise<TransportResponse> {
+    const sent = { ...request, freshConnection: !idempotent };
+    if (once) return this.once(sent);
+    const mayRepeat = (error: RomaError) => idempotent || !error.mayHaveHappened;
+    const { signal } = request;
+    return withRetry({ policy: this.retry, signal, mayRepeat }, () => this.once(sent));
   }
 
   /** A call with JSON both ways. */
-  json<T>({ value, parse, headers = {}, ...request }: JsonCallOptions<T>): Promise<T> {
+  async json<T>(options: JsonCallOptions<T>): Promise<T> {
+    return (await this.jsonAndStatus(options)).value;
+  }
+
+  /** The same, with the answer's status. */
+  async jsonAndStatus<T>(options: JsonCallOptions<T>): Promise<JsonAnswer<T>> {
+    const { value, parse, headers = {}, ...request } = options;
+    const fields = { accept: "application/json", ...headers };
     const sent: CallOptions =
       value === undefined
-        ? { ...request, headers: { accept: "application/json", ...headers } }
+        ? { ...request, headers: fields }
         : {
             ...request,
-            headers: { accept: "application/json", "content-type": "application/json", ...headers },
+            headers: { "content-type": "application/json", ...fields },
             body: bytesBody(new TextEncoder().encode(JSON.stringify(value))),
           };
-    return this.call(sent).then((response) => readJson(response, parse));
+    const response = await this.call(sent);
+    return { status: response.status, value: await readJson(response, parse) };
   }
 
   /** A call whose answer's body does not matter. */
@@ -103,33 +118,19 @@ export class Caller {
     response.discard();
   }
 
+  /** A URL relative to the server as an absolute one. */
+  absolute(url: string): string {
+    return url.startsWith("/") ? this.endpoint + url : url;
+  }
+
   close(): void {
     this.#transport.close();
   }
 
-  async #authorization(): Promise<string | undefined> {
-    if (this.#credential === undefined) return undefined;
-    const credential =
-      typeof this.#credential === "string" ? this.#credential : await this.#credential();
-    return `Bearer ${credential.replace(":", ".")}`;
+  #authorized(request: TransportRequest, token: string | undefined): Promise<TransportResponse> {
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    return this.plain({ ...request, headers: { ...request.headers, ...authorization } });
   }
-}
-
-/** A body of bytes in memory. */
-export function bytesBody(bytes: Uint8Array): {
-  readonly length: number;
-  readonly repeatable: true;
-  open(): AsyncIterable<Uint8Array>;
-} {
-  return {
-    length: bytes.length,
-    repeatable: true,
-    async *open() {
-      for (let at = 0; at < bytes.length; at += 256 * 1024) {
-        yield bytes.subarray(at, at + 256 * 1024);
-      }
-    },
-  };
 }
 
 /** Reads a JSON answer whole. */

@@ -1,10 +1,22 @@
-/** The `Repr-Digest` field (RFC 9530) for the one digest every Roma server knows, CRC-64/NVME. */
+/** The `Repr-Digest` field (RFC 9530), for the digests that the SDK knows or is given. */
+import type { DirectChecksumsJson } from "@roma/contract";
 
-/** `crc64nvme=:BASE64:` for 16 hex digits. */
-export function formatCrc64NvmeField(hex: string): string {
-  const bytes = hex.match(/../g) ?? [];
-  const text = String.fromCharCode(...bytes.map((pair) => Number.parseInt(pair, 16)));
-  return `crc64nvme=:${btoa(text)}:`;
+const names = { crc64nvme: "crc64nvme", sha256: "sha-256", md5: "md5" } as const;
+
+/** The field for hex digests; nothing for none. Throws a `TypeError` for what is not hex. */
+export function formatReprDigest(checksums: DirectChecksumsJson): {
+  readonly "repr-digest"?: string;
+} {
+  const members = Object.entries(names).flatMap(([name, algorithm]) => {
+    const hex = checksums[name as keyof typeof names];
+    if (hex === undefined) return [];
+    if (!/^([0-9a-f]{2})+$/.test(hex)) throw new TypeError(`${name} must be lower-case hex digits`);
+    const bytes = hex.match(/../g) ?? [];
+    return [
+      `${algorithm}=:${btoa(String.fromCharCode(...bytes.map((pair) => parseInt(pair, 16))))}:`,
+    ];
+  });
+  return members.length === 0 ? {} : { "repr-digest": members.join(", ") };
 }
 
 /** The CRC in a `Repr-Digest` field as hex, or `undefined` when it is absent or not readable. */

@@ -12,7 +12,9 @@ export type ClientErrorCode =
   /** The source of an upload could not be read, or changed while it was read. */
   | "source_failed"
   /** The answer is not what the protocol says: a proxy's page, or another program. */
-  | "bad_answer";
+  | "bad_answer"
+  /** The function that was given as `token` threw, or gave nothing. */
+  | "token_failed";
 
 export type RomaErrorCode = ErrorCode | ClientErrorCode;
 

@@ -18,75 +18,19 @@ import type {
   UploadJson,
   UploadListJson,
 } from "@roma/contract";
-import { RomaError } from "./errors.ts";
-
-/** Reads one JSON value of an answer. */
-export type Parser<T> = (value: unknown) => T;
-
-function bad(what: string): RomaError {
-  return new RomaError("bad_answer", `the server's answer has no usable ${what}`);
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fieldsOf(value: unknown, what: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad(what);
-  return { ...value };
-}
-
-function string(fields: Fields, name: string): string {
-  const value = fields[name];
-  if (typeof value !== "string") throw bad(name);
-  return value;
-}
-
-function number(fields: Fields, name: string): number {
-  const value = fields[name];
-  if (typeof value !== "number" || !Number.isFinite(value)) throw bad(name);
-  return value;
-}
-
-function boolean(fields: Fields, name: string): boolean {
-  const value = fields[name];
-  if (typeof value !== "boolean") throw bad(name);
-  return value;
-}
-
-function nullable<T>(fields: Fields, name: string, read: (fields: Fields, name: string) => T) {
-  return fields[name] === null || fields[name] === undefined ? null : read(fields, name);
-}
-
-function optional<K extends string, T>(
-  fields: Fields,
-  name: K,
-  read: (fields: Fields, name: string) => T,
-): { readonly [P in K]?: T } {
-  if (fields[name] === undefined || fields[name] === null) return {};
-  const result: { [P in K]?: T } = {};
-  result[name] = read(fields, name);
-  return result;
-}
-
-function list<T>(fields: Fields, name: string, read: (value: unknown) => T): readonly T[] {
-  const value = fields[name];
-  if (!Array.isArray(value)) throw bad(name);
-  return value.map(read);
-}
-
-function text(value: unknown): string {
-  if (typeof value !== "string") throw bad("text");
-  return value;
-}
-
-function strings(fields: Fields, name: string): readonly string[] {
-  return list(fields, name, text);
-}
-
-function oneOf<const T extends string>(fields: Fields, name: string, known: readonly T[]): T {
-  const found = known.find((candidate) => candidate === fields[name]);
-  if (found === undefined) throw bad(name);
-  return found;
-}
+import {
+  boolean,
+  type Fields,
+  fieldsOf,
+  list,
+  nullable,
+  number,
+  oneOf,
+  optional,
+  string,
+  strings,
+  text,
+} from "./fields.ts";
 
 const digestNames = ["md5", "sha256", "sha1", "crc32", "crc32c"] as const;
 

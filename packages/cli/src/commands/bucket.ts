@@ -20,9 +20,9 @@ export function addBucket(program: Command, context: Context): void {
   const bucket = program.command("bucket").summary("create, list, show, change, remove buckets");
   withSettings(bucket.command("create").summary("create a bucket").argument("<name>")).action(
     async (name: string, flags: Flags, command: Command) => {
-      const client = await context.client(command);
+      const administration = await context.administration(command);
       const { signal } = context;
-      const made = await client.buckets.create(name, settingsOf(flags), { signal });
+      const made = await administration.buckets.create(name, settingsOf(flags), { signal });
       await printBucket(context, made, flags);
     },
   );
@@ -31,8 +31,8 @@ export function addBucket(program: Command, context: Context): void {
     .summary("list buckets")
     .option("--json", "one JSON object per line")
     .action(async (flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      for (const item of await client.buckets.list({ signal: context.signal })) {
+      const administration = await context.administration(command);
+      for (const item of await administration.buckets.list({ signal: context.signal })) {
         if (flags.json === true) await context.printJson(item);
         else await context.print(printable(item.name));
       }
@@ -43,25 +43,33 @@ export function addBucket(program: Command, context: Context): void {
     .argument("<name>")
     .option("--json", "as JSON")
     .action(async (name: string, flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      await printBucket(context, await client.buckets.get(name, { signal: context.signal }), flags);
+      const administration = await context.administration(command);
+      await printBucket(
+        context,
+        await administration.buckets.get(name, { signal: context.signal }),
+        flags,
+      );
     });
   withSettings(
     bucket.command("set").summary("change what is named, leave the rest").argument("<name>"),
   ).action(async (name: string, flags: Flags, command: Command) => {
     const settings = settingsOf(flags);
     if (Object.keys(settings).length === 0) throw new UsageError("name a setting to change");
-    const client = await context.client(command);
+    const administration = await context.administration(command);
     const { signal } = context;
-    await printBucket(context, await client.buckets.change(name, settings, { signal }), flags);
+    await printBucket(
+      context,
+      await administration.buckets.change(name, settings, { signal }),
+      flags,
+    );
   });
   bucket
     .command("rm")
     .summary("remove an empty bucket")
     .argument("<name>")
     .action(async (name: string, _flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      await client.buckets.delete(name, { signal: context.signal });
+      const administration = await context.administration(command);
+      await administration.buckets.delete(name, { signal: context.signal });
     });
 }
 

@@ -1,13 +1,13 @@
 /** `roma download`: one object, or all below a prefix, verified before they get their names. */
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { isRomaError } from "@roma/sdk";
-import type { NodeClient } from "@roma/sdk/node";
+import type { Roma } from "@roma/sdk/node";
+import { isRomaError } from "@roma/sdk/node";
 import type { Command } from "commander";
 import { lastSegment, type ParsedAddress, parseAddress, parseObjectAddress } from "../address.ts";
 import type { Context } from "../context.ts";
-import { localPath, writeDownload } from "../download-file.ts";
 import { isFatal } from "../failure.ts";
+import { localPath } from "../local-path.ts";
 import { wholeNumber } from "../options.ts";
 import { forEachParallel } from "../parallel.ts";
 import { Progress } from "../progress.ts";
@@ -47,14 +47,14 @@ interface Wish {
   readonly flags: Flags;
 }
 
-async function downloadOne(context: Context, client: NodeClient, wish: Wish): Promise<void> {
+async function downloadOne(context: Context, client: Roma, wish: Wish): Promise<void> {
   const { path, flags } = wish;
   const address = parseObjectAddress(wish.text);
   if (address.key.endsWith("/") && path !== "-") {
     throw new UsageError(`${wish.text} is a prefix: use -r for all below it`);
   }
   if (path === "-") {
-    const download = await client.get(address.bucket, address.key, { signal: context.signal });
+    const download = await client.download(address, { signal: context.signal });
     for await (const chunk of download.body) await writeOut(context, chunk);
     return;
   }
@@ -82,7 +82,7 @@ async function targetPath(
 
 interface Job {
   readonly context: Context;
-  readonly client: NodeClient;
+  readonly client: Roma;
   readonly flags: Flags;
   readonly progress: Progress;
 }
@@ -90,20 +90,18 @@ interface Job {
 async function fetchTo(job: Job, { bucket, key }: ParsedAddress, path: string): Promise<void> {
   const { context, client, flags, progress } = job;
   const transfer = progress.transfer();
-  const download = await client.get(bucket, key, {
+  let expected = flags.recursive === true;
+  const download = await client.downloadFile({ bucket, key }, path, {
     signal: context.signal,
-    onProgress: ({ bytes }) => transfer.update(bytes),
+    onProgress: ({ bytes, totalBytes }) => {
+      if (!expected && totalBytes !== undefined) {
+        progress.expect(totalBytes);
+        progress.expectNoMore();
+      }
+      expected = true;
+      transfer.update(bytes);
+    },
   });
-  if (flags.recursive !== true) {
-    progress.expect(download.length ?? 0);
-    if (download.length !== null) progress.expectNoMore();
-  }
-  try {
-    await writeDownload(download, path);
-  } catch (error) {
-    download.cancel();
-    throw error;
-  }
   transfer.finish();
   progress.clear();
   const { etag, crc64nvme, size } = download.head;
@@ -115,7 +113,7 @@ async function fetchTo(job: Job, { bucket, key }: ParsedAddress, path: string): 
   }
 }
 
-async function downloadAll(context: Context, client: NodeClient, wish: Wish): Promise<void> {
+async function downloadAll(context: Context, client: Roma, wish: Wish): Promise<void> {
   const { flags } = wish;
   if (wish.path === "-") throw new UsageError("-r needs a folder, not stdout");
   const { bucket, key: prefix } = parseAddress(wish.text);
@@ -125,7 +123,7 @@ async function downloadAll(context: Context, client: NodeClient, wish: Wish): Pr
   const progress = new Progress(context.terminal.stderr, { shown: isShown(flags) });
   const job: Job = { context, client, flags, progress };
   const keys = async function* () {
-    for await (const page of client.list(bucket, { prefix, signal: context.signal })) {
+    for await (const page of client.list(bucket, { prefix, signal: context.signal }).pages()) {
       for (const object of page.objects) {
         progress.expect(object.size);
         yield object.key;

@@ -124,9 +124,9 @@ interface Wish {
 }
 
 async function make(context: Context, command: Command, { request, flags }: Wish): Promise<void> {
-  const client = await context.client(command);
+  const administration = await context.administration(command);
   const { endpoint } = await context.connection(command);
-  const made = await client.grants.create(request, { signal: context.signal });
+  const made = await administration.grants.create(request, { signal: context.signal });
   const relative = made.url?.startsWith("/") === true;
   const url = relative ? endpoint.value.replace(/\/$/, "") + made.url : made.url;
   if (flags.json === true) return await context.printJson({ ...made, url });

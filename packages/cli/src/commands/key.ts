@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { AccessKeyJson, ActionJson, PolicyStatementJson } from "@roma/contract";
-import { actions, parsePolicyStatement } from "@roma/sdk";
+import { actions, parsePolicyStatement } from "@roma/sdk/node";
 import { type Command, Option } from "commander";
 import type { Context } from "../context.ts";
 import { collect } from "../options.ts";
@@ -42,8 +42,8 @@ export function addKey(program: Command, context: Context): void {
     .option("--json", "as JSON")
     .action(async (name: string, flags: Flags, command: Command) => {
       const policy = await policyOf(flags, context.terminal.cwd);
-      const client = await context.client(command);
-      const made = await client.keys.create({ name, policy }, { signal: context.signal });
+      const administration = await context.administration(command);
+      const made = await administration.keys.create({ name, policy }, { signal: context.signal });
       if (flags.json === true) return await context.printJson(made);
       await context.print(`${made.id}.${made.secret}`);
       context.note("Keep it: the secret is not shown again. Use it as ROMA_KEY or --key.");
@@ -53,8 +53,8 @@ export function addKey(program: Command, context: Context): void {
     .summary("list keys")
     .option("--json", "one JSON object per line")
     .action(async (flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      const keys = await client.keys.list({ signal: context.signal });
+      const administration = await context.administration(command);
+      const keys = await administration.keys.list({ signal: context.signal });
       if (flags.json === true) {
         for (const item of keys) await context.printJson(item);
       } else if (keys.length > 0) {
@@ -72,8 +72,8 @@ export function addKey(program: Command, context: Context): void {
     .argument("<id>")
     .option("--json", "as JSON")
     .action(async (id: string, flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      await printKey(context, await client.keys.get(id, { signal: context.signal }), flags);
+      const administration = await context.administration(command);
+      await printKey(context, await administration.keys.get(id, { signal: context.signal }), flags);
     });
   for (const [name, enabled] of [["disable", false] as const, ["enable", true] as const]) {
     key
@@ -81,8 +81,8 @@ export function addKey(program: Command, context: Context): void {
       .summary(enabled ? "accept a disabled key again" : "refuse a key until it is enabled")
       .argument("<id>")
       .action(async (id: string, _flags: Flags, command: Command) => {
-        const client = await context.client(command);
-        await client.keys.change(id, { enabled }, { signal: context.signal });
+        const administration = await context.administration(command);
+        await administration.keys.change(id, { enabled }, { signal: context.signal });
       });
   }
   key
@@ -90,8 +90,8 @@ export function addKey(program: Command, context: Context): void {
     .summary("remove a key for ever")
     .argument("<id>")
     .action(async (id: string, _flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      await client.keys.delete(id, { signal: context.signal });
+      const administration = await context.administration(command);
+      await administration.keys.delete(id, { signal: context.signal });
     });
 }
 

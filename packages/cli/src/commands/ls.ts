@@ -29,8 +29,8 @@ export function addLs(program: Command, context: Context): void {
 }
 
 async function listBuckets(context: Context, command: Command, flags: Flags): Promise<void> {
-  const client = await context.client(command);
-  const buckets = await client.buckets.list({ signal: context.signal });
+  const administration = await context.administration(command);
+  const buckets = await administration.buckets.list({ signal: context.signal });
   if (flags.json === true) {
     for (const bucket of buckets) await context.printJson(bucket);
   } else if (buckets.length > 0) {
@@ -58,7 +58,7 @@ async function listObjects(
     ...(flags.recursive === true ? {} : { delimiter: "/" }),
   };
   let printed = 0;
-  for await (const page of client.list(bucket, options)) {
+  for await (const page of client.list(bucket, options).pages()) {
     const lines: { readonly key: string; readonly object: ObjectJson | undefined }[] = [
       ...page.prefixes.map((key) => ({ key, object: undefined })),
       ...page.objects.map((object) => ({ key: object.key, object })),

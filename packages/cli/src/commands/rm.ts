@@ -1,5 +1,5 @@
 /** `roma rm`: named objects, or all below a prefix after a look and a confirmation. */
-import type { NodeClient } from "@roma/sdk/node";
+import type { Roma } from "@roma/sdk/node";
 import type { Command } from "commander";
 import { type ParsedAddress, parseAddress, parseObjectAddress } from "../address.ts";
 import { confirm } from "../confirm.ts";
@@ -43,12 +43,12 @@ export function addRm(program: Command, context: Context): void {
 
 async function removeOne(
   context: Context,
-  client: NodeClient,
+  client: Roma,
   { object, flags }: { readonly object: ParsedAddress; readonly flags: Flags },
 ): Promise<void> {
   const { bucket, key } = object;
   try {
-    await client.delete(bucket, key, { signal: context.signal });
+    await client.delete({ bucket, key }, { signal: context.signal });
     await reportDeleted(context, flags, object);
   } catch (error) {
     if (isFatal(error)) throw error;
@@ -61,17 +61,13 @@ interface Sweep {
   readonly flags: Flags;
 }
 
-async function removeBelow(
-  context: Context,
-  client: NodeClient,
-  { place, flags }: Sweep,
-): Promise<void> {
+async function removeBelow(context: Context, client: Roma, { place, flags }: Sweep): Promise<void> {
   const { bucket, key: prefix } = place;
   const options = { prefix, signal: context.signal };
   if (flags.yes !== true) {
     let count = 0;
     let bytes = 0;
-    for await (const page of client.list(bucket, options)) {
+    for await (const page of client.list(bucket, options).pages()) {
       count += page.objects.length;
       for (const { size } of page.objects) bytes += size;
     }
@@ -81,7 +77,7 @@ async function removeBelow(
     }
   }
   let deleted = 0;
-  for await (const page of client.list(bucket, options)) {
+  for await (const page of client.list(bucket, options).pages()) {
     const keys = page.objects.map(({ key }) => key);
     if (keys.length === 0) continue;
     const result = await client.deleteMany(bucket, keys, { signal: context.signal });

@@ -13,7 +13,7 @@ export function addStat(program: Command, context: Context): void {
     .action(async (text: string, flags: { readonly json?: boolean }, command: Command) => {
       const { bucket, key } = parseObjectAddress(text);
       const client = await context.client(command);
-      const head = await client.head(bucket, key, { signal: context.signal });
+      const head = await client.stat({ bucket, key }, { signal: context.signal });
       if (flags.json === true) return await context.printJson({ bucket, key, ...head });
       const size = head.size === null ? "" : `${head.size} (${formatBytes(head.size)})`;
       const rows: [string, string | null][] = [

@@ -39,8 +39,8 @@ export function addStorage(program: Command, context: Context): void {
     .action(async (id: string, flags: Flags, command: Command) => {
       const { driver = "" } = flags;
       const settings = { ...settingsOf(flags, context), driver };
-      const client = await context.client(command);
-      const added = await client.storages.add(id, settings, { signal: context.signal });
+      const administration = await context.administration(command);
+      const added = await administration.storages.add(id, settings, { signal: context.signal });
       await printStorage(context, added, flags);
     });
   withSettings(storage.command("set").summary("change what is named, leave the rest"))
@@ -48,8 +48,10 @@ export function addStorage(program: Command, context: Context): void {
     .action(async (id: string, flags: Flags, command: Command) => {
       const settings = settingsOf(flags, context);
       if (Object.keys(settings).length === 0) throw new UsageError("name a setting to change");
-      const client = await context.client(command);
-      const changed = await client.storages.change(id, settings, { signal: context.signal });
+      const administration = await context.administration(command);
+      const changed = await administration.storages.change(id, settings, {
+        signal: context.signal,
+      });
       await printStorage(context, changed, flags);
     });
   addStates(storage, context);
@@ -63,8 +65,8 @@ function addReading(storage: Command, context: Context): void {
     .option("--all", "retired ones too")
     .option("--json", "one JSON object per line")
     .action(async (flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      const all = await client.storages.list({ signal: context.signal });
+      const administration = await context.administration(command);
+      const all = await administration.storages.list({ signal: context.signal });
       const storages = flags.all === true ? all : all.filter(({ state }) => state !== "retired");
       if (flags.json === true) {
         for (const item of storages) await context.printJson(item);
@@ -79,8 +81,8 @@ function addReading(storage: Command, context: Context): void {
     .argument("<name>")
     .option("--json", "as JSON")
     .action(async (id: string, flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      const found = await client.storages.get(id, { signal: context.signal });
+      const administration = await context.administration(command);
+      const found = await administration.storages.get(id, { signal: context.signal });
       await printStorage(context, found, flags);
     });
 }
@@ -98,12 +100,12 @@ function addStates(storage: Command, context: Context): void {
     command
       .option("--json", "print the storage as JSON")
       .action(async (id: string, flags: Flags, self: Command) => {
-        const client = await context.client(self);
+        const administration = await context.administration(self);
         const { signal } = context;
-        let changed = await client.storages.change(id, { state }, { signal });
+        let changed = await administration.storages.change(id, { state }, { signal });
         while (flags.wait === true && changed.status.uploadsRunning > 0) {
           await wait(500, undefined, { signal });
-          changed = await client.storages.get(id, { signal });
+          changed = await administration.storages.get(id, { signal });
         }
         if (flags.json === true) return await context.printJson(changed);
         const left = changed.status.uploadsRunning;
@@ -116,8 +118,8 @@ function addStates(storage: Command, context: Context): void {
     .argument("<name>")
     .option("--forget", "its name may be given to another storage")
     .action(async (id: string, { forget = false }: Flags, command: Command) => {
-      const client = await context.client(command);
-      await client.storages.retire(id, { forget, signal: context.signal });
+      const administration = await context.administration(command);
+      await administration.storages.retire(id, { forget, signal: context.signal });
     });
 }
 
@@ -129,8 +131,8 @@ function addTest(storage: Command, context: Context): void {
     .option("--markdown", "as a text that can be pasted into an issue")
     .option("--json", "as JSON")
     .action(async (id: string, flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      const found = await client.storages.test(id, { signal: context.signal });
+      const administration = await context.administration(command);
+      const found = await administration.storages.test(id, { signal: context.signal });
       if (flags.json === true) await context.printJson(found);
       else if (flags.markdown === true) await context.print(found.markdown.trimEnd());
       else await printTest(context, found);

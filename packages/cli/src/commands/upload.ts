@@ -1,7 +1,5 @@
 /** `roma upload`: files, folders, patterns or stdin into a bucket, several at a time. */
-import { createReadStream } from "node:fs";
-import { isRomaError, type PutOptions, type PutResult } from "@roma/sdk";
-import { fileBody, type NodeClient, streamBody } from "@roma/sdk/node";
+import { isRomaError, type Roma, type UploadOptions, type UploadResult } from "@roma/sdk/node";
 import { type Command, Option } from "commander";
 import { isPrefix, type ParsedAddress, parseAddress } from "../address.ts";
 import { contentTypeOf } from "../content-types.ts";
@@ -56,7 +54,7 @@ interface Wish {
   readonly flags: Flags;
 }
 
-async function upload(context: Context, client: NodeClient, wish: Wish): Promise<void> {
+async function upload(context: Context, client: Roma, wish: Wish): Promise<void> {
   const { flags } = wish;
   const target = parseAddress(wish.dest);
   const plan = await planUpload(wish.sources, context.terminal.cwd);
@@ -120,38 +118,34 @@ function addressOf(source: UploadSource, target: ParsedAddress): ParsedAddress {
 
 interface Put {
   readonly context: Context;
-  readonly client: NodeClient;
+  readonly client: Roma;
   readonly source: UploadSource;
   readonly address: ParsedAddress;
   readonly flags: Flags;
 }
 
-function putOne(put: Put, onBytes: (bytes: number) => void): Promise<PutResult> {
+function putOne(put: Put, onBytes: (bytes: number) => void): Promise<UploadResult> {
   const { context, client, source, address, flags } = put;
   const contentType = flags.contentType ?? contentTypeOf(address.key, source.path);
-  const options: PutOptions = {
+  const options: UploadOptions = {
+    ...address,
     signal: context.signal,
     onProgress: ({ bytes }) => onBytes(bytes),
     ...(contentType === undefined ? {} : { contentType }),
     ...(flags.meta === undefined ? {} : { metadata: flags.meta }),
-    ...(flags.ifAbsent === true ? { ifNoneMatch: "*" } : {}),
+    ...(flags.ifAbsent === true ? { createOnly: true } : {}),
   };
-  return client.put(address.bucket, address.key, bodyOf(context, source), options);
-}
-
-function bodyOf({ terminal }: Context, { path, size }: UploadSource) {
-  if (path === "-") return streamBody(terminal.stdin);
-  if (size === undefined) return streamBody(createReadStream(path));
-  return fileBody(path, { length: size });
+  const { path } = source;
+  return client.upload(path === "-" ? context.terminal.stdin : path, options).done();
 }
 
 async function reportStored(
   context: Context,
   flags: Flags,
   source: UploadSource,
-  { object, created }: PutResult,
+  result: UploadResult,
 ): Promise<void> {
-  const { bucket, key, size, etag, version, contentType, checksums } = object;
+  const { bucket, key, size, etag, version, contentType, checksums, created } = result;
   if (flags.json === true) {
     const event = "uploaded";
     const facts = { bucket, key, size, etag, version, contentType, checksums, created };

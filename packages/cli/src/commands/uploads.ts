@@ -26,8 +26,8 @@ export function addUploads(program: Command, context: Context): void {
     .argument("<id>")
     .option("--json", "as JSON")
     .action(async (id: string, flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      const upload = await client.uploads.get(id, { signal: context.signal });
+      const administration = await context.administration(command);
+      const upload = await administration.uploads.get(id, { signal: context.signal });
       if (flags.json === true) await context.printJson(upload);
       else await context.print(formatTable(factsOf(upload)));
     });
@@ -36,17 +36,17 @@ export function addUploads(program: Command, context: Context): void {
     .summary("stop uploads and drop what came of them; complete objects stay")
     .argument("<id...>")
     .action(async (ids: readonly string[], _flags: Flags, command: Command) => {
-      const client = await context.client(command);
-      for (const id of ids) await client.uploads.cancel(id, { signal: context.signal });
+      const administration = await context.administration(command);
+      for (const id of ids) await administration.uploads.cancel(id, { signal: context.signal });
     });
 }
 
 async function listUploads(context: Context, command: Command, flags: Flags): Promise<void> {
-  const client = await context.client(command);
+  const administration = await context.administration(command);
   const { bucket, limit = Number.POSITIVE_INFINITY } = flags;
   const query = { limit: Math.min(1000, limit), signal: context.signal };
   let printed = 0;
-  for await (const page of client.uploads.list(
+  for await (const page of administration.uploads.list(
     bucket === undefined ? query : { ...query, bucket },
   )) {
     for (const upload of page.uploads) {

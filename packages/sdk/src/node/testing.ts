@@ -11,14 +11,20 @@ import type {
   ErrorCode,
   ObjectJson,
 } from "@roma/contract";
-import { crc64Nvme } from "../crc64-nvme.ts";
-import { formatCrc64NvmeField, parseCrc64NvmeField } from "../digest-fields.ts";
+import { formatReprDigest, parseCrc64NvmeField } from "../digest-fields.ts";
+import { crc64Nvme } from "../digests/crc64-nvme.ts";
 import { parseMetadataFields } from "../metadata-fields.ts";
 import { parseMetadata } from "../parse.ts";
+import { createDirect, type DirectServer, Refused } from "./testing-direct.ts";
 
 export interface MemoryServer {
   readonly url: string;
   readonly credential: string;
+  /** Of another origin: where direct uploads go. */
+  readonly storageUrl: string;
+  readonly direct: DirectServer;
+  /** Those that are good now. */
+  readonly tokens: Set<string>;
   /** `METHOD path`, in the order of arrival. */
   readonly requests: string[];
   readonly objects: Map<string, StoredObject>;
@@ -32,16 +38,6 @@ export interface MemoryServer {
 export interface StoredObject {
   readonly json: ObjectJson;
   readonly bytes: Buffer;
-}
-
-class Refused extends Error {
-  readonly status: number;
-  readonly code: ErrorCode;
-  constructor(status: number, code: ErrorCode, message: string) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
 }
 
 interface State {
@@ -58,18 +54,43 @@ interface Call {
   readonly response: http.ServerResponse;
 }
 
-/** Starts one on a free port, with the bucket `test`. */
+/** Starts one on free ports, with the bucket `test`. */
 export async function startMemoryServer(): Promise<MemoryServer> {
   const state: State = { objects: new Map(), buckets: new Map(), keys: new Map() };
   putBucket(state, "test", {});
   const credential = "root.secret";
+  const tokens = new Set([credential]);
   const requests: string[] = [];
+  const direct = createDirect({
+    serverUrl: () => server.url,
+    storageUrl: () => server.storageUrl,
+    exists: (bucket, key) => state.objects.has(`${bucket}/${key}`),
+    publish: (object, bytes) => {
+      const name = `${object.bucket}/${object.key}`;
+      const created = !state.objects.has(name);
+      state.objects.set(name, { json: object, bytes });
+      return created;
+    },
+    findSha256: (sha256) =>
+      [...state.objects.values()].find(({ bytes }) => {
+        return createHash("sha256").update(bytes).digest("hex") === sha256;
+      })?.bytes,
+  });
   const handle = async (request: http.IncomingMessage, response: http.ServerResponse) => {
+    // What breaks off is the client's to notice.
+    request.on("error", () => {});
+    const ofStorage = request.socket.localPort !== portOf(listener);
+    if (!ofStorage || direct.settings.storageCors) allowPages(response);
+    if (request.method === "OPTIONS") {
+      response.writeHead(204).end();
+      return;
+    }
     requests.push(`${request.method} ${request.url}`);
     if (server.intercept(request, response)) return;
     try {
       const url = new URL(request.url ?? "/", "http://server");
-      if (request.headers.authorization !== `Bearer ${credential}`) {
+      if (url.pathname.startsWith("/signed/")) return await direct.receive(request, response);
+      if (!tokens.has(request.headers.authorization?.replace("Bearer ", "") ?? "")) {
         if (url.searchParams.get("grant") === null) {
           throw new Refused(401, "unauthenticated", "the key is not known");
         }
@@ -77,33 +98,66 @@ export async function startMemoryServer(): Promise<MemoryServer> {
       const segments = (request.url ?? "").split("?")[0]?.split("/").map(decodeURIComponent) ?? [];
       const call: Call = { method: request.method ?? "", url, segments, request, response };
       if (request.headers.expect !== undefined) response.writeContinue();
-      await route(state, call);
+      if (segments[2] === "uploads") await uploadsRoute(direct, call);
+      else await route(state, call);
     } catch (error) {
-      refuse(response, error);
+      if (!request.destroyed || request.complete) refuse(response, error);
     }
   };
-  const listener = http.createServer((request, response) => void handle(request, response));
-  listener.on("checkContinue", (request, response) => void handle(request, response));
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  const address = listener.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const listener = await listen((request, response) => void handle(request, response));
+  const storage = await listen((request, response) => void handle(request, response));
+  const count = (one: http.Server) =>
+    new Promise<number>((resolve, reject) => {
+      one.getConnections((error, found) => (error ? reject(error) : resolve(found)));
+    });
+  const close = (one: http.Server) =>
+    new Promise<void>((resolve) => {
+      one.close(() => resolve());
+      one.closeAllConnections();
+    });
   const server: MemoryServer = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${portOf(listener)}`,
+    storageUrl: `http://127.0.0.1:${portOf(storage)}`,
     credential,
+    tokens,
+    direct,
     requests,
     objects: state.objects,
     intercept: () => false,
-    connectionCount: () =>
-      new Promise((resolve, reject) => {
-        listener.getConnections((error, count) => (error ? reject(error) : resolve(count)));
-      }),
-    close: () =>
-      new Promise((resolve) => {
-        listener.close(() => resolve());
-        listener.closeAllConnections();
-      }),
+    connectionCount: async () => (await count(listener)) + (await count(storage)),
+    close: async () => {
+      await Promise.all([close(listener), close(storage)]);
+    },
   };
   return server;
+}
+
+async function listen(handle: http.RequestListener): Promise<http.Server> {
+  const listener = http.createServer(handle);
+  listener.on("checkContinue", handle);
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  return listener;
+}
+
+function portOf(listener: http.Server): number {
+  const address = listener.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+function allowPages(response: http.ServerResponse): void {
+  response.setHeader("access-control-allow-origin", "*");
+  response.setHeader("access-control-allow-methods", "GET, HEAD, PUT, POST, PATCH, DELETE");
+  response.setHeader("access-control-allow-headers", "*, Authorization");
+  response.setHeader("access-control-expose-headers", "*");
+}
+
+async function uploadsRoute(direct: DirectServer, call: Call): Promise<void> {
+  const read = async (): Promise<unknown> => JSON.parse((await readAll(call.request)).toString());
+  const { method, url, segments } = call;
+  const answer = await direct.route({ method, url, segments, json: read });
+  if (answer === undefined) throw new Refused(404, "unsupported", "no such route");
+  if (answer.value === undefined) call.response.writeHead(answer.status).end();
+  else json(call, answer.status, answer.value);
 }
 
 function refuse(response: http.ServerResponse, error: unknown): void {
@@ -274,12 +328,15 @@ async function objectRoute(state: State, call: Call, target: Target): Promise<vo
   const end = range?.[2] ? Number(range[2]) + 1 : stored.bytes.length;
   const part = stored.bytes.subarray(first, end);
   const total = stored.bytes.length;
+  if (range && part.length === 0) {
+    throw new Refused(416, "range_unsatisfiable", `${total} bytes, asked from ${first}`);
+  }
   response.writeHead(range ? 206 : 200, {
     "content-type": stored.json.contentType,
     "content-length": part.length,
     etag: stored.json.etag,
     "last-modified": new Date(stored.json.createdAt).toUTCString(),
-    "repr-digest": formatCrc64NvmeField(stored.json.checksums.crc64nvme),
+    ...formatReprDigest({ crc64nvme: stored.json.checksums.crc64nvme }),
     ...(range ? { "content-range": `bytes ${first}-${first + part.length - 1}/${total}` } : {}),
     ...Object.fromEntries(
       Object.entries(stored.json.metadata).map(([field, value]) => [

@@ -25,6 +25,8 @@ const defaultLimits: TransportLimits = {
   answerMsMax: 120_000,
 };
 
+const agentOptions = { keepAlive: true, maxFreeSockets: 64 };
+
 // Bodies from this size on ask before sending, so that a refusal costs one round trip and no bytes.
 const expectBytesMin = 1024 * 1024;
 // RFC 9110 §10.1.1: a client does not wait for the 100 indefinitely.
@@ -33,32 +35,27 @@ const continueMsMax = 2_000;
 const drainBytesMax = 64 * 1024;
 
 export class NodeTransport implements Transport {
-  readonly #base: URL;
-  readonly #agent: http.Agent;
+  readonly #endpoint: string;
+  readonly #plain = new http.Agent(agentOptions);
+  readonly #secure = new https.Agent(agentOptions);
   readonly #limits: TransportLimits;
-  readonly #secure: boolean;
 
   constructor(endpoint: string, limits: Partial<TransportLimits> = {}) {
-    const base = URL.parse(endpoint);
-    if (base === null || !/^https?:$/.test(base.protocol)) {
-      throw new TypeError(`the endpoint must be an http or https address, not ${endpoint}`);
-    }
-    this.#base = base;
-    this.#secure = base.protocol === "https:";
+    this.#endpoint = endpoint.replace(/\/+$/, "");
     this.#limits = { ...defaultLimits, ...limits };
-    const options = { keepAlive: true, maxFreeSockets: 64 };
-    this.#agent = this.#secure ? new https.Agent(options) : new http.Agent(options);
   }
 
   async send(request: TransportRequest): Promise<TransportResponse> {
     const { signal } = request;
     if (signal?.aborted === true) throw abortedError(signal);
-    const outgoing = this.#open(request);
+    const target = request.path.startsWith("/") ? this.#endpoint + request.path : request.path;
+    const secure = target.startsWith("https:");
+    const outgoing = this.#open(request, target, secure);
     const exchange: Exchange = {
       request,
       outgoing,
       limits: this.#limits,
-      secure: this.#secure,
+      secure,
       watch: new Watch(),
       state: { written: 0, answered: false },
     };
@@ -72,28 +69,29 @@ export class NodeTransport implements Transport {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#plain.destroy();
+    this.#secure.destroy();
   }
 
-  #open({ method, path, headers, body, freshConnection }: TransportRequest): http.ClientRequest {
+  #open(request: TransportRequest, target: string, secure: boolean): http.ClientRequest {
+    const { method, headers, body, freshConnection } = request;
     const fields: Record<string, string> = { "user-agent": "roma-sdk", ...headers };
     if (body !== undefined) {
-      if (body.length === undefined) fields["transfer-encoding"] = "chunked";
-      else fields["content-length"] = String(body.length);
-      if (!body.repeatable || (body.length ?? expectBytesMin) >= expectBytesMin) {
-        fields.expect = "100-continue";
-      }
+      fields["content-length"] = String(body.length);
+      if (body.length >= expectBytesMin) fields.expect = "100-continue";
     }
-    const { hostname, port, pathname } = this.#base;
     try {
-      return (this.#secure ? https : http).request({
+      // The path goes as it is: a URL would resolve encoded dot segments, and a signature is of bytes.
+      const [, origin = "", path = ""] = target.match(/^(https?:\/\/[^/?#]+)([^#]*)/i) ?? [];
+      const url = new URL(origin);
+      return (secure ? https : http).request({
         method,
         // A URL keeps the brackets of an IPv6 address, a socket does not want them.
-        hostname: hostname.replace(/^\[|\]$/g, ""),
-        port,
-        path: pathname.replace(/\/$/, "") + path,
+        hostname: url.hostname.replace(/^\[|\]$/g, ""),
+        port: url.port,
+        path: path.startsWith("/") ? path : `/${path}`,
         headers: fields,
-        agent: freshConnection === true ? false : this.#agent,
+        agent: freshConnection === true ? false : secure ? this.#secure : this.#plain,
       });
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -186,7 +184,7 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
     for await (const chunk of body.open(stopped)) {
       if (stopped.aborted) return;
       state.written += chunk.length;
-      if (state.written > (body.length ?? state.written)) throw lengthError(body);
+      if (state.written > body.length) throw lengthError(body);
       if (!outgoing.write(chunk)) {
         watch.start(limits.idleMsMax, idle);
         await new Promise<void>((resolve) => {
@@ -194,11 +192,12 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
         });
         watch.stop();
       }
+      exchange.request.onSent?.(state.written);
       // Lets an answer be heard before the next write, which might meet a closed connection.
       await setImmediate();
       if (stopped.aborted) return;
     }
-    if (state.written !== (body.length ?? state.written)) throw lengthError(body);
+    if (state.written !== body.length) throw lengthError(body);
     outgoing.end();
     if (!state.answered) expectAnswer(exchange);
   } finally {

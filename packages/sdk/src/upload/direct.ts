@@ -1,0 +1,416 @@
+/**
+ * Uploads by signed requests: begun, sent in parts side by side, completed, verified. The server says
+ * where the bytes go; when the storage cannot be reached from here, all goes through the server.
+ */
+import type {
+  CompleteDirectUploadJson,
+  DirectUploadJson,
+  DirectUploadRequestJson,
+} from "@roma/contract";
+import { namedPath } from "../address.ts";
+import { isRomaError, RomaError } from "../errors.ts";
+import { parseObject } from "../parse.ts";
+import type { Group } from "./control.ts";
+import { chainCrc64Nvme } from "./gatherer.ts";
+import { type Job, type Stored, uploadPolicy, verifyStored } from "./job.ts";
+import { Parallelism } from "./parallelism.ts";
+import { parseDirectUpload } from "./parse-direct.ts";
+import { type ResumeRecord, Resumption } from "./resume-store.ts";
+import { SignedRequests } from "./signed-requests.ts";
+import { DirectFailed, SignedSender } from "./signed-sender.ts";
+import type { Piece } from "./source.ts";
+
+// Between two looks at a completion that takes its time.
+const busyMs = 1000;
+
+/** The bytes, part by part. */
+export interface PartSupply {
+  readonly length: number;
+  readonly identity?: string | undefined;
+  /** A wish; `undefined` leaves it to the server. */
+  readonly partBytes?: number | undefined;
+  /** Parts of this size that can be under way at once. */
+  parallelMax(partBytes: number): number;
+  /** Whether parts of this size can be held at all. */
+  fits(partBytes: number): boolean;
+  /** Asked once for each, in ascending order. */
+  part(number: number, first: number, end: number): Promise<Piece>;
+  /** The part is there; it will not be sent again. */
+  kept(number: number): void;
+  /** To the first byte again; false when some have been let go. */
+  rewind(): boolean;
+}
+
+/** The server's answer to `proof`, or `undefined` to be asked for the bytes. */
+export type Prove = (upload: DirectUploadJson, sha256: string) => Promise<Stored | undefined>;
+
+/** Thrown where the parts are larger than a stream can hold. */
+export class PartsTooLarge extends Error {}
+
+/** Rejects with `PartsTooLarge` before any byte was taken. */
+export async function uploadDirect(
+  job: Job,
+  supply: PartSupply,
+  instant?: { readonly sha256: string; readonly prove: Prove },
+): Promise<Stored> {
+  const { control, options, notify, meter } = job;
+  let via = options.via ?? "auto";
+  let asks = instant;
+  let begunAgain = false;
+  for (;;) {
+    try {
+      const upload = await DirectUpload.open(job, supply, { via, sha256: asks?.sha256 });
+      if (!(upload instanceof DirectUpload)) return upload;
+      try {
+        if (upload.json.transfer.kind === "proof") {
+          const stored = await asks?.prove(upload.json, asks.sha256);
+          if (stored !== undefined) return stored;
+          asks = undefined;
+          await upload.cancel();
+          continue;
+        }
+        return await upload.run();
+      } catch (error) {
+        await upload.abandon(error);
+        throw error;
+      }
+    } catch (error) {
+      if (error instanceof DirectFailed && via === "auto" && supply.rewind()) {
+        via = "server";
+        const message = `the storage cannot be reached from here (${error.message}): all bytes go through the server`;
+        notify({ code: "direct_failed", message, cause: error.cause });
+      } else if (isLost(error) && !begunAgain && supply.rewind()) {
+        begunAgain = true;
+        const message = `the upload is gone (${error.message}): it begins again`;
+        notify({ code: "began_again", message, cause: error });
+      } else {
+        throw error instanceof DirectFailed ? error.cause : error;
+      }
+      control.enter("starting");
+      meter.restart();
+    }
+  }
+}
+
+/** The upload is not there any more, or not as this side knows it. */
+function isLost(error: unknown): error is RomaError {
+  return isRomaError(error, "upload_not_found") || isRomaError(error, "invalid_part");
+}
+
+interface OpenOptions {
+  readonly via: "auto" | "storage" | "server";
+  readonly sha256: string | undefined;
+}
+
+class DirectUpload {
+  readonly json: DirectUploadJson;
+  readonly #job: Job;
+  readonly #supply: PartSupply;
+  readonly #resumption: Resumption;
+  readonly #sha256: string | undefined;
+  /** By part number. */
+  readonly #crcs: Map<number, string>;
+  readonly #etags = new Map<number, string>();
+  readonly #group: Group = {};
+  readonly #remembers: boolean;
+
+  private constructor(
+    job: Job,
+    supply: PartSupply,
+    given: {
+      readonly json: DirectUploadJson;
+      readonly resumption: Resumption;
+      readonly record: ResumeRecord | undefined;
+      readonly sha256: string | undefined;
+    },
+  ) {
+    this.#job = job;
+    this.#supply = supply;
+    this.json = given.json;
+    this.#resumption = given.resumption;
+    this.#sha256 = given.sha256;
+    this.#remembers = job.store !== undefined && supply.identity !== undefined;
+    const crcs = Object.entries(given.record?.crcs ?? {});
+    this.#crcs = new Map(crcs.map(([number, crc]) => [Number(number), crc]));
+  }
+
+  /**
+   * The upload that is remembered for this source, or a new one; the object, when who remembered it
+   * did not live to see that it was complete.
+   */
+  static async open(
+    job: Job,
+    supply: PartSupply,
+    options: OpenOptions,
+  ): Promise<DirectUpload | Stored> {
+    const { bucket, key = "" } = job.options;
+    const remembers = job.options.resume !== false && supply.identity !== undefined;
+    const where = JSON.stringify([job.caller.endpoint, bucket, key, supply.identity]);
+    const resumption = new Resumption(remembers ? job.store : undefined, where);
+    const record = await resumption.find();
+    if (record !== undefined) {
+      const found = await findUpload(job, supply, record);
+      if (found !== undefined && "id" in found) {
+        const given = { json: found, resumption, record, sha256: options.sha256 };
+        return new DirectUpload(job, supply, given);
+      }
+      resumption.forget();
+      if (found !== undefined) {
+        await resumption.settled();
+        job.notify({ code: "resumed", message: "all bytes are there already" });
+        return found;
+      }
+    }
+    const json = await beginUpload(job, supply, options);
+    const given = { json, resumption, record: undefined, sha256: options.sha256 };
+    const upload = new DirectUpload(job, supply, given);
+    const { transfer } = json;
+    if (!supply.fits(transfer.kind === "parts" ? transfer.partBytes : json.length)) {
+      await upload.cancel();
+      throw new PartsTooLarge();
+    }
+    return upload;
+  }
+
+  async run(): Promise<Stored> {
+    const { control } = this.#job;
+    const { transfer, length } = this.json;
+    control.enter("uploading");
+    let crc64nvme: string;
+    if (transfer.kind === "parts") {
+      await this.#sendParts(transfer);
+      crc64nvme = this.#chained(transfer);
+    } else if (transfer.kind === "put") {
+      const sender = this.#sender({ put: transfer.request }, () => []);
+      const piece = await control.guard(this.#supply.part(1, 0, length));
+      await sender.send("put", piece);
+      crc64nvme = await piece.crc64nvme();
+    } else {
+      throw new RomaError("bad_answer", "a proof was asked for that was not offered");
+    }
+    control.enter("completing");
+    const stored = await this.#complete(crc64nvme);
+    verifyStored(stored, length, crc64nvme);
+    this.#resumption.forget();
+    await this.#resumption.settled();
+    return stored;
+  }
+
+  /** Frees what the server holds of it; what it says to that does not matter. */
+  async cancel(): Promise<void> {
+    this.#resumption.forget();
+    await this.#resumption.settled();
+    const path = namedPath("/v1/uploads", this.json.id);
+    await this.#job.caller.none({ method: "DELETE", path, once: true }).catch(() => {});
+  }
+
+  /** After a failure: what may be gone on with stays, the rest is freed. */
+  async abandon(error: unknown): Promise<void> {
+    await this.#resumption.settled();
+    const later = isRomaError(error) && error.retryable && this.#remembers;
+    if (!later) await this.cancel();
+  }
+
+  async #sendParts(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): Promise<void> {
+    const { job, supply } = { job: this.#job, supply: this.#supply };
+    const missing = this.#findMissing(transfer);
+    const sender = this.#sender(transfer.requests, () => missing);
+    const max = Math.min(job.options.parallel ?? 6, supply.parallelMax(transfer.partBytes));
+    const parallelism = new Parallelism({ max });
+    const running = new Set<Promise<void>>();
+    let failure: { readonly error: unknown } | undefined;
+    const sendOne = async (number: number): Promise<void> => {
+      const { first, end } = this.#bounds(transfer, number);
+      try {
+        const piece = await job.control.guard(supply.part(number, first, end));
+        const etag = await sender.send(number, piece, () => parallelism.onFailure());
+        this.#crcs.set(number, await piece.crc64nvme());
+        if (etag !== undefined) this.#etags.set(number, etag);
+        supply.kept(number);
+        parallelism.onPart(job.meter.bytes);
+        this.#save(transfer.partBytes);
+      } catch (error) {
+        failure ??= { error };
+        job.control.stop(this.#group);
+      }
+    };
+    while (running.size > 0 || (missing.length > 0 && failure === undefined)) {
+      while (failure === undefined && running.size < parallelism.limit) {
+        const number = missing.shift();
+        if (number === undefined) break;
+        const part: Promise<void> = sendOne(number).finally(() => running.delete(part));
+        running.add(part);
+      }
+      await Promise.race(running);
+    }
+    if (failure !== undefined) throw failure.error;
+    await this.#digestMissing(transfer);
+  }
+
+  #sender(
+    requests: ConstructorParameters<typeof SignedRequests>[2],
+    following: () => Iterable<number>,
+  ): SignedSender {
+    const signed = new SignedRequests(this.#job.caller, this.json.id, requests, following);
+    return new SignedSender(this.#job, this.json.via, signed, this.#group);
+  }
+
+  /** Numbers of parts that are not there; counts those that are. */
+  #findMissing(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): number[] {
+    const { meter, notify } = this.#job;
+    let bytes = 0;
+    for (const { number, length, etag } of transfer.parts) {
+      const { first, end } = this.#bounds(transfer, number);
+      if (length !== end - first) continue;
+      this.#etags.set(number, etag);
+      bytes += length;
+    }
+    for (const number of this.#crcs.keys()) {
+      if (!this.#etags.has(number)) this.#crcs.delete(number);
+    }
+    if (bytes > 0) {
+      notify({ code: "resumed", message: `${bytes} bytes are there already` });
+      meter.add(bytes);
+    }
+    const numbers = Array.from({ length: transfer.partCount }, (_, index) => index + 1);
+    return numbers.filter((number) => !this.#etags.has(number));
+  }
+
+  #bounds({ partBytes }: { readonly partBytes: number }, number: number) {
+    const first = (number - 1) * partBytes;
+    return { first, end: Math.min(first + partBytes, this.json.length) };
+  }
+
+  #save(partBytes: number): void {
+    const { id, expiresAt } = this.json;
+    const crcs = Object.fromEntries(this.#crcs);
+    this.#resumption.save({ uploadId: id, expiresAt, partBytes, crcs });
+  }
+
+  /** Parts that were sent by somebody who did not live to write down their CRC. */
+  async #digestMissing(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): Promise<void> {
+    for (let number = 1; number <= transfer.partCount; number++) {
+      if (this.#crcs.has(number)) continue;
+      const { first, end } = this.#bounds(transfer, number);
+      const piece = await this.#supply.part(number, first, end);
+      this.#crcs.set(number, await piece.crc64nvme());
+    }
+  }
+
+  #chained(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): string {
+    const parts = Array.from({ length: transfer.partCount }, (_, index) => {
+      const { first, end } = this.#bounds(transfer, index + 1);
+      return { crc64nvme: this.#crcs.get(index + 1) ?? "", length: end - first };
+    });
+    return chainCrc64Nvme(parts);
+  }
+
+  #complete(crc64nvme: string): Promise<Stored> {
+    const { transfer, id } = this.json;
+    const parts = [...this.#etags].sort(([a], [b]) => a - b);
+    const known = transfer.kind === "parts" && parts.length === transfer.partCount;
+    const sha256 = this.#sha256 === undefined ? {} : { sha256: this.#sha256 };
+    return completeUpload(this.#job, id, {
+      checksums: { ...this.#job.options.checksums, ...sha256, crc64nvme },
+      ...(known ? { parts: parts.map(([number, etag]) => ({ number, etag })) } : {}),
+    });
+  }
+}
+
+/** Asks until the server has made the object; a storage may take long to put its parts together. */
+async function completeUpload(
+  job: Job,
+  id: string,
+  value: CompleteDirectUploadJson,
+): Promise<Stored> {
+  const { caller, control } = job;
+  const path = `${namedPath("/v1/uploads", id)}/complete`;
+  const request = { method: "POST", path, value, parse: parseObject, once: true };
+  const isBusy = (error: unknown) => isRomaError(error, "locked");
+  const options = { policy: uploadPolicy(job), mayRepeat: (error: RomaError) => !isBusy(error) };
+  for (;;) {
+    try {
+      const { status, value: object } = await control.attempt(options, (signal) =>
+        caller.jsonAndStatus({ ...request, signal }),
+      );
+      return { object, created: status === 201 };
+    } catch (error) {
+      if (!isRomaError(error) || !isBusy(error)) throw error;
+      await control.rest(Math.max(error.retryAfterMs ?? 0, busyMs));
+    }
+  }
+}
+
+function beginUpload(
+  job: Job,
+  supply: PartSupply,
+  { via, sha256 }: OpenOptions,
+): Promise<DirectUploadJson> {
+  const { caller, control, options, source } = job;
+  const { bucket, key, metadata, createOnly } = options;
+  const contentType = options.contentType ?? source.contentType;
+  const filename = options.filename ?? source.filename;
+  const checksums = { ...options.checksums, ...(sha256 === undefined ? {} : { sha256 }) };
+  const value: DirectUploadRequestJson = {
+    bucket,
+    length: supply.length,
+    ...(via === "auto" ? {} : { via }),
+    ...(key === undefined ? {} : { key }),
+    ...(filename === undefined ? {} : { filename }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(createOnly === undefined ? {} : { createOnly }),
+    ...(supply.partBytes === undefined ? {} : { partBytes: supply.partBytes }),
+    ...(Object.keys(checksums).length === 0 ? {} : { checksums }),
+    ...(sha256 === undefined ? {} : { instant: true }),
+  };
+  const request = { method: "POST", path: "/v1/uploads", value, parse: parseDirectUpload };
+  return control.attempt({ policy: uploadPolicy(job) }, (signal) =>
+    caller.json({ ...request, signal, once: true }),
+  );
+}
+
+/** The remembered upload, if the server still has it as it was; or what it became. */
+async function findUpload(
+  job: Job,
+  supply: PartSupply,
+  record: ResumeRecord,
+): Promise<DirectUploadJson | Stored | undefined> {
+  const { caller, control, options } = job;
+  const path = `${namedPath("/v1/uploads", record.uploadId)}?parts`;
+  try {
+    const json = await control.attempt({ policy: caller.retry }, (signal) =>
+      caller.json({ method: "GET", path, parse: parseDirectUpload, signal, once: true }),
+    );
+    const same =
+      json.bucket === options.bucket &&
+      (options.key === undefined || json.key === options.key) &&
+      json.length === supply.length &&
+      json.transfer.kind === "parts" &&
+      json.transfer.partBytes === record.partBytes;
+    return same ? json : undefined;
+  } catch (error) {
+    if (!isRomaError(error) || error.retryable || error.code === "aborted") throw error;
+    if (error.problem?.phase === "complete") return await findCompleted(job, supply, record);
+    // Not there any more, or of another kind: it is of no use.
+    return undefined;
+  }
+}
+
+/** The object that it became, if that has the bytes of this source. */
+async function findCompleted(
+  job: Job,
+  supply: PartSupply,
+  { uploadId }: ResumeRecord,
+): Promise<Stored | undefined> {
+  const piece = await supply.part(1, 0, supply.length);
+  const crc64nvme = await piece.crc64nvme();
+  try {
+    const stored = await completeUpload(job, uploadId, {});
+    const { size, checksums } = stored.object;
+    return size === supply.length && checksums.crc64nvme === crc64nvme ? stored : undefined;
+  } catch (error) {
+    if (isRomaError(error) && !error.retryable && error.code !== "aborted") return undefined;
+    throw error;
+  }
+}

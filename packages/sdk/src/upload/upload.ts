@@ -1,0 +1,185 @@
+/** An upload: begun when it is made, held up and ended by its owner, done once. */
+import type { Caller } from "../caller.ts";
+import { startSha256 } from "../digests/sha256.ts";
+import { isRomaError, RomaError } from "../errors.ts";
+import { uploadAppending } from "./append.ts";
+import { type Connectivity, Control, type UploadState } from "./control.ts";
+import { PartsTooLarge, uploadDirect } from "./direct.ts";
+import { Gatherer } from "./gatherer.ts";
+import { digestSource, prove } from "./instant.ts";
+import type { Job, Stored, UploadOptions, UploadResult } from "./job.ts";
+import { ProgressMeter, type UploadProgress } from "./progress.ts";
+import type { ResumeStore } from "./resume-store.ts";
+import { bytesSource, type RangedSource, type Source, type StreamedSource } from "./source.ts";
+import {
+  gatherBytes,
+  gatheredAppends,
+  gatheredParts,
+  rangedAppends,
+  rangedParts,
+} from "./supplies.ts";
+import { uploadWhole, wholeBytesMax } from "./whole.ts";
+
+/** What uploads need of their surroundings. */
+export interface UploadSurroundings {
+  readonly caller: Caller;
+  readonly store: ResumeStore | undefined;
+  readonly connectivity: Connectivity | undefined;
+}
+
+/** An upload under way. It runs from the start; nothing needs to be called for it to go on. */
+export class Upload {
+  readonly #control: Control;
+  readonly #meter: ProgressMeter;
+  readonly #done: Promise<UploadResult>;
+  #cancelled = false;
+
+  constructor(
+    surroundings: UploadSurroundings,
+    open: () => Source | Promise<Source>,
+    options: UploadOptions,
+  ) {
+    this.#control = new Control(surroundings.connectivity, options.onState);
+    this.#meter = new ProgressMeter(options);
+    this.#done = this.#run(surroundings, open, options);
+    // Whoever is interested asks `done`.
+    this.#done.catch(() => {});
+  }
+
+  get state(): UploadState {
+    return this.#control.state;
+  }
+
+  get progress(): UploadProgress {
+    return this.#meter.progress;
+  }
+
+  /** Interrupts what is sent; parts that have arrived stay. */
+  pause(): void {
+    this.#control.pause();
+    this.#meter.rest();
+  }
+
+  /** Goes on after a pause. */
+  resume(): void {
+    this.#meter.rest();
+    this.#control.resume();
+  }
+
+  /** Ends it and frees what the server holds of it. Resolves when that has been asked for. */
+  async cancel(): Promise<void> {
+    this.#end("the upload was cancelled");
+    await this.#done.catch(() => {});
+  }
+
+  /**
+   * Resolves when the server holds the object durably and has confirmed its size and CRC-64/NVME.
+   * Rejects with a `RomaError`; `aborted` after `cancel` or by the signal.
+   */
+  done(): Promise<UploadResult> {
+    return this.#done;
+  }
+
+  #end(message: string, cause?: unknown): void {
+    this.#cancelled = true;
+    this.#control.end(new RomaError("aborted", message, { cause }));
+  }
+
+  async #run(
+    { caller, store }: Pick<UploadSurroundings, "caller" | "store">,
+    open: () => Source | Promise<Source>,
+    options: UploadOptions,
+  ): Promise<UploadResult> {
+    const { signal } = options;
+    const onAbort = () => this.#end("the upload was ended by its signal", signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    const control = this.#control;
+    try {
+      const source = await open();
+      this.#meter.totalBytes = source.length;
+      this.#meter.rest();
+      const job: Job = {
+        ...{ caller, store, control, options, source, meter: this.#meter },
+        notify: (notice) => options.onNotice?.(notice),
+      };
+      const { object, created } =
+        source.kind === "ranged" ? await sendRanged(job, source) : await sendStream(job, source);
+      this.#meter.totalBytes = object.size;
+      this.#meter.show();
+      control.close("done");
+      return { ...object, url: caller.absolute(object.url), created };
+    } catch (error) {
+      control.close(this.#cancelled ? "cancelled" : "failed");
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+}
+
+async function sendRanged(job: Job, source: RangedSource): Promise<Stored> {
+  const { key, via = "auto", instant = false } = job.options;
+  const small = source.length <= wholeBytesMax && via !== "storage" && !instant;
+  if (key !== undefined && small) return await uploadWhole(job, key, source);
+  const offer = instant
+    ? {
+        sha256: job.options.checksums?.sha256 ?? (await digestSource(job, source)),
+        prove: prove.bind(undefined, job, source),
+      }
+    : undefined;
+  job.control.enter("starting");
+  try {
+    return await uploadDirect(job, rangedParts(source), offer);
+  } catch (error) {
+    if (key === undefined || !signsNothing(error, job)) throw error;
+    return await uploadAppending(job, key, rangedAppends(source));
+  }
+}
+
+async function sendStream(job: Job, source: StreamedSource): Promise<Stored> {
+  const gatherer = new Gatherer(source);
+  const { key } = job.options;
+  try {
+    const first = await job.control.guard(gatherer.take(gatherBytes));
+    if (first.last) {
+      if (source.length !== undefined && source.length !== first.length) {
+        const message = `the stream has ${first.length} bytes, not the announced ${source.length}`;
+        throw new RomaError("source_failed", message);
+      }
+      job.meter.totalBytes = first.length;
+      return await sendRanged(job, bytesSource(joined(first.chunks), startSha256));
+    }
+    gatherer.putBack(first.chunks);
+    const { length } = source;
+    if (length === undefined && key === undefined) {
+      throw new RomaError("invalid_request", "a stream without `length` needs a `key`");
+    }
+    if (length !== undefined) {
+      try {
+        return await uploadDirect(job, gatheredParts(gatherer, length));
+      } catch (error) {
+        if (key === undefined) throw error;
+        if (!(error instanceof PartsTooLarge) && !signsNothing(error, job)) throw error;
+      }
+    }
+    return await uploadAppending(job, key ?? "", gatheredAppends(gatherer, length));
+  } finally {
+    gatherer.close();
+  }
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** A server without such uploads: it has no route for them. */
+function signsNothing(error: unknown, { options }: Job): boolean {
+  return isRomaError(error, "unsupported") && options.via !== "storage";
+}
