@@ -33,6 +33,8 @@ export interface AttemptOptions {
   readonly policy: RetryPolicy;
   readonly mayRepeat?: (error: RomaError) => boolean;
   readonly group?: Group | undefined;
+  /** A pause and the loss of the network let it end by itself: it is short, and its answer matters. */
+  readonly steady?: boolean;
 }
 
 /** Attempts that end together. */
@@ -43,6 +45,7 @@ export interface Group {
 interface Running {
   readonly controller: AbortController;
   readonly group: Group | undefined;
+  readonly steady: boolean;
 }
 
 export class Control {
@@ -90,7 +93,7 @@ export class Control {
   end(error: RomaError): void {
     if (this.#over !== undefined) return;
     this.#over = error;
-    this.#interrupt();
+    for (const { controller } of this.#running) controller.abort();
     this.#wake();
   }
 
@@ -138,12 +141,12 @@ export class Control {
 
   /** Runs `work` until it succeeds, fails for good, or its attempts are used up. */
   async attempt<T>(
-    { policy, mayRepeat, group }: AttemptOptions,
+    { policy, mayRepeat, group, steady = false }: AttemptOptions,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     for (let failures = 0; ; ) {
       await this.#ready(group);
-      const running = { controller: new AbortController(), group };
+      const running = { controller: new AbortController(), group, steady };
       this.#running.add(running);
       try {
         return await work(running.controller.signal);
@@ -164,7 +167,7 @@ export class Control {
   }
 
   #interrupt(): void {
-    for (const { controller } of this.#running) controller.abort();
+    for (const { controller, steady } of this.#running) if (!steady) controller.abort();
   }
 
   #wake(): void {

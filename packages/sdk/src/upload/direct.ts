@@ -8,6 +8,7 @@ import type {
   DirectUploadRequestJson,
 } from "@roma/contract";
 import { namedPath } from "../address.ts";
+import type { Caller } from "../caller.ts";
 import { isRomaError, RomaError } from "../errors.ts";
 import { parseObject } from "../parse.ts";
 import type { Group } from "./control.ts";
@@ -196,12 +197,11 @@ class DirectUpload {
     return stored;
   }
 
-  /** Frees what the server holds of it; what it says to that does not matter. */
+  /** Frees what the server holds of it, and forgets it. */
   async cancel(): Promise<void> {
     this.#resumption.forget();
     await this.#resumption.settled();
-    const path = namedPath("/v1/uploads", this.json.id);
-    await this.#job.caller.none({ method: "DELETE", path, once: true }).catch(() => {});
+    await freeUpload(this.#job.caller, this.json.id);
   }
 
   /** After a failure: what may be gone on with stays, the rest is freed. */
@@ -327,7 +327,8 @@ async function completeUpload(
   const path = `${namedPath("/v1/uploads", id)}/complete`;
   const request = { method: "POST", path, value, parse: parseObject, once: true };
   const isBusy = (error: unknown) => isRomaError(error, "locked");
-  const options = { policy: uploadPolicy(job), mayRepeat: (error: RomaError) => !isBusy(error) };
+  const mayRepeat = (error: RomaError) => !isBusy(error);
+  const options = { policy: uploadPolicy(job), mayRepeat, steady: true };
   for (;;) {
     try {
       const { status, value: object } = await control.attempt(options, (signal) =>
@@ -365,9 +366,19 @@ function beginUpload(
     ...(sha256 === undefined ? {} : { instant: true }),
   };
   const request = { method: "POST", path: "/v1/uploads", value, parse: parseDirectUpload };
-  return control.attempt({ policy: uploadPolicy(job) }, (signal) =>
-    caller.json({ ...request, signal, once: true }),
+  const begun = control.attempt({ policy: uploadPolicy(job), steady: true }, () =>
+    caller.json({ ...request, once: true }),
   );
+  // Cancelled meanwhile: nobody else will know its id.
+  const guarded = control.guard(begun);
+  guarded.catch(() => begun.then(({ id }) => freeUpload(caller, id)).catch(() => {}));
+  return guarded;
+}
+
+/** What the server says to it does not matter: it gives up by itself what nobody goes on with. */
+async function freeUpload(caller: Caller, id: string): Promise<void> {
+  const path = namedPath("/v1/uploads", id);
+  await caller.none({ method: "DELETE", path, once: true }).catch(() => {});
 }
 
 /** The remembered upload, if the server still has it as it was; or what it became. */

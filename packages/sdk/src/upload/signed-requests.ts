@@ -14,6 +14,8 @@ const marginMs = 10_000;
 
 interface Kept {
   readonly request: SignedRequestJson;
+  /** Those of one batch were signed together, and grow old together. */
+  readonly batch: number;
   /** By a clock that does not jump. */
   readonly staleAt: number;
 }
@@ -26,6 +28,7 @@ export class SignedRequests {
   readonly #uploadId: string;
   readonly #kept = new Map<string, Kept>();
   #batch: Promise<void> | undefined;
+  #batches = 0;
   #following: () => Iterable<number>;
 
   /** `following` says which parts will be wanted soon. */
@@ -63,9 +66,13 @@ export class SignedRequests {
     }
   }
 
-  /** This one was refused. */
-  forget(name: RequestName): void {
-    this.#kept.delete(String(name));
+  /** This one was refused; so would be those that were signed with it, or before. */
+  forget(name: RequestName, refused: SignedRequestJson): void {
+    const kept = this.#kept.get(String(name));
+    if (kept?.request !== refused) return;
+    for (const [other, { batch }] of this.#kept) {
+      if (batch <= kept.batch) this.#kept.delete(other);
+    }
   }
 
   async #sign(name: RequestName, signal: AbortSignal): Promise<void> {
@@ -91,11 +98,12 @@ export class SignedRequests {
   }
 
   #keep(requests: Readonly<Record<string, SignedRequestJson>>): void {
+    const batch = ++this.#batches;
     for (const [name, request] of Object.entries(requests)) {
       const ms = Date.parse(request.expiresAt) - Date.now();
       // A clock that is wrong by more than a request's life says nothing; then refusals do.
       const staleAt = ms > marginMs ? performance.now() + ms - marginMs : Number.POSITIVE_INFINITY;
-      this.#kept.set(name, { request, staleAt });
+      this.#kept.set(name, { request, batch, staleAt });
     }
   }
 }

@@ -59,7 +59,8 @@ export class SignedSender {
           lane.update(0);
           if (!isRomaError(error)) throw error;
           if (!signal.aborted) onFailure();
-          judged = this.#judge(error, name, failures);
+          if (error.status === 401 || error.status === 403) this.#requests.forget(name, request);
+          judged = this.#judge(error, failures);
           throw judged;
         }
       });
@@ -68,7 +69,7 @@ export class SignedSender {
     }
   }
 
-  #judge(error: RomaError, name: RequestName, failures: Failures): Error {
+  #judge(error: RomaError, failures: Failures): Error {
     const { status } = error;
     if (status === null) {
       if (this.#job.control.online) failures.silent += 1;
@@ -76,7 +77,6 @@ export class SignedSender {
       return unreachable && this.#isOfStorage(error) ? failed(error) : error;
     }
     if (status === 401 || status === 403) {
-      this.#requests.forget(name);
       failures.refused += 1;
       return failures.refused < refusalsMax ? retryable(error) : error;
     }
