@@ -15,7 +15,8 @@ import type {
 } from "@roma/contract";
 import { namedPath, query } from "./address.ts";
 import type { Caller } from "./caller.ts";
-import { type Client, callerOf } from "./client.ts";
+import { callJson, callNone } from "./calls.ts";
+import type { Client } from "./client.ts";
 import { RomaError } from "./errors.ts";
 import {
   parseAccessKey,
@@ -30,6 +31,7 @@ import {
   parseUpload,
   parseUploadList,
 } from "./parse.ts";
+import { callerOf } from "./upload-client.ts";
 
 /** What is not about objects: buckets, keys, grants, storages, and uploads of every protocol. */
 export class Administration {
@@ -64,7 +66,7 @@ export class Buckets {
   /** Every bucket that the credential may see. */
   async list({ signal }: CallSignal = {}): Promise<readonly BucketJson[]> {
     const request = { method: "GET", path: "/v1/buckets", parse: parseBucketList, signal };
-    return (await this.#caller.json(request)).buckets;
+    return (await callJson(this.#caller, request)).buckets;
   }
 
   /** Creates the bucket; refused when there is one of that name. */
@@ -73,7 +75,7 @@ export class Buckets {
     settings: BucketSettingsJson = {},
     { signal }: CallSignal = {},
   ): Promise<BucketJson> {
-    return this.#caller.json({
+    return callJson(this.#caller, {
       method: "PUT",
       path: namedPath("/v1/buckets", name),
       headers: { "if-none-match": "*" },
@@ -87,7 +89,7 @@ export class Buckets {
 
   get(name: string, { signal }: CallSignal = {}): Promise<BucketJson> {
     const path = namedPath("/v1/buckets", name);
-    return this.#caller.json({ method: "GET", path, parse: parseBucket, signal });
+    return callJson(this.#caller, { method: "GET", path, parse: parseBucket, signal });
   }
 
   /** Changes what `settings` names, and leaves the rest. */
@@ -98,12 +100,16 @@ export class Buckets {
   ): Promise<BucketJson> {
     const path = namedPath("/v1/buckets", name);
     const request = { method: "PATCH", path, value: settings, parse: parseBucket, signal };
-    return this.#caller.json(request);
+    return callJson(this.#caller, request);
   }
 
   /** Deletes an empty bucket; `not_empty` otherwise. */
   delete(name: string, { signal }: CallSignal = {}): Promise<void> {
-    return this.#caller.none({ method: "DELETE", path: namedPath("/v1/buckets", name), signal });
+    return callNone(this.#caller, {
+      method: "DELETE",
+      path: namedPath("/v1/buckets", name),
+      signal,
+    });
   }
 }
 
@@ -115,7 +121,7 @@ export class Keys {
   }
 
   list({ signal }: CallSignal = {}): Promise<readonly AccessKeyJson[]> {
-    return this.#caller.json({
+    return callJson(this.#caller, {
       method: "GET",
       path: "/v1/keys",
       parse: parseAccessKeyList,
@@ -128,7 +134,7 @@ export class Keys {
     key: { readonly name: string; readonly policy: readonly PolicyStatementJson[] },
     { signal }: CallSignal = {},
   ): Promise<NewAccessKeyJson> {
-    return this.#caller.json({
+    return callJson(this.#caller, {
       method: "POST",
       path: "/v1/keys",
       value: key,
@@ -140,7 +146,7 @@ export class Keys {
 
   get(id: string, { signal }: CallSignal = {}): Promise<AccessKeyJson> {
     const path = namedPath("/v1/keys", id);
-    return this.#caller.json({ method: "GET", path, parse: parseAccessKey, signal });
+    return callJson(this.#caller, { method: "GET", path, parse: parseAccessKey, signal });
   }
 
   /** Changes what is named: a disabled key is refused everywhere until it is enabled again. */
@@ -155,11 +161,11 @@ export class Keys {
   ): Promise<AccessKeyJson> {
     const path = namedPath("/v1/keys", id);
     const request = { method: "PATCH", path, value: changes, parse: parseAccessKey, signal };
-    return this.#caller.json(request);
+    return callJson(this.#caller, request);
   }
 
   delete(id: string, { signal }: CallSignal = {}): Promise<void> {
-    return this.#caller.none({ method: "DELETE", path: namedPath("/v1/keys", id), signal });
+    return callNone(this.#caller, { method: "DELETE", path: namedPath("/v1/keys", id), signal });
   }
 }
 
@@ -172,7 +178,7 @@ export class Grants {
 
   /** Makes a signed, scoped, expiring permission. Its `url` is relative to the server. */
   create(request: GrantRequestJson, { signal }: CallSignal = {}): Promise<GrantJson> {
-    return this.#caller.json({
+    return callJson(this.#caller, {
       method: "POST",
       path: "/v1/grants",
       value: request,
@@ -192,12 +198,12 @@ export class Storages {
   /** All of them, retired ones too. */
   list({ signal }: CallSignal = {}): Promise<readonly StorageJson[]> {
     const request = { method: "GET", path: "/v1/storages", parse: parseStorageList, signal };
-    return this.#caller.json(request);
+    return callJson(this.#caller, request);
   }
 
   get(id: string, { signal }: CallSignal = {}): Promise<StorageJson> {
     const path = namedPath("/v1/storages", id);
-    return this.#caller.json({ method: "GET", path, parse: parseStorage, signal });
+    return callJson(this.#caller, { method: "GET", path, parse: parseStorage, signal });
   }
 
   /** Adds a storage, once the server has opened and tried it; refused when there is one of that id. */
@@ -206,7 +212,7 @@ export class Storages {
     settings: StorageSettingsJson & { readonly driver: string },
     { signal }: CallSignal = {},
   ): Promise<StorageJson> {
-    return this.#caller.json({
+    return callJson(this.#caller, {
       method: "PUT",
       path: namedPath("/v1/storages", id),
       headers: { "if-none-match": "*" },
@@ -225,7 +231,7 @@ export class Storages {
   ): Promise<StorageJson> {
     const path = namedPath("/v1/storages", id);
     const request = { method: "PATCH", path, value: settings, parse: parseStorage, signal };
-    return this.#caller.json(request);
+    return callJson(this.#caller, request);
   }
 
   /** Takes a drained, empty storage out for good; `not_empty` says how much it holds. */
@@ -235,13 +241,13 @@ export class Storages {
   ): Promise<void> {
     const path = `${namedPath("/v1/storages", id)}${forget ? "?forget" : ""}`;
     // With `forget`, done twice it would not find what it has forgotten.
-    return this.#caller.none({ method: "DELETE", path, signal, idempotent: !forget });
+    return callNone(this.#caller, { method: "DELETE", path, signal, idempotent: !forget });
   }
 
   /** Tries everything that the storage can do. That it fails is an answer: `ok` is false. */
   test(id: string, { signal }: CallSignal = {}): Promise<StorageTestJson> {
     const path = `${namedPath("/v1/storages", id)}/test`;
-    return this.#caller.json({ method: "POST", path, parse: parseStorageTest, signal });
+    return callJson(this.#caller, { method: "POST", path, parse: parseStorageTest, signal });
   }
 }
 
@@ -266,7 +272,7 @@ export class Uploads {
     let next: string | undefined = cursor;
     for (;;) {
       const path = `/v1/uploads${query({ ...filter, cursor: next })}`;
-      const page: UploadListJson = await this.#caller.json({
+      const page: UploadListJson = await callJson(this.#caller, {
         method: "GET",
         path,
         parse: parseUploadList,
@@ -283,11 +289,11 @@ export class Uploads {
 
   get(id: string, { signal }: CallSignal = {}): Promise<UploadJson> {
     const path = namedPath("/v1/uploads", id);
-    return this.#caller.json({ method: "GET", path, parse: parseUpload, signal });
+    return callJson(this.#caller, { method: "GET", path, parse: parseUpload, signal });
   }
 
   /** Cancels an upload and frees what it held; of a complete one the object stays. */
   cancel(id: string, { signal }: CallSignal = {}): Promise<void> {
-    return this.#caller.none({ method: "DELETE", path: namedPath("/v1/uploads", id), signal });
+    return callNone(this.#caller, { method: "DELETE", path: namedPath("/v1/uploads", id), signal });
   }
 }

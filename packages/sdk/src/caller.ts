@@ -1,10 +1,10 @@
 /**
- * Calls: a request with its credential, attempts, and the reading of refusals. Every answer that
+ * Requests with their credential, and the reading of refusals; one attempt each. Every answer that
  * passes through here is consumed or discarded, whatever happens.
  */
 import { isRomaError, RomaError, refusalError } from "./errors.ts";
 import type { Parser } from "./fields.ts";
-import { type RetryPolicy, withRetry } from "./retry.ts";
+import type { RetryPolicy } from "./retry.ts";
 import { Token, type TokenSource } from "./token.ts";
 import {
   bytesBody,
@@ -17,14 +17,7 @@ import {
 const jsonBytesMax = 32 * 1024 * 1024;
 const problemBytesMax = 64 * 1024;
 
-export interface CallOptions extends TransportRequest {
-  /** False when doing it twice differs from doing it once: then a lost answer is not retried. */
-  readonly idempotent?: boolean;
-  /** One attempt alone: the caller repeats by itself. */
-  readonly once?: boolean;
-}
-
-export interface JsonCallOptions<T> extends Omit<CallOptions, "headers" | "body"> {
+export interface JsonRequest<T> extends Omit<TransportRequest, "headers" | "body"> {
   readonly value?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly parse: Parser<T>;
@@ -82,25 +75,15 @@ export class Caller {
     throw refusalError({ method, path, text, status: response.status, headers: response.headers });
   }
 
-  /** As many attempts as the policy and the request allow. */
-  call({ idempotent = true, once = false, ...request }: CallOptions): Promise<TransportResponse> {
-    const sent = { ...request, freshConnection: !idempotent };
-    if (once) return this.once(sent);
-    const mayRepeat = (error: RomaError) => idempotent || !error.mayHaveHappened;
-    const { signal } = request;
-    return withRetry({ policy: this.retry, signal, mayRepeat }, () => this.once(sent));
-  }
-
-  /** A call with JSON both ways. */
-  async json<T>(options: JsonCallOptions<T>): Promise<T> {
-    return (await this.jsonAndStatus(options)).value;
-  }
-
-  /** The same, with the answer's status. */
-  async jsonAndStatus<T>(options: JsonCallOptions<T>): Promise<JsonAnswer<T>> {
-    const { value, parse, headers = {}, ...request } = options;
+  /** One attempt with JSON both ways. */
+  async json<T>({
+    value,
+    parse,
+    headers = {},
+    ...request
+  }: JsonRequest<T>): Promise<JsonAnswer<T>> {
     const fields = { accept: "application/json", ...headers };
-    const sent: CallOptions =
+    const sent: TransportRequest =
       value === undefined
         ? { ...request, headers: fields }
         : {
@@ -108,14 +91,8 @@ export class Caller {
             headers: { "content-type": "application/json", ...fields },
             body: bytesBody(new TextEncoder().encode(JSON.stringify(value))),
           };
-    const response = await this.call(sent);
+    const response = await this.once(sent);
     return { status: response.status, value: await readJson(response, parse) };
-  }
-
-  /** A call whose answer's body does not matter. */
-  async none(request: Omit<CallOptions, "headers">): Promise<void> {
-    const response = await this.call({ ...request, headers: {} });
-    response.discard();
   }
 
   /** A URL relative to the server as an absolute one. */

@@ -4,6 +4,7 @@
  * large comes in ranges side by side.
  */
 import type { Caller } from "./caller.ts";
+import { call } from "./calls.ts";
 import { startCrc64Nvme } from "./digests/crc64-nvme.ts";
 import { isRomaError, RomaError } from "./errors.ts";
 import { type ObjectHead, parseObjectHead } from "./object-head.ts";
@@ -100,7 +101,7 @@ export async function openFlow(
     ...(ifMatch === undefined ? {} : { "if-match": ifMatch }),
   };
   const get = (headers: Readonly<Record<string, string>>) =>
-    caller.call({ method: "GET", path, headers, signal });
+    call(caller, { method: "GET", path, headers, signal });
   let response: TransportResponse;
   try {
     const end = Math.min(last, first + rangeBytes - 1);
@@ -252,7 +253,7 @@ export async function* readRange(
 async function request(flow: Flow, span: Span, bytes: number): Promise<TransportResponse> {
   const from = flow.first + span.first + bytes;
   const last = flow.first + (span.end ?? 0) - 1;
-  const response = await flow.caller.call({
+  const response = await flow.caller.once({
     method: "GET",
     path: flow.path,
     headers: {
@@ -261,7 +262,6 @@ async function request(flow: Flow, span: Span, bytes: number): Promise<Transport
       range: `bytes=${from}-${last}`,
     },
     signal: span.stop,
-    once: true,
   });
   const starts = response.headers["content-range"]?.startsWith(`bytes ${from}-`) === true;
   if (response.status === 206 && starts) return response;

@@ -1,5 +1,6 @@
 /** The one error class of the SDK: what the server refused, and what happened on the way to it. */
 import { type ErrorCode, errorCodes, type Problem } from "@roma/contract";
+import { present } from "./present.ts";
 
 /** What can go wrong on the client's side of the wire. */
 export type ClientErrorCode =
@@ -102,11 +103,8 @@ export function refusalError({ method, path, status, headers, text }: Refusal): 
   const message =
     problem?.detail || problem?.title || `${method} ${path.split("?")[0]} was answered ${status}`;
   return new RomaError(problem?.code ?? codesByStatus[status] ?? "bad_answer", message, {
-    status,
+    ...present({ status, requestId, problem, retryAfterMs }),
     retryable: problem?.retryable ?? retryableStatuses.has(status),
-    ...(requestId ? { requestId } : {}),
-    ...(problem === undefined ? {} : { problem }),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }
 
@@ -140,4 +138,11 @@ function parseRetryAfter(field: string | undefined): number | undefined {
   if (/^\d+$/.test(field)) return Number(field) * 1000;
   const at = Date.parse(field);
   return Number.isNaN(at) ? undefined : Math.max(0, at - Date.now());
+}
+
+/** The error for a source that cannot be read. */
+export function sourceError(name: string, cause: unknown): RomaError {
+  if (cause instanceof RomaError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new RomaError("source_failed", `${name} cannot be read: ${reason}`, { cause });
 }

@@ -1,6 +1,6 @@
 /** The platform-free part of the SDK: types, errors, digests, administration. */
 export { Administration, type CallSignal } from "./administration.ts";
-export { Client, type RomaOptions } from "./client.ts";
+export { Client } from "./client.ts";
 export { combineCrc64Nvme, crc64Nvme, startCrc64Nvme } from "./digests/crc64-nvme.ts";
 export type { Download, DownloadOptions, DownloadProgress } from "./download.ts";
 export { type ClientErrorCode, isRomaError, RomaError, type RomaErrorCode } from "./errors.ts";
@@ -21,3 +21,4 @@ export type { UploadNotice, UploadOptions, UploadResult } from "./upload/job.ts"
 export type { UploadProgress } from "./upload/progress.ts";
 export type { ResumeRecord, ResumeStore } from "./upload/resume-store.ts";
 export type { Upload } from "./upload/upload.ts";
+export { type RomaOptions, UploadClient } from "./upload-client.ts";

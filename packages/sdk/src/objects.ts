@@ -9,6 +9,7 @@ import {
 } from "@roma/contract";
 import { bucketObjectsPath, objectPath, query } from "./address.ts";
 import type { Caller } from "./caller.ts";
+import { call, callJson } from "./calls.ts";
 import { isRomaError, RomaError } from "./errors.ts";
 import { type ObjectHead, parseObjectHead } from "./object-head.ts";
 import { parseBatchDeleteResult, parseGrant, parseObject, parseObjectList } from "./parse.ts";
@@ -74,7 +75,7 @@ async function* listPages(
 ): AsyncGenerator<ObjectListJson, void, undefined> {
   let next: string | undefined = cursor;
   for (;;) {
-    const page: ObjectListJson = await caller.json({
+    const page: ObjectListJson = await callJson(caller, {
       method: "GET",
       path: bucketObjectsPath(bucket) + query({ ...filter, cursor: next }),
       parse: parseObjectList,
@@ -94,7 +95,7 @@ export async function statObject(
   { bucket, key }: Address,
   { signal }: SignalOption,
 ): Promise<ObjectHead> {
-  const response = await caller.call({
+  const response = await call(caller, {
     method: "HEAD",
     path: objectPath(bucket, key),
     headers: { "want-repr-digest": "crc64nvme=10" },
@@ -137,7 +138,7 @@ export async function deleteObjects(
   const deleted: string[] = [];
   const failed: BatchDeleteResultJson["failed"][number][] = [];
   for (let at = 0; at < keys.length; at += batchDeleteKeysMax) {
-    const result = await caller.json({
+    const result = await callJson(caller, {
       method: "POST",
       path: `${bucketObjectsPath(bucket)}?delete`,
       value: { keys: keys.slice(at, at + batchDeleteKeysMax) },
@@ -161,7 +162,7 @@ export function transferObject(caller: Caller, transfer: Transfer): Promise<Obje
   const { kind, from, to } = transfer;
   const { signal, ...rest } = transfer.options;
   const value: CopyJson = { from, to, ...rest };
-  return caller.json({
+  return callJson(caller, {
     method: "POST",
     path: `/v1/${kind}`,
     value,
@@ -189,7 +190,7 @@ export async function signObjectUrl(
     ...limits,
   };
   const request = { method: "POST", path: "/v1/grants", value, parse: parseGrant, signal };
-  const { url } = await caller.json(request);
+  const { url } = await callJson(caller, request);
   if (url === null) throw new RomaError("bad_answer", "the grant came without a URL");
   return caller.absolute(url);
 }

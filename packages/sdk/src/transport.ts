@@ -8,7 +8,7 @@ export interface Body {
   /** Exactly so many come. */
   readonly length: number;
   /** The bytes as one thing, for platforms that send such by themselves. */
-  readonly content?: Blob | Uint8Array;
+  content?(): Blob | Uint8Array;
   /**
    * Starts reading; each attempt does so anew. The signal means that nobody wants the rest: let go
    * of what is open.
@@ -48,13 +48,16 @@ export interface Transport {
   close(): void;
 }
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** A body of bytes in memory, in one piece or several. */
 export function bytesBody(pieces: Uint8Array | readonly Uint8Array[]): Body {
   const list = pieces instanceof Uint8Array ? [pieces] : pieces;
   const [only] = list;
   return {
     length: list.reduce((sum, { length }) => sum + length, 0),
-    ...(list.length === 1 && only !== undefined ? { content: only } : {}),
+    content: () =>
+      list.length === 1 && only !== undefined ? only : new Blob([...list] as Bytes[]),
     async *open() {
       for (const piece of list) {
         for (let at = 0; at < piece.length; at += 256 * 1024) {

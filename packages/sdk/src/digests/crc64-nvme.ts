@@ -143,3 +143,12 @@ export function combineCrc64Nvme(first: string, second: string, secondLength: nu
   const combined = multiply(shift, BigInt(`0x${first}`)) ^ BigInt(`0x${second}`);
   return combined.toString(16).padStart(16, "0");
 }
+
+/** The CRC of pieces that follow one another. */
+export function chainCrc64Nvme(
+  pieces: Iterable<{ readonly crc64nvme: string; readonly length: number }>,
+): string {
+  let crc = "0000000000000000";
+  for (const piece of pieces) crc = combineCrc64Nvme(crc, piece.crc64nvme, piece.length);
+  return crc;
+}

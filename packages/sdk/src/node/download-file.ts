@@ -7,8 +7,7 @@ import { rmSync } from "node:fs";
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { objectPath } from "../address.ts";
-import { callerOf } from "../client.ts";
-import { startCrc64Nvme } from "../digests/crc64-nvme.ts";
+import { chainCrc64Nvme, startCrc64Nvme } from "../digests/crc64-nvme.ts";
 import {
   type DownloadOptions,
   type Flow,
@@ -22,7 +21,7 @@ import { RomaError } from "../errors.ts";
 import type { ObjectHead } from "../object-head.ts";
 import type { Address } from "../objects.ts";
 import type { TransportResponse } from "../transport.ts";
-import { chainCrc64Nvme } from "../upload/gatherer.ts";
+import { callerOf } from "../upload-client.ts";
 
 export interface DownloadFileOptions extends Omit<DownloadOptions, "range"> {
   /**

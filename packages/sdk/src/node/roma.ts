@@ -1,7 +1,8 @@
 /** `Roma` for Node: over node:http(s), with files as sources and targets. */
-import { Client, type RomaOptions } from "../client.ts";
+import { Client } from "../client.ts";
 import type { Address } from "../objects.ts";
 import type { ResumeStore } from "../upload/resume-store.ts";
+import type { RomaOptions } from "../upload-client.ts";
 import { type DownloadedFile, type DownloadFileOptions, downloadFile } from "./download-file.ts";
 import { defaultStateFolder, FileResumeStore } from "./file-resume-store.ts";
 import { type NodeSource, openNodeSource } from "./sources.ts";

@@ -8,8 +8,7 @@ import { basename, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { type RunningDigest, startCrc64Nvme } from "../digests/crc64-nvme.ts";
-import { RomaError } from "../errors.ts";
-import { sourceError } from "../upload/gatherer.ts";
+import { RomaError, sourceError } from "../errors.ts";
 import {
   bytesSource,
   type DigestedRange,
@@ -17,7 +16,6 @@ import {
   type Source,
   type StreamedSource,
 } from "../upload/source.ts";
-import { webStreamSource } from "../upload/web-stream.ts";
 
 const chunkBytes = 256 * 1024;
 
@@ -40,9 +38,9 @@ export async function openNodeSource(
   if (typeof given === "string" || given instanceof URL) {
     return await openFile(typeof given === "string" ? resolve(given) : fileURLToPath(given));
   }
-  if (given instanceof Uint8Array) return bytesSource(given, startNodeSha256);
+  if (given instanceof Uint8Array) return bytesSource(given);
   if (given instanceof Blob) return blobSource(given);
-  if (given instanceof ReadableStream) return webStreamSource(given, length);
+  if (given instanceof ReadableStream) return { kind: "streamed", length, chunks: given };
   if (typeof given === "object" && Symbol.asyncIterator in given) {
     return streamSource(given, length);
   }

@@ -12,8 +12,7 @@ import type {
   ObjectJson,
   SignedRequestJson,
 } from "@roma/contract";
-import { startCrc64Nvme } from "../digests/crc64-nvme.ts";
-import { chainCrc64Nvme } from "../upload/gatherer.ts";
+import { chainCrc64Nvme, startCrc64Nvme } from "../digests/crc64-nvme.ts";
 
 export class Refused extends Error {
   readonly status: number;

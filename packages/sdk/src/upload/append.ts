@@ -6,12 +6,14 @@
 import { objectPath } from "../address.ts";
 import { readJson } from "../caller.ts";
 import { formatReprDigest } from "../digest-fields.ts";
+import { chainCrc64Nvme } from "../digests/crc64-nvme.ts";
 import { isRomaError, RomaError } from "../errors.ts";
 import { parseObject } from "../parse.ts";
 import type { Body, TransportResponse } from "../transport.ts";
-import { chainCrc64Nvme } from "./gatherer.ts";
+import { freeUpload } from "./free-upload.ts";
 import { type Job, objectFields, type Stored, uploadPolicy, verifyStored } from "./job.ts";
 import type { Lane } from "./progress.ts";
+import type { RangedSource } from "./source.ts";
 
 export interface AppendPiece {
   readonly length: number;
@@ -26,6 +28,9 @@ export interface AppendSupply {
   readonly length: number | undefined;
   next(): Promise<AppendPiece>;
 }
+
+/** What is gathered for one request, and held until the server has it. */
+export const gatherBytes = 8 * 1024 * 1024;
 
 const interop = { "upload-draft-interop-version": "8" };
 
@@ -107,7 +112,7 @@ class AppendUpload {
   async cancel(): Promise<void> {
     const path = this.#location;
     if (path === undefined) return;
-    await this.#job.caller.none({ method: "DELETE", path, once: true }).catch(() => {});
+    await freeUpload(this.#job.caller, path);
   }
 
   async #request(given: {
@@ -122,7 +127,6 @@ class AppendUpload {
     const exchange = {
       body: piece.body(skip),
       signal,
-      once: true,
       onSent: (bytes: number) => lane.update(skip + bytes),
     };
     const last = { ...interop, "upload-complete": piece.last ? "?1" : "?0" };
@@ -133,7 +137,7 @@ class AppendUpload {
         "content-type": "application/partial-upload",
         "upload-offset": String(start + skip),
       };
-      return await caller.call({ method: "PATCH", path: this.#location, headers, ...exchange });
+      return await caller.once({ method: "PATCH", path: this.#location, headers, ...exchange });
     }
     const headers = {
       ...objectFields(this.#job),
@@ -142,7 +146,7 @@ class AppendUpload {
       ...(this.#length === undefined ? {} : { "upload-length": String(this.#length) }),
     };
     const path = objectPath(options.bucket, this.#key);
-    const response = await caller.call({ method: "PUT", path, headers, ...exchange });
+    const response = await caller.once({ method: "PUT", path, headers, ...exchange });
     if (piece.last) return response;
     // Only the path: a server behind a proxy may not know its own address, and the token goes nowhere
     // but to the endpoint.
@@ -155,8 +159,8 @@ class AppendUpload {
   /** How much of the piece the server has already. */
   async #skip(start: number, length: number, signal: AbortSignal): Promise<number> {
     const path = this.#location ?? "";
-    const request = { method: "HEAD", path, headers: interop, signal, once: true };
-    const response = await this.#job.caller.call(request);
+    const request = { method: "HEAD", path, headers: interop, signal };
+    const response = await this.#job.caller.once(request);
     response.discard();
     const offset = Number(response.headers["upload-offset"]);
     if (Number.isSafeInteger(offset) && offset >= start && offset <= start + length) {
@@ -171,4 +175,24 @@ function retryable(error: RomaError): RomaError {
   const { message, status } = error;
   const options = { retryable: true, cause: error, ...(status === null ? {} : { status }) };
   return new RomaError(error.code, message, options);
+}
+
+/** A source of known length, one piece after the other. */
+export function rangedAppends(source: RangedSource): AppendSupply {
+  let at = 0;
+  return {
+    length: source.length,
+    async next() {
+      const first = at;
+      at = Math.min(source.length, first + gatherBytes);
+      const end = at;
+      const piece = source.piece(first, end);
+      return {
+        length: end - first,
+        last: end === source.length,
+        body: (skip) => (skip === 0 ? piece : source.piece(first + skip, end)).body,
+        crc64nvme: piece.crc64nvme,
+      };
+    },
+  };
 }

@@ -2,24 +2,21 @@
  * Uploads by signed requests: begun, sent in parts side by side, completed, verified. The server says
  * where the bytes go; when the storage cannot be reached from here, all goes through the server.
  */
-import type {
-  CompleteDirectUploadJson,
-  DirectUploadJson,
-  DirectUploadRequestJson,
-} from "@roma/contract";
+import type { CompleteDirectUploadJson, DirectUploadRequestJson } from "@roma/contract";
 import { namedPath } from "../address.ts";
-import type { Caller } from "../caller.ts";
+import { chainCrc64Nvme } from "../digests/crc64-nvme.ts";
 import { isRomaError, RomaError } from "../errors.ts";
 import { parseObject } from "../parse.ts";
+import { present } from "../present.ts";
 import type { Group } from "./control.ts";
-import { chainCrc64Nvme } from "./gatherer.ts";
+import { freeUpload } from "./free-upload.ts";
 import { type Job, type Stored, uploadPolicy, verifyStored } from "./job.ts";
 import { Parallelism } from "./parallelism.ts";
-import { parseDirectUpload } from "./parse-direct.ts";
+import { type DirectUploadAnswer, parseDirectUpload } from "./parse-direct.ts";
 import { type ResumeRecord, Resumption } from "./resume-store.ts";
 import { SignedRequests } from "./signed-requests.ts";
 import { DirectFailed, SignedSender } from "./signed-sender.ts";
-import type { Piece } from "./source.ts";
+import type { Piece, RangedSource } from "./source.ts";
 
 // Between two looks at a completion that takes its time.
 const busyMs = 1000;
@@ -42,21 +39,34 @@ export interface PartSupply {
   rewind(): boolean;
 }
 
-/** The server's answer to `proof`, or `undefined` to be asked for the bytes. */
-export type Prove = (upload: DirectUploadJson, sha256: string) => Promise<Stored | undefined>;
+/** A source that can be read from anywhere. */
+export function rangedParts(source: RangedSource): PartSupply {
+  return {
+    length: source.length,
+    identity: source.identity,
+    parallelMax: () => Number.POSITIVE_INFINITY,
+    fits: () => true,
+    part: async (_number, first, end) => source.piece(first, end),
+    kept: () => {},
+    rewind: () => true,
+  };
+}
+
+/** Of bytes that the server may have already. */
+export interface Offer {
+  readonly sha256: string;
+  /** Answers the server's challenge; `undefined` to be asked for the bytes. */
+  readonly prove: (upload: DirectUploadAnswer) => Promise<Stored | undefined>;
+}
 
 /** Thrown where the parts are larger than a stream can hold. */
 export class PartsTooLarge extends Error {}
 
 /** Rejects with `PartsTooLarge` before any byte was taken. */
-export async function uploadDirect(
-  job: Job,
-  supply: PartSupply,
-  instant?: { readonly sha256: string; readonly prove: Prove },
-): Promise<Stored> {
+export async function uploadDirect(job: Job, supply: PartSupply, offer?: Offer): Promise<Stored> {
   const { control, options, notify, meter } = job;
   let via = options.via ?? "auto";
-  let asks = instant;
+  let asks = offer;
   let begunAgain = false;
   for (;;) {
     try {
@@ -64,7 +74,7 @@ export async function uploadDirect(
       if (!(upload instanceof DirectUpload)) return upload;
       try {
         if (upload.json.transfer.kind === "proof") {
-          const stored = await asks?.prove(upload.json, asks.sha256);
+          const stored = await asks?.prove(upload.json);
           if (stored !== undefined) return stored;
           asks = undefined;
           await upload.cancel();
@@ -93,6 +103,11 @@ export async function uploadDirect(
   }
 }
 
+/** A server without such uploads: it has no route for them. */
+export function signsNothing(error: unknown): boolean {
+  return isRomaError(error, "unsupported");
+}
+
 /** The upload is not there any more, or not as this side knows it. */
 function isLost(error: unknown): error is RomaError {
   return isRomaError(error, "upload_not_found") || isRomaError(error, "invalid_part");
@@ -104,7 +119,7 @@ interface OpenOptions {
 }
 
 class DirectUpload {
-  readonly json: DirectUploadJson;
+  readonly json: DirectUploadAnswer;
   readonly #job: Job;
   readonly #supply: PartSupply;
   readonly #resumption: Resumption;
@@ -119,7 +134,7 @@ class DirectUpload {
     job: Job,
     supply: PartSupply,
     given: {
-      readonly json: DirectUploadJson;
+      readonly json: DirectUploadAnswer;
       readonly resumption: Resumption;
       readonly record: ResumeRecord | undefined;
       readonly sha256: string | undefined;
@@ -201,7 +216,7 @@ class DirectUpload {
   async cancel(): Promise<void> {
     this.#resumption.forget();
     await this.#resumption.settled();
-    await freeUpload(this.#job.caller, this.json.id);
+    await freeUpload(this.#job.caller, namedPath("/v1/uploads", this.json.id));
   }
 
   /** After a failure: what may be gone on with stays, the rest is freed. */
@@ -211,7 +226,7 @@ class DirectUpload {
     if (!later) await this.cancel();
   }
 
-  async #sendParts(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): Promise<void> {
+  async #sendParts(transfer: DirectUploadAnswer["transfer"] & { kind: "parts" }): Promise<void> {
     const { job, supply } = { job: this.#job, supply: this.#supply };
     const missing = this.#findMissing(transfer);
     const sender = this.#sender(transfer.requests, () => missing);
@@ -256,7 +271,7 @@ class DirectUpload {
   }
 
   /** Numbers of parts that are not there; counts those that are. */
-  #findMissing(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): number[] {
+  #findMissing(transfer: DirectUploadAnswer["transfer"] & { kind: "parts" }): number[] {
     const { meter, notify } = this.#job;
     let bytes = 0;
     for (const { number, length, etag } of transfer.parts) {
@@ -288,7 +303,9 @@ class DirectUpload {
   }
 
   /** Parts that were sent by somebody who did not live to write down their CRC. */
-  async #digestMissing(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): Promise<void> {
+  async #digestMissing(
+    transfer: DirectUploadAnswer["transfer"] & { kind: "parts" },
+  ): Promise<void> {
     for (let number = 1; number <= transfer.partCount; number++) {
       if (this.#crcs.has(number)) continue;
       const { first, end } = this.#bounds(transfer, number);
@@ -297,7 +314,7 @@ class DirectUpload {
     }
   }
 
-  #chained(transfer: DirectUploadJson["transfer"] & { kind: "parts" }): string {
+  #chained(transfer: DirectUploadAnswer["transfer"] & { kind: "parts" }): string {
     const parts = Array.from({ length: transfer.partCount }, (_, index) => {
       const { first, end } = this.#bounds(transfer, index + 1);
       return { crc64nvme: this.#crcs.get(index + 1) ?? "", length: end - first };
@@ -309,9 +326,12 @@ class DirectUpload {
     const { transfer, id } = this.json;
     const parts = [...this.#etags].sort(([a], [b]) => a - b);
     const known = transfer.kind === "parts" && parts.length === transfer.partCount;
-    const sha256 = this.#sha256 === undefined ? {} : { sha256: this.#sha256 };
     return completeUpload(this.#job, id, {
-      checksums: { ...this.#job.options.checksums, ...sha256, crc64nvme },
+      checksums: {
+        ...this.#job.options.checksums,
+        ...present({ sha256: this.#sha256 }),
+        crc64nvme,
+      },
       ...(known ? { parts: parts.map(([number, etag]) => ({ number, etag })) } : {}),
     });
   }
@@ -325,14 +345,14 @@ async function completeUpload(
 ): Promise<Stored> {
   const { caller, control } = job;
   const path = `${namedPath("/v1/uploads", id)}/complete`;
-  const request = { method: "POST", path, value, parse: parseObject, once: true };
+  const request = { method: "POST", path, value, parse: parseObject };
   const isBusy = (error: unknown) => isRomaError(error, "locked");
   const mayRepeat = (error: RomaError) => !isBusy(error);
   const options = { policy: uploadPolicy(job), mayRepeat, steady: true };
   for (;;) {
     try {
       const { status, value: object } = await control.attempt(options, (signal) =>
-        caller.jsonAndStatus({ ...request, signal }),
+        caller.json({ ...request, signal }),
       );
       return { object, created: status === 201 };
     } catch (error) {
@@ -346,39 +366,27 @@ function beginUpload(
   job: Job,
   supply: PartSupply,
   { via, sha256 }: OpenOptions,
-): Promise<DirectUploadJson> {
+): Promise<DirectUploadAnswer> {
   const { caller, control, options, source } = job;
   const { bucket, key, metadata, createOnly } = options;
+  const { length, partBytes } = supply;
   const contentType = options.contentType ?? source.contentType;
   const filename = options.filename ?? source.filename;
-  const checksums = { ...options.checksums, ...(sha256 === undefined ? {} : { sha256 }) };
+  const checksums = { ...options.checksums, ...present({ sha256 }) };
   const value: DirectUploadRequestJson = {
-    bucket,
-    length: supply.length,
-    ...(via === "auto" ? {} : { via }),
-    ...(key === undefined ? {} : { key }),
-    ...(filename === undefined ? {} : { filename }),
-    ...(contentType === undefined ? {} : { contentType }),
-    ...(metadata === undefined ? {} : { metadata }),
-    ...(createOnly === undefined ? {} : { createOnly }),
-    ...(supply.partBytes === undefined ? {} : { partBytes: supply.partBytes }),
-    ...(Object.keys(checksums).length === 0 ? {} : { checksums }),
+    ...present({ key, filename, contentType, metadata, createOnly, partBytes }),
+    ...{ bucket, length, checksums, via },
     ...(sha256 === undefined ? {} : { instant: true }),
   };
   const request = { method: "POST", path: "/v1/uploads", value, parse: parseDirectUpload };
-  const begun = control.attempt({ policy: uploadPolicy(job), steady: true }, () =>
-    caller.json({ ...request, once: true }),
-  );
+  const attempt = { policy: uploadPolicy(job), steady: true };
+  const begun = control.attempt(attempt, async () => (await caller.json(request)).value);
   // Cancelled meanwhile: nobody else will know its id.
   const guarded = control.guard(begun);
-  guarded.catch(() => begun.then(({ id }) => freeUpload(caller, id)).catch(() => {}));
+  guarded.catch(() =>
+    begun.then(({ id }) => freeUpload(caller, namedPath("/v1/uploads", id))).catch(() => {}),
+  );
   return guarded;
-}
-
-/** What the server says to it does not matter: it gives up by itself what nobody goes on with. */
-async function freeUpload(caller: Caller, id: string): Promise<void> {
-  const path = namedPath("/v1/uploads", id);
-  await caller.none({ method: "DELETE", path, once: true }).catch(() => {});
 }
 
 /** The remembered upload, if the server still has it as it was; or what it became. */
@@ -386,12 +394,12 @@ async function findUpload(
   job: Job,
   supply: PartSupply,
   record: ResumeRecord,
-): Promise<DirectUploadJson | Stored | undefined> {
+): Promise<DirectUploadAnswer | Stored | undefined> {
   const { caller, control, options } = job;
   const path = `${namedPath("/v1/uploads", record.uploadId)}?parts`;
   try {
-    const json = await control.attempt({ policy: caller.retry }, (signal) =>
-      caller.json({ method: "GET", path, parse: parseDirectUpload, signal, once: true }),
+    const { value: json } = await control.attempt({ policy: caller.retry }, (signal) =>
+      caller.json({ method: "GET", path, parse: parseDirectUpload, signal }),
     );
     const same =
       json.bucket === options.bucket &&

@@ -2,8 +2,8 @@
  * Takes a stream apart into pieces that can be sent again: what is held is the pieces that were taken
  * and not yet let go, and the rest of one chunk.
  */
-import { combineCrc64Nvme, startCrc64Nvme } from "../digests/crc64-nvme.ts";
-import { RomaError } from "../errors.ts";
+import { startCrc64Nvme } from "../digests/crc64-nvme.ts";
+import { sourceError } from "../errors.ts";
 import { bytesBody } from "../transport.ts";
 import type { Piece, StreamedSource } from "./source.ts";
 
@@ -23,7 +23,8 @@ export class Gatherer {
 
   constructor(source: StreamedSource) {
     this.#source = source;
-    this.#reader = source.chunks[Symbol.asyncIterator]();
+    const { chunks } = source;
+    this.#reader = chunks instanceof ReadableStream ? readWeb(chunks) : iterate(chunks);
   }
 
   /** The next `bytes` bytes, or what is left. Rejects with `source_failed`. */
@@ -79,23 +80,26 @@ export class Gatherer {
   }
 }
 
+function iterate(chunks: AsyncIterable<Uint8Array>): AsyncIterator<Uint8Array> {
+  return chunks[Symbol.asyncIterator]();
+}
+
+/** By its reader: not every browser can iterate a stream. */
+function readWeb(stream: ReadableStream<Uint8Array>): AsyncIterator<Uint8Array> {
+  const reader = stream.getReader();
+  return {
+    async next() {
+      const { done, value } = await reader.read();
+      return done ? { done, value: undefined } : { done, value };
+    },
+    async return() {
+      await reader.cancel();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
 /** What was gathered, as something to send. */
 export function gatheredPiece({ chunks, crc64nvme }: Gathered): Piece {
   return { body: bytesBody(chunks), crc64nvme: async () => crc64nvme };
-}
-
-/** The CRC of pieces that follow one another. */
-export function chainCrc64Nvme(
-  pieces: Iterable<{ readonly crc64nvme: string; readonly length: number }>,
-): string {
-  let crc = "0000000000000000";
-  for (const piece of pieces) crc = combineCrc64Nvme(crc, piece.crc64nvme, piece.length);
-  return crc;
-}
-
-/** The error for a source that cannot be read. */
-export function sourceError(name: string, cause: unknown): RomaError {
-  if (cause instanceof RomaError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new RomaError("source_failed", `${name} cannot be read: ${reason}`, { cause });
 }

@@ -1,6 +1,5 @@
 /** Answers about direct uploads, checked field by field. */
 import type {
-  ChallengeJson,
   DirectPartJson,
   DirectUploadJson,
   SignedRequestJson,
@@ -9,7 +8,14 @@ import type {
 import { bad, fieldsOf, list, number, oneOf, string } from "../fields.ts";
 import { parseMetadata } from "../parse.ts";
 
-export function parseDirectUpload(value: unknown): DirectUploadJson {
+/** An upload whose challenge is not looked at yet. */
+export type DirectUploadAnswer = Omit<DirectUploadJson, "transfer"> & {
+  readonly transfer:
+    | Exclude<DirectUploadJson["transfer"], { readonly kind: "proof" }>
+    | { readonly kind: "proof"; readonly challenge: unknown };
+};
+
+export function parseDirectUpload(value: unknown): DirectUploadAnswer {
   const fields = fieldsOf(value, "upload");
   return {
     id: string(fields, "id"),
@@ -22,11 +28,11 @@ export function parseDirectUpload(value: unknown): DirectUploadJson {
   };
 }
 
-function parseTransfer(value: unknown): DirectUploadJson["transfer"] {
+function parseTransfer(value: unknown): DirectUploadAnswer["transfer"] {
   const fields = fieldsOf(value, "transfer");
   const kind = oneOf(fields, "kind", ["put", "parts", "proof"]);
   if (kind === "put") return { kind, request: parseRequest(fields.request) };
-  if (kind === "proof") return { kind, challenge: parseChallenge(fields.challenge) };
+  if (kind === "proof") return { kind, challenge: fields.challenge };
   const partBytes = number(fields, "partBytes");
   if (!(partBytes > 0)) throw bad("partBytes");
   return {
@@ -63,17 +69,5 @@ function parsePart(value: unknown): DirectPartJson {
     number: number(fields, "number"),
     length: number(fields, "length"),
     etag: string(fields, "etag"),
-  };
-}
-
-function parseChallenge(value: unknown): ChallengeJson {
-  const fields = fieldsOf(value, "challenge");
-  return {
-    nonce: string(fields, "nonce"),
-    ranges: list(fields, "ranges", (range) => {
-      const { firstByte, lastByte } = { ...fieldsOf(range, "range") };
-      if (typeof firstByte !== "number" || typeof lastByte !== "number") throw bad("range");
-      return { firstByte, lastByte };
-    }),
   };
 }

@@ -77,15 +77,14 @@ export class SignedRequests {
 
   async #sign(name: RequestName, signal: AbortSignal): Promise<void> {
     const partNumbers = name === "put" ? undefined : this.#wanted(name);
-    const { requests } = await this.#caller.json({
+    const { value: signed } = await this.#caller.json({
       method: "POST",
       path: `${namedPath("/v1/uploads", this.#uploadId)}/requests`,
       value: partNumbers === undefined ? {} : { partNumbers },
       parse: parseSignedRequests,
       signal,
-      once: true,
     });
-    this.#keep(requests);
+    this.#keep(signed.requests);
   }
 
   #wanted(name: number): readonly number[] {

@@ -1,5 +1,6 @@
 /** Sends signed requests of one upload, and judges what their refusals mean. */
 import { isRomaError, RomaError } from "../errors.ts";
+import { present } from "../present.ts";
 import type { Group } from "./control.ts";
 import { type Job, uploadPolicy } from "./job.ts";
 import type { RequestName, SignedRequests } from "./signed-requests.ts";
@@ -103,14 +104,9 @@ function failed(cause: RomaError): DirectFailed {
 }
 
 function retryable(error: RomaError): RomaError {
-  const { status, requestId, problem, retryAfterMs, mayHaveHappened } = error;
+  const { status, retryAfterMs, mayHaveHappened } = error;
   return new RomaError(error.code, error.message, {
-    retryable: true,
-    mayHaveHappened,
-    cause: error,
-    ...(status === null ? {} : { status }),
-    ...(requestId === null ? {} : { requestId }),
-    ...(problem === null ? {} : { problem }),
-    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+    ...{ retryable: true, mayHaveHappened, cause: error },
+    ...present({ status: status ?? undefined, retryAfterMs: retryAfterMs ?? undefined }),
   });
 }

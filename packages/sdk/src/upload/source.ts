@@ -2,7 +2,8 @@
  * Where an upload's bytes come from, as the platform-free part sees it: a source of known length that
  * can be read from any place, or a stream that passes once.
  */
-import { crc64Nvme, type RunningDigest } from "../digests/crc64-nvme.ts";
+import { crc64Nvme } from "../digests/crc64-nvme.ts";
+import { lazily } from "../lazily.ts";
 import { type Body, bytesBody } from "../transport.ts";
 
 /** Some bytes of a source, to be sent as often as it takes. */
@@ -42,21 +43,24 @@ export interface RangedSource extends SourceFacts {
 export interface StreamedSource extends SourceFacts {
   readonly kind: "streamed";
   readonly length: number | undefined;
-  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly chunks: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
   /** Nobody wants the rest. */
   close?(): void;
 }
 
 export type Source = RangedSource | StreamedSource;
 
+// Few uploads ask for it.
+const loadSha256 = lazily(() => import("../digests/sha256.ts"));
+
 /** Bytes in memory as a source. */
-export function bytesSource(bytes: Uint8Array, startSha256: () => RunningDigest): RangedSource {
+export function bytesSource(bytes: Uint8Array): RangedSource {
   return {
     kind: "ranged",
     length: bytes.length,
     piece: (first, end) => bytesPiece(bytes.subarray(first, end)),
     async sha256({ first, end, prefix, onBytes }) {
-      const sha = startSha256();
+      const sha = (await loadSha256()).startSha256();
       if (prefix !== undefined) sha.update(prefix);
       sha.update(bytes.subarray(first, end));
       onBytes?.(end - first);

@@ -1,23 +1,13 @@
 /** An upload: begun when it is made, held up and ended by its owner, done once. */
 import type { Caller } from "../caller.ts";
-import { startSha256 } from "../digests/sha256.ts";
-import { isRomaError, RomaError } from "../errors.ts";
-import { uploadAppending } from "./append.ts";
+import { RomaError } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { type Connectivity, Control, type UploadState } from "./control.ts";
-import { PartsTooLarge, uploadDirect } from "./direct.ts";
-import { Gatherer } from "./gatherer.ts";
-import { digestSource, prove } from "./instant.ts";
+import { rangedParts, signsNothing, uploadDirect } from "./direct.ts";
 import type { Job, Stored, UploadOptions, UploadResult } from "./job.ts";
 import { ProgressMeter, type UploadProgress } from "./progress.ts";
 import type { ResumeStore } from "./resume-store.ts";
-import { bytesSource, type RangedSource, type Source, type StreamedSource } from "./source.ts";
-import {
-  gatherBytes,
-  gatheredAppends,
-  gatheredParts,
-  rangedAppends,
-  rangedParts,
-} from "./supplies.ts";
+import type { RangedSource, Source } from "./source.ts";
 import { uploadWhole, wholeBytesMax } from "./whole.ts";
 
 /** What uploads need of their surroundings. */
@@ -104,7 +94,9 @@ export class Upload {
         notify: (notice) => options.onNotice?.(notice),
       };
       const { object, created } =
-        source.kind === "ranged" ? await sendRanged(job, source) : await sendStream(job, source);
+        source.kind === "ranged"
+          ? await sendRanged(job, source)
+          : await (await loadStreams()).sendStream(job, source, sendRanged);
       this.#meter.totalBytes = object.size;
       this.#meter.show();
       control.close("done");
@@ -119,67 +111,21 @@ export class Upload {
 }
 
 async function sendRanged(job: Job, source: RangedSource): Promise<Stored> {
-  const { key, via = "auto", instant = false } = job.options;
+  const { key, via = "auto", instant = false, checksums } = job.options;
   const small = source.length <= wholeBytesMax && via !== "storage" && !instant;
   if (key !== undefined && small) return await uploadWhole(job, key, source);
-  const offer = instant
-    ? {
-        sha256: job.options.checksums?.sha256 ?? (await digestSource(job, source)),
-        prove: prove.bind(undefined, job, source),
-      }
-    : undefined;
+  const offer = instant ? await (await loadInstant()).offer(job, source, checksums) : undefined;
   job.control.enter("starting");
   try {
     return await uploadDirect(job, rangedParts(source), offer);
   } catch (error) {
-    if (key === undefined || !signsNothing(error, job)) throw error;
+    if (key === undefined || via === "storage" || !signsNothing(error)) throw error;
+    const { rangedAppends, uploadAppending } = await loadAppend();
     return await uploadAppending(job, key, rangedAppends(source));
   }
 }
 
-async function sendStream(job: Job, source: StreamedSource): Promise<Stored> {
-  const gatherer = new Gatherer(source);
-  const { key } = job.options;
-  try {
-    const first = await job.control.guard(gatherer.take(gatherBytes));
-    if (first.last) {
-      if (source.length !== undefined && source.length !== first.length) {
-        const message = `the stream has ${first.length} bytes, not the announced ${source.length}`;
-        throw new RomaError("source_failed", message);
-      }
-      job.meter.totalBytes = first.length;
-      return await sendRanged(job, bytesSource(joined(first.chunks), startSha256));
-    }
-    gatherer.putBack(first.chunks);
-    const { length } = source;
-    if (length === undefined && key === undefined) {
-      throw new RomaError("invalid_request", "a stream without `length` needs a `key`");
-    }
-    if (length !== undefined) {
-      try {
-        return await uploadDirect(job, gatheredParts(gatherer, length));
-      } catch (error) {
-        if (key === undefined) throw error;
-        if (!(error instanceof PartsTooLarge) && !signsNothing(error, job)) throw error;
-      }
-    }
-    return await uploadAppending(job, key ?? "", gatheredAppends(gatherer, length));
-  } finally {
-    gatherer.close();
-  }
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
-}
-
-/** A server without such uploads: it has no route for them. */
-function signsNothing(error: unknown, { options }: Job): boolean {
-  return isRomaError(error, "unsupported") && options.via !== "storage";
-}
+// What few uploads need is fetched when it is needed.
+const loadStreams = lazily(() => import("./streams.ts"));
+const loadAppend = lazily(() => import("./append.ts"));
+const loadInstant = lazily(() => import("./instant.ts"));

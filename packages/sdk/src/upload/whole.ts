@@ -1,14 +1,17 @@
 /** Small sources: one request with all bytes. */
-import { bucketObjectsPath, objectPath, query } from "../address.ts";
+import { objectPath } from "../address.ts";
 import { readJson } from "../caller.ts";
 import { formatReprDigest } from "../digest-fields.ts";
 import { isRomaError } from "../errors.ts";
-import { parseObject, parseObjectList } from "../parse.ts";
+import { lazily } from "../lazily.ts";
+import { parseObject } from "../parse.ts";
 import { type Job, objectFields, type Stored, uploadPolicy, verifyStored } from "./job.ts";
 import type { RangedSource } from "./source.ts";
 
 /** Up to here one request is simpler than an upload of its own, and repeating it costs little. */
 export const wholeBytesMax = 8 * 1024 * 1024;
+
+const loadOwn = lazily(() => import("./own-object.ts"));
 
 export async function uploadWhole(job: Job, key: string, source: RangedSource): Promise<Stored> {
   const { caller, control, meter, options } = job;
@@ -22,13 +25,12 @@ export async function uploadWhole(job: Job, key: string, source: RangedSource): 
   let answerLost = false;
   control.enter("uploading");
   const send = async (signal: AbortSignal): Promise<Stored> => {
-    const response = await caller.call({
+    const response = await caller.once({
       method: "PUT",
       path,
       headers,
       body: piece.body,
       signal,
-      once: true,
       onSent: lane.update,
     });
     const object = await readJson(response, parseObject);
@@ -41,7 +43,9 @@ export async function uploadWhole(job: Job, key: string, source: RangedSource): 
       lane.update(0);
       if (answerLost && isRomaError(error, "precondition_failed")) {
         // Who may not list is told of the condition that did not hold.
-        const own = await findOwn(job, await piece.crc64nvme(), signal).catch(() => undefined);
+        const own = await (await loadOwn())
+          .findOwn(job, await piece.crc64nvme(), signal)
+          .catch(() => undefined);
         if (own !== undefined) return own;
       }
       answerLost ||= isRomaError(error) && error.mayHaveHappened;
@@ -51,22 +55,4 @@ export async function uploadWhole(job: Job, key: string, source: RangedSource): 
   lane.keep(source.length);
   verifyStored(stored, source.length, await piece.crc64nvme());
   return stored;
-}
-
-/** The object that the attempt whose answer was lost has made, if it is the one that is there. */
-async function findOwn(
-  job: Job,
-  crc64nvme: string,
-  signal: AbortSignal,
-): Promise<Stored | undefined> {
-  const { bucket, key } = job.options;
-  const { objects } = await job.caller.json({
-    method: "GET",
-    path: bucketObjectsPath(bucket) + query({ prefix: key, limit: 1 }),
-    parse: parseObjectList,
-    signal,
-    once: true,
-  });
-  const object = objects.find((one) => one.key === key && one.checksums.crc64nvme === crc64nvme);
-  return object === undefined ? undefined : { object, created: true };
 }
