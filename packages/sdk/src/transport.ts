@@ -10,7 +10,8 @@ export interface Body {
   /** The bytes as one thing, for platforms that send such by themselves. */
   content?(): Blob | Uint8Array;
   /**
-   * Starts reading; each attempt does so anew. The signal means that nobody wants the rest: let go
+   * Starts reading; each attempt does so anew. A chunk is good until the next one is asked for. The
+   * signal means that nobody wants the rest: let go
    * of what is open.
    */
   open(signal: AbortSignal): AsyncIterable<Uint8Array>;

@@ -84,10 +84,11 @@ async function openFile(path: string): Promise<RangedSource | StreamedSource> {
   });
   if (before.isDirectory()) throw new RomaError("source_failed", `${path} is a folder`);
   if (!before.isFile()) return await openPipe(path);
+  const file: FileAsItWas = { path, before, free: [] };
   const readable: RangedBytes = {
     name: path,
     length: before.size,
-    read: (first, end) => readFileRange({ path, before }, first, end),
+    read: (first, end) => readFileRange(file, first, end),
   };
   return {
     ...readableSource(readable),
@@ -153,6 +154,8 @@ function readableSource({ length, read }: RangedBytes): RangedSource {
 interface FileAsItWas {
   readonly path: string;
   readonly before: { readonly size: number; readonly mtimeMs: number; readonly ino: number };
+  /** Two for each range that is read, used again: garbage of this size would pile up. */
+  readonly free: Buffer[];
 }
 
 async function* readFileRange(
@@ -160,25 +163,33 @@ async function* readFileRange(
   first: number,
   end: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { path } = as;
+  const { path, free } = as;
   await using file = await open(path).catch((cause: unknown) => {
     throw sourceError(path, cause);
   });
-  let held: Uint8Array | undefined;
-  for (let at = first; at < end; ) {
-    const chunk = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - at));
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, at).catch((cause: unknown) => {
-      throw sourceError(path, cause);
-    });
-    if (bytesRead === 0) throw changed(path);
-    at += bytesRead;
+  const bytes = Math.min(chunkBytes, end - first);
+  const take = () => free.pop() ?? Buffer.allocUnsafeSlow(Math.min(chunkBytes, as.before.size));
+  let [buffer, other] = [take(), take()];
+  try {
+    let held: Uint8Array | undefined;
+    for (let at = first; at < end; ) {
+      const wanted = Math.min(bytes, end - at);
+      const { bytesRead } = await file.read(buffer, 0, wanted, at).catch((cause: unknown) => {
+        throw sourceError(path, cause);
+      });
+      if (bytesRead === 0) throw changed(path);
+      at += bytesRead;
+      if (held !== undefined) yield held;
+      held = buffer.subarray(0, bytesRead);
+      [buffer, other] = [other, buffer];
+    }
+    // The last chunk waits for this check: without it the server has an incomplete body, and stores
+    // nothing.
+    await assertUnchanged(file, as);
     if (held !== undefined) yield held;
-    held = chunk.subarray(0, bytesRead);
+  } finally {
+    free.push(buffer, other);
   }
-  // The last chunk waits for this check: without it the server has an incomplete body, and stores
-  // nothing.
-  await assertUnchanged(file, as);
-  if (held !== undefined) yield held;
 }
 
 async function assertUnchanged(file: FileHandle, { path, before }: FileAsItWas): Promise<void> {

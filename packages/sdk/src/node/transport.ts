@@ -1,6 +1,6 @@
 /**
  * HTTP exchanges over node:http(s), never `fetch`, which holds a copy of a streamed body. A body is
- * written chunk by chunk as the socket drains; the answer is heard while sending; every wait for the
+ * written chunk by chunk as the socket takes them; the answer is heard while sending; every wait for the
  * network has a limit, and no limit runs while this side is the slow one.
  */
 import http from "node:http";
@@ -176,7 +176,6 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
   // One listener for the whole body: a race per chunk would pile up callbacks.
   let wake: (() => void) | undefined;
   const onWake = () => wake?.();
-  outgoing.on("drain", onWake);
   stopped.addEventListener("abort", onWake);
   const idle = () => outgoing.destroy(timeoutError(`no byte was taken in ${limits.idleMsMax} ms`));
   try {
@@ -185,13 +184,13 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
       if (stopped.aborted) return;
       state.written += chunk.length;
       if (state.written > body.length) throw lengthError(body);
-      if (!outgoing.write(chunk)) {
-        watch.start(limits.idleMsMax, idle);
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        watch.stop();
-      }
+      // Until it is with the kernel: its memory may be the next one's.
+      watch.start(limits.idleMsMax, idle);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        outgoing.write(chunk, () => resolve());
+      });
+      watch.stop();
       exchange.request.onSent?.(state.written);
       // Lets an answer be heard before the next write, which might meet a closed connection.
       await setImmediate();
@@ -201,7 +200,6 @@ async function sendBody(exchange: Exchange, body: Body, stopped: AbortSignal): P
     outgoing.end();
     if (!state.answered) expectAnswer(exchange);
   } finally {
-    outgoing.off("drain", onWake);
     stopped.removeEventListener("abort", onWake);
   }
 }
