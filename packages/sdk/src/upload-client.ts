@@ -7,6 +7,7 @@ import type { Connectivity } from "./upload/control.ts";
 import type { UploadOptions } from "./upload/job.ts";
 import type { ResumeStore } from "./upload/resume-store.ts";
 import type { Source } from "./upload/source.ts";
+import { Turns } from "./upload/turns.ts";
 import { Upload } from "./upload/upload.ts";
 
 /** What every platform's `Roma` is made with. */
@@ -19,6 +20,8 @@ export interface RomaOptions {
    */
   readonly token?: TokenSource | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
+  /** Uploads that run at once; more wait for their turn. A paused one makes room. Default 6. */
+  readonly uploadsMax?: number | undefined;
 }
 
 /** What a platform brings: HTTP, its kinds of sources, and what it knows of the network. */
@@ -43,6 +46,7 @@ export function callerOf(client: object): Caller {
 export class UploadClient<Given> {
   readonly #platform: Platform<Given>;
   readonly #caller: Caller;
+  readonly #turns: Turns;
 
   /** Throws a `TypeError` when the endpoint is not an http(s) address. */
   constructor(platform: Platform<Given>, options: RomaOptions) {
@@ -52,6 +56,7 @@ export class UploadClient<Given> {
       token: options.token,
       retry: { ...defaultRetryPolicy, ...options.retry },
     });
+    this.#turns = new Turns(options.uploadsMax ?? 6);
     callers.set(this, this.#caller);
   }
 
@@ -60,7 +65,7 @@ export class UploadClient<Given> {
    */
   upload(source: Given, options: UploadOptions): Upload {
     const { store, connectivity, openSource } = this.#platform;
-    const surroundings = { caller: this.#caller, store, connectivity };
+    const surroundings = { caller: this.#caller, turns: this.#turns, store, connectivity };
     return new Upload(surroundings, async () => await openSource(source, options), options);
   }
 

@@ -5,7 +5,6 @@ import { lazily } from "../lazily.ts";
 import type { Connectivity } from "../upload/control.ts";
 import type { ResumeStore } from "../upload/resume-store.ts";
 import type { Platform, RomaOptions } from "../upload-client.ts";
-import { DatabaseResumeStore } from "./database-store.ts";
 import { Digester } from "./digester.ts";
 import { browser } from "./globals.ts";
 import { type BrowserSource, openBrowserSource } from "./sources.ts";
@@ -19,6 +18,7 @@ export interface BrowserRomaOptions extends RomaOptions {
   readonly resume?: boolean | ResumeStore | undefined;
 }
 
+const loadDatabase = lazily(() => import("./database-store.ts"));
 const loadSha256 = lazily(() => import("../digests/sha256.ts"));
 
 export function browserPlatform(
@@ -45,8 +45,22 @@ export function browserPlatform(
   return {
     transport: new BrowserTransport(endpoint, close, sendBodiless),
     openSource: (given, { length }) => openBrowserSource(digesters, given, length),
-    store: resume === true ? new DatabaseResumeStore() : resume || undefined,
+    store: resume === true ? databaseStore() : resume || undefined,
     connectivity,
+  };
+}
+
+/** Fetched when an upload is large enough to be remembered. */
+function databaseStore(): ResumeStore {
+  let loaded: Promise<ResumeStore> | undefined;
+  const store = () => {
+    loaded ??= loadDatabase().then(({ DatabaseResumeStore }) => new DatabaseResumeStore());
+    return loaded;
+  };
+  return {
+    get: async (key) => await (await store()).get(key),
+    set: async (key, record) => await (await store()).set(key, record),
+    delete: async (key) => await (await store()).delete(key),
   };
 }
 

@@ -8,6 +8,8 @@ import { type RetryPolicy, retryDelayMs } from "../retry.ts";
 
 /** What an upload does now. */
 export type UploadState =
+  /** Other uploads of the same client run. */
+  | "waiting"
   /** Looks at the source and asks the server. */
   | "starting"
   /** Reads the source to learn its SHA-256. */
@@ -56,8 +58,8 @@ export class Control {
   readonly #unwatch: (() => void) | undefined;
   #paused = false;
   #over: RomaError | undefined;
-  #activity: UploadState = "starting";
-  #shown: UploadState = "starting";
+  #activity: UploadState = "waiting";
+  #shown: UploadState = "waiting";
 
   constructor(connectivity?: Connectivity, onState?: (state: UploadState) => void) {
     this.#connectivity = connectivity;

@@ -8,6 +8,7 @@ import type { Job, Stored, UploadOptions, UploadResult } from "./job.ts";
 import { ProgressMeter, type UploadProgress } from "./progress.ts";
 import type { ResumeStore } from "./resume-store.ts";
 import type { RangedSource, Source } from "./source.ts";
+import type { Turns } from "./turns.ts";
 import { uploadWhole, wholeBytesMax } from "./whole.ts";
 
 /** What uploads need of their surroundings. */
@@ -15,14 +16,18 @@ export interface UploadSurroundings {
   readonly caller: Caller;
   readonly store: ResumeStore | undefined;
   readonly connectivity: Connectivity | undefined;
+  readonly turns: Turns;
 }
 
 /** An upload under way. It runs from the start; nothing needs to be called for it to go on. */
 export class Upload {
   readonly #control: Control;
   readonly #meter: ProgressMeter;
+  readonly #turns: Turns;
   readonly #done: Promise<UploadResult>;
   #cancelled = false;
+  /** `paused` gave its turn away. */
+  #turn: "waiting" | "running" | "paused" | "over" = "waiting";
 
   constructor(
     surroundings: UploadSurroundings,
@@ -31,6 +36,7 @@ export class Upload {
   ) {
     this.#control = new Control(surroundings.connectivity, options.onState);
     this.#meter = new ProgressMeter(options);
+    this.#turns = surroundings.turns;
     this.#done = this.#run(surroundings, open, options);
     // Whoever is interested asks `done`.
     this.#done.catch(() => {});
@@ -48,10 +54,17 @@ export class Upload {
   pause(): void {
     this.#control.pause();
     this.#meter.rest();
+    if (this.#turn !== "running") return;
+    this.#turn = "paused";
+    this.#turns.give();
   }
 
   /** Goes on after a pause. */
   resume(): void {
+    if (this.#turn === "paused") {
+      this.#turn = "running";
+      this.#turns.force();
+    }
     this.#meter.rest();
     this.#control.resume();
   }
@@ -85,7 +98,11 @@ export class Upload {
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
     const control = this.#control;
+    const turn = this.#turns.take();
     try {
+      await control.guard(turn);
+      this.#turn = "running";
+      control.enter("starting");
       const source = await open();
       this.#meter.totalBytes = source.length;
       this.#meter.rest();
@@ -106,6 +123,10 @@ export class Upload {
       throw error;
     } finally {
       signal?.removeEventListener("abort", onAbort);
+      const paused = this.#turn === "paused";
+      this.#turn = "over";
+      // One that was ended while it waited gets its turn in vain.
+      if (!paused) void turn.then(() => this.#turns.give());
     }
   }
 }
