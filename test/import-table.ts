@@ -399,6 +399,11 @@ export const rows: readonly Row[] = [
     allowed: ["@roma/contract", "../errors.ts", "node:crypto", "./a.ts"],
   },
   {
+    from: "packages/sdk/src/react/hook.ts",
+    forbidden: ["@roma/server", "../node/files.ts", "../browser/files.ts", "node:fs", "react-dom"],
+    allowed: ["@roma/contract", "../client.ts", "react"],
+  },
+  {
     from: "packages/console/src/page.ts",
     forbidden: ["@roma/server", "roma", "../../sdk/src/index.ts"],
     allowed: ["@roma/contract", "@roma/sdk", "./a.ts"],
