@@ -13,7 +13,12 @@ import { type Clock, systemClock } from "../../packages/server/src/core/ports/cl
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import { type RunningServer, startServer } from "../../packages/server/src/server.ts";
 import { parseServerConfig } from "../../packages/server/src/server-config.ts";
-import { assertNothingLeftOver, readBlobRows, readUploadRows } from "../harness/data-folder.ts";
+import {
+  assertNothingLeftOver,
+  countGrants,
+  readBlobRows,
+  readUploadRows,
+} from "../harness/data-folder.ts";
 import { eventually } from "../harness/process-usage.ts";
 import { source, type Way, waysIn } from "./ways-in.ts";
 
@@ -350,6 +355,7 @@ test("of all that was refused nothing is stored a day later", async () => {
     readUploadRows(data).some(({ phase }) => phase === "receiving"),
     "something was left",
   );
+  assert.ok(countGrants(data) > 0, "grants were counted");
   aheadMs += 25 * 60 * 60 * 1000;
   const open = () => readUploadRows(data).filter(({ phase }) => phase !== "complete");
   await eventually("no upload is open", () => open().length === 0);
@@ -357,4 +363,5 @@ test("of all that was refused nothing is stored a day later", async () => {
     readBlobRows(data).every(({ references }) => references > 0),
   );
   await assertNothingLeftOver(data);
+  await eventually("no use is remembered", () => countGrants(data) === 0);
 });

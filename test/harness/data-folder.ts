@@ -105,6 +105,11 @@ export function readUploadRows(data: string): UploadRow[] {
   }));
 }
 
+/** Grants with a count whose uses are remembered. */
+export function countGrants(data: string): number {
+  return query(data, "select id from grant_uses").length;
+}
+
 export interface UsageRow {
   readonly bucket: string;
   readonly bytes: number;
