@@ -84,7 +84,9 @@ export class Context {
       const { endpoint, credential } = await this.connection(command);
       this.#anonymous = credential === undefined;
       const { Roma } = await import("@roma/sdk/node");
-      this.#client = new Roma({ endpoint: endpoint.value, token: credential?.value });
+      // How many go at once is for `--parallel` to say.
+      const uploadsMax = 256;
+      this.#client = new Roma({ endpoint: endpoint.value, token: credential?.value, uploadsMax });
     }
     return this.#client;
   }

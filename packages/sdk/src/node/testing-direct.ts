@@ -17,10 +17,13 @@ import { chainCrc64Nvme, startCrc64Nvme } from "../digests/crc64-nvme.ts";
 export class Refused extends Error {
   readonly status: number;
   readonly code: ErrorCode;
-  constructor(status: number, code: ErrorCode, message: string) {
+  /** Of the problem document, beside the usual ones. */
+  readonly members: object;
+  constructor(status: number, code: ErrorCode, message: string, members: object = {}) {
     super(message);
     this.status = status;
     this.code = code;
+    this.members = members;
   }
 }
 
@@ -243,7 +246,9 @@ export function createDirect(around: DirectSurroundings): DirectServer {
       if (id === undefined) return undefined;
       if (method === "GET" && url.searchParams.has("parts")) {
         const upload = find(id);
-        if (upload.object !== undefined) throw new Refused(404, "upload_not_found", "complete");
+        if (upload.object !== undefined) {
+          throw new Refused(404, "upload_not_found", "it is complete", { phase: "complete" });
+        }
         return { status: 200, value: describe(upload) };
       }
       if (method === "DELETE" && uploads.delete(id)) return { status: 204, value: undefined };

@@ -163,7 +163,8 @@ async function uploadsRoute(direct: DirectServer, call: Call): Promise<void> {
 function refuse(response: http.ServerResponse, error: unknown): void {
   const refused =
     error instanceof Refused ? error : new Refused(500, "internal", `defect: ${String(error)}`);
-  answerProblem(response, refused.status, refused.code, refused.message);
+  const { status, code, message, members } = refused;
+  answerProblem(response, status, code, message, members);
 }
 
 /** Answers with a problem document. */
@@ -172,6 +173,7 @@ export function answerProblem(
   status: number,
   code: ErrorCode,
   detail: string,
+  members: object = {},
 ): void {
   if (response.headersSent) {
     response.destroy();
@@ -179,7 +181,8 @@ export function answerProblem(
   }
   const retryable = status === 503 || status === 429;
   const type = `urn:roma:error:${code}`;
-  const problem = { type, title: code, status, detail, code, requestId: "request-1", retryable };
+  const facts = { type, title: code, status, detail, code, requestId: "request-1", retryable };
+  const problem = { ...members, ...facts };
   response.writeHead(status, { "content-type": "application/problem+json" });
   response.end(JSON.stringify(problem));
 }

@@ -18,8 +18,15 @@ import { SignedRequests } from "./signed-requests.ts";
 import { DirectFailed, SignedSender } from "./signed-sender.ts";
 import type { Piece, RangedSource } from "./source.ts";
 
+// These say nothing of the upload that was asked about.
+const keptErrors: ReadonlySet<string> = new Set([
+  ...["aborted", "unauthenticated", "access_denied", "token_failed", "source_failed"],
+]);
+
 // Between two looks at a completion that takes its time.
 const busyMs = 1000;
+
+type PartsTransfer = DirectUploadAnswer["transfer"] & { readonly kind: "parts" };
 
 /** The bytes, part by part. */
 export interface PartSupply {
@@ -226,7 +233,7 @@ class DirectUpload {
     if (!later) await this.cancel();
   }
 
-  async #sendParts(transfer: DirectUploadAnswer["transfer"] & { kind: "parts" }): Promise<void> {
+  async #sendParts(transfer: PartsTransfer): Promise<void> {
     const { job, supply } = { job: this.#job, supply: this.#supply };
     const missing = this.#findMissing(transfer);
     const sender = this.#sender(transfer.requests, () => missing);
@@ -234,6 +241,11 @@ class DirectUpload {
     const parallelism = new Parallelism({ max });
     const running = new Set<Promise<void>>();
     let failure: { readonly error: unknown } | undefined;
+    const fail = (error: unknown) => {
+      failure ??= { error };
+      job.control.stop(this.#group);
+    };
+    const verified = this.#verifyKnown(transfer, () => failure !== undefined).catch(fail);
     const sendOne = async (number: number): Promise<void> => {
       const { first, end } = this.#bounds(transfer, number);
       try {
@@ -245,8 +257,7 @@ class DirectUpload {
         parallelism.onPart(job.meter.bytes);
         this.#save(transfer.partBytes);
       } catch (error) {
-        failure ??= { error };
-        job.control.stop(this.#group);
+        fail(error);
       }
     };
     while (running.size > 0 || (missing.length > 0 && failure === undefined)) {
@@ -258,8 +269,8 @@ class DirectUpload {
       }
       await Promise.race(running);
     }
+    await verified;
     if (failure !== undefined) throw failure.error;
-    await this.#digestMissing(transfer);
   }
 
   #sender(
@@ -271,12 +282,13 @@ class DirectUpload {
   }
 
   /** Numbers of parts that are not there; counts those that are. */
-  #findMissing(transfer: DirectUploadAnswer["transfer"] & { kind: "parts" }): number[] {
+  #findMissing(transfer: PartsTransfer): number[] {
     const { meter, notify } = this.#job;
     let bytes = 0;
     for (const { number, length, etag } of transfer.parts) {
       const { first, end } = this.#bounds(transfer, number);
-      if (length !== end - first) continue;
+      // Without its CRC nobody knows whether it is of these bytes.
+      if (length !== end - first || !this.#crcs.has(number)) continue;
       this.#etags.set(number, etag);
       bytes += length;
     }
@@ -302,19 +314,21 @@ class DirectUpload {
     this.#resumption.save({ uploadId: id, expiresAt, partBytes, crcs });
   }
 
-  /** Parts that were sent by somebody who did not live to write down their CRC. */
-  async #digestMissing(
-    transfer: DirectUploadAnswer["transfer"] & { kind: "parts" },
-  ): Promise<void> {
-    for (let number = 1; number <= transfer.partCount; number++) {
-      if (this.#crcs.has(number)) continue;
+  /**
+   * Reads again what an earlier page or process has sent: a file of the same name, size and time may
+   * be another one, and an object of two files would be nobody's.
+   */
+  async #verifyKnown(transfer: PartsTransfer, isOver: () => boolean): Promise<void> {
+    for (const [number, crc] of [...this.#crcs]) {
+      if (isOver()) return;
       const { first, end } = this.#bounds(transfer, number);
       const piece = await this.#supply.part(number, first, end);
-      this.#crcs.set(number, await piece.crc64nvme());
+      if ((await piece.crc64nvme()) === crc) continue;
+      throw new RomaError("invalid_part", "the file is not the one that was sent before");
     }
   }
 
-  #chained(transfer: DirectUploadAnswer["transfer"] & { kind: "parts" }): string {
+  #chained(transfer: PartsTransfer): string {
     const parts = Array.from({ length: transfer.partCount }, (_, index) => {
       const { first, end } = this.#bounds(transfer, index + 1);
       return { crc64nvme: this.#crcs.get(index + 1) ?? "", length: end - first };
@@ -409,7 +423,7 @@ async function findUpload(
       json.transfer.partBytes === record.partBytes;
     return same ? json : undefined;
   } catch (error) {
-    if (!isRomaError(error) || error.retryable || error.code === "aborted") throw error;
+    if (!isRomaError(error) || error.retryable || keptErrors.has(error.code)) throw error;
     if (error.problem?.phase === "complete") return await findCompleted(job, supply, record);
     // Not there any more, or of another kind: it is of no use.
     return undefined;
