@@ -4,7 +4,16 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { objectPath } from "../address.ts";
 import { chainCrc64Nvme, startCrc64Nvme } from "../digests/crc64-nvme.ts";
@@ -113,20 +122,25 @@ async function writeResumable(
   const state = `${temporary}.json`;
   const ranges = rangesOf(flow);
   await readState(state, flow, ranges);
+  let writing: Promise<void> = Promise.resolve();
   try {
     await using file = await open(temporary, ranges.some(({ crc }) => crc) ? "r+" : "w");
     await checkRanges(file, ranges);
     await fetchRanges(flow, response, {
       ranges,
       file,
-      onRange: (done) => writeState(state, flow, done),
+      onRange: (done) => {
+        writing = writing.then(() => writeState(state, flow, done));
+        return writing;
+      },
     });
     await file.datasync();
     await rename(temporary, target.path);
-    await rm(state, { force: true });
+    for (const path of [state, stateTemporary(state)]) await rm(path, { force: true });
   } catch (error) {
     const wrong = error instanceof RomaError && error.code === "checksum_mismatch";
-    if (wrong) for (const path of [temporary, state]) await rm(path, { force: true });
+    const paths = wrong ? [temporary, state, stateTemporary(state)] : [];
+    for (const path of paths) await rm(path, { force: true });
     throw error;
   }
 }
@@ -239,10 +253,13 @@ async function readState(path: string, flow: Flow, ranges: readonly Range[]): Pr
 async function writeState(path: string, flow: Flow, ranges: readonly Range[]): Promise<void> {
   const { length, head } = flow;
   const crcs = ranges.map(({ crc }) => crc ?? null);
-  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
-  await using file = await open(temporary, "w");
-  await file.writeFile(JSON.stringify({ etag: head.etag, length, crcs }));
-  await rename(temporary, path);
+  await writeFile(stateTemporary(path), JSON.stringify({ etag: head.etag, length, crcs }));
+  await rename(stateTemporary(path), path);
+}
+
+/** Always the same: one that a kill leaves is written over, or removed at the end. */
+function stateTemporary(path: string): string {
+  return `${path}.new`;
 }
 
 /** What was written may have been lost in a crash: it is read again, and not believed. */

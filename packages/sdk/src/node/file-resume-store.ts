@@ -3,10 +3,12 @@
  * alone; what has expired is removed when something new is remembered.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseResumeRecord, type ResumeRecord, type ResumeStore } from "../upload/resume-store.ts";
+
+const temporaryMsMax = 3_600_000;
 
 /** Where the platform keeps such things of a user. */
 export function defaultStateFolder(): string {
@@ -64,8 +66,15 @@ export class FileResumeStore implements ResumeStore {
 
   async #removeExpired(): Promise<void> {
     for (const name of await readdir(this.#folder)) {
-      if (!name.endsWith(".json")) continue;
       const path = join(this.#folder, name);
+      if (!name.endsWith(".json")) {
+        // Of a process that was killed while it wrote.
+        const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+        if (/\.json\.[0-9a-f]{12}$/.test(name) && mtimeMs < Date.now() - temporaryMsMax) {
+          await rm(path, { force: true });
+        }
+        continue;
+      }
       const record = await this.#read(path);
       const expired = record === undefined || !(Date.parse(record.expiresAt) > Date.now());
       if (expired) await rm(path, { force: true });

@@ -148,4 +148,11 @@ test("the folder is its owner's alone; torn and expired records are nobody's", a
   assert.equal(await store.get("a"), undefined);
   await store.delete("a");
   await store.delete("a");
+  // A process was killed while it wrote one, another one writes.
+  const [dead, alive] = [`${name}.0123456789ab`, `${name}.ba9876543210`];
+  for (const temporary of [dead, alive]) await writeFile(join(state, temporary), "{");
+  await utimes(join(state, dead), 1, 1);
+  await store.set("b", { ...record, expiresAt: "2100-01-01T00:00:00Z" });
+  const left = await readdir(state);
+  assert.ok(left.includes(alive) && !left.includes(dead), left.join());
 });
