@@ -108,7 +108,8 @@ export function describeNodeClient(name: string, open: OpenBacking): void {
     test("another client goes on at another process by the upload's address", async (t) => {
       const backing = await open(t);
       const { server } = backing;
-      const file = await randomFile(t, 40 * MB);
+      const file = await randomFile(t, 150 * MB);
+      // So much that it is not all sent before the kill arrives, however busy this process is.
       const killed = Promise.withResolvers<void>();
       const first = startNodeUpload(createReadStream(file.path), {
         endpoint: `${server.url}/tus/demo`,
