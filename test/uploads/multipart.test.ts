@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
-import { crc32c } from "../../packages/server/src/core/digests/digest-set.ts";
+import { crc32c } from "../../packages/server/src/core/digests/crc32c.ts";
 import { type ErrorCode, isOperationalError } from "../../packages/server/src/core/errors.ts";
 import {
   compositeChecksumOf,

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { combineCrc32 } from "./combine-crc32.ts";
 import { compositeDigest, wholeBlocks, wholeDigest } from "./combine-parts.ts";
-import { crc32c, DigestSet } from "./digest-set.ts";
+import { crc32c } from "./crc32c.ts";
+import { DigestSet } from "./digest-set.ts";
 
 const names = ["md5", "crc32", "crc32c", "sha1", "sha256"] as const;
 const digested = (bytes: Uint8Array) => {

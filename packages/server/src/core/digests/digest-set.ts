@@ -5,6 +5,7 @@ import { createHash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { BlockChecks, DigestName, Digests } from "../ports/storage-driver.ts";
 import { BlockSums } from "./block-sums.ts";
+import { crc32c } from "./crc32c.ts";
 import { Crc64Nvme, crc64NvmeToBytes } from "./crc64-nvme.ts";
 
 export type ComputedDigests = Digests & { readonly crc64nvme: Uint8Array };
@@ -88,22 +89,6 @@ function runningCrc(next: (bytes: Uint8Array, value: number) => number): Running
       return sum;
     },
   };
-}
-
-/** The Castagnoli polynomial, reflected. */
-const crc32cTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1;
-  return value >>> 0;
-});
-
-/** CRC-32C of bytes that follow others, whose CRC is `previous`; nothing has 0. */
-export function crc32c(bytes: Uint8Array, previous = 0): number {
-  let value = ~previous;
-  for (let index = 0; index < bytes.length; index += 1) {
-    value = (crc32cTable[(value ^ (bytes[index] ?? 0)) & 0xff] ?? 0) ^ (value >>> 8);
-  }
-  return ~value >>> 0;
 }
 
 /** The first of the expected digests that the computed ones do not equal. */

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { BlockSums } from "../../core/digests/block-sums.ts";
+import { crc32c } from "../../core/digests/crc32c.ts";
 import { crc64NvmeToBytes } from "../../core/digests/crc64-nvme.ts";
-import { crc32c } from "../../core/digests/digest-set.ts";
 import type { GetOptions, StorageDriver } from "../../core/ports/storage-driver.ts";
 import {
   assertSame,
