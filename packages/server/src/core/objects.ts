@@ -36,6 +36,9 @@ import {
   writeLimits,
 } from "./write-limits.ts";
 
+/** How often a copy that names no version looks for a source that others keep replacing. */
+const copyTriesMax = 32;
+
 export interface ObjectAddress {
   readonly bucket: string;
   readonly key: ObjectKey;
@@ -223,12 +226,31 @@ export class Objects {
   }
 
   async #copy(actor: Actor, request: CopyRequest, deleteSource: boolean): Promise<WriteResult> {
-    const { from, to } = request;
+    for (let tries = 1; ; tries += 1) {
+      const source = await this.#copySource(actor, request);
+      try {
+        return await this.#copyVersion(actor, request, { source, deleteSource });
+      } catch (error) {
+        if (tries >= copyTriesMax || !isSourceReplaced(error, request)) throw error;
+      }
+    }
+  }
+
+  async #copySource(actor: Actor, { from, to }: CopyRequest): Promise<ObjectRecord> {
     authorize(actor, "object:write", to);
     const source = await this.head(actor, from);
     if (from.version !== undefined && from.version !== source.version) {
       throw new OperationalError("precondition_failed", "from.version is not the object's version");
     }
+    return source;
+  }
+
+  async #copyVersion(
+    actor: Actor,
+    request: CopyRequest,
+    { source, deleteSource }: { readonly source: ObjectRecord; readonly deleteSource: boolean },
+  ): Promise<WriteResult> {
+    const { from, to } = request;
     const bucket = await this.#options.buckets.require(to.bucket);
     const contentType = request.contentType ?? source.contentType;
     if (request.userMetadata !== undefined) assertUserMetadata(request.userMetadata);
@@ -349,4 +371,13 @@ export class Objects {
   #garbageDueAt(): Date {
     return new Date(this.#options.clock.now().getTime() + this.#options.blobGraceMs);
   }
+}
+
+/** Who names no version takes what is there: a source that was replaced meanwhile is looked for again. */
+function isSourceReplaced(error: unknown, { from }: CopyRequest): boolean {
+  return (
+    from.version === undefined &&
+    isOperationalError(error, "precondition_failed") &&
+    error.context.fromVersion !== undefined
+  );
 }

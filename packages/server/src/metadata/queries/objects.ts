@@ -157,7 +157,7 @@ export async function copyReleasing(
   const from = await headObject(db, source.bucket, source.key);
   if (from === undefined) throw objectNotFound(source);
   if (from.version !== source.version) {
-    throw preconditionFailed(source, `is no longer version ${source.version}`);
+    throw sourceReplaced(source);
   }
   const replaced = await headObject(db, object.bucket, object.key);
   const withinBucket = source.bucket === object.bucket;
@@ -329,6 +329,18 @@ function writeResult(object: ObjectRecord, replaced: ObjectRecord | undefined): 
 function preconditionFailed({ bucket, key }: ObjectAddress, what: string): OperationalError {
   return new OperationalError("precondition_failed", `object "${key}" ${what}`, {
     context: { bucket, key },
+  });
+}
+
+/** Told from a condition on the target by its context: the caller may look for the source again. */
+function sourceReplaced({
+  bucket,
+  key,
+  version,
+}: ObjectAddress & { readonly version: string }): OperationalError {
+  const message = `object "${key}" is no longer version ${version}`;
+  return new OperationalError("precondition_failed", message, {
+    context: { bucket, key, fromVersion: version },
   });
 }
 

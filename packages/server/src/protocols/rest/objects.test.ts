@@ -603,3 +603,23 @@ test("copy and move: pointers, conditions, and what changes on the way", async (
     "object_not_found",
   );
 });
+
+test("a copy that names no version is of what is there at its moment, however often that is replaced", async (t) => {
+  const { call } = await startRest(t);
+  await call("PUT", "/v1/buckets/b");
+  await call("PUT", "/v1/objects/b/from", { body: "0" });
+  const replacing = (async () => {
+    for (let round = 1; round <= 300; round += 1) {
+      const put = await call("PUT", "/v1/objects/b/from", { body: `${round}` });
+      assert.equal(put.status, 200, put.text);
+    }
+  })();
+  const copying = async (to: string) => {
+    for (let round = 0; round < 100; round += 1) {
+      const body = { from: { bucket: "b", key: "from" }, to: { bucket: "b", key: to } };
+      const copied = await call("POST", "/v1/copy", { body });
+      assert.ok(copied.status < 300, copied.text);
+    }
+  };
+  await Promise.all([replacing, copying("one"), copying("two")]);
+});
