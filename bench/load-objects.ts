@@ -28,6 +28,11 @@ export async function loadObjects(
       quotaBytes: null,
       placement: "local",
       cors: null,
+      trashMs: null,
+      environment: null,
+      deletesPerHour: null,
+      retentionMs: null,
+      bulkDeleteApprovals: 1,
       createdAt: new Date(),
     });
     for (let start = 0; start < count; start += rowsPerTransaction) {

@@ -78,6 +78,11 @@ async function open(
     quotaBytes: null,
     placement: "local",
     cors: null,
+    trashMs: null,
+    environment: null,
+    deletesPerHour: null,
+    retentionMs: null,
+    bulkDeleteApprovals: 1,
     createdAt: clock.now(),
   });
   const { signal } = new AbortController();

@@ -65,6 +65,16 @@ export interface BucketJson {
   readonly uploadExpiry: string;
   readonly quotaBytes: number | null;
   readonly placement: PlacementJson;
+  /** How long deleted and replaced objects can be restored: `"7 days"`; `null` means not at all. */
+  readonly trash: string | null;
+  /** The label of its environment; `null` means the server's own. */
+  readonly environment: string | null;
+  /** Objects that may be deleted in any hour; `null` means as its environment says. */
+  readonly deletesPerHour: number | null;
+  /** How long a new object can be neither deleted nor replaced: `"30 days"`; `null` means not at all. */
+  readonly retention: string | null;
+  /** Keys that must confirm a bulk delete. */
+  readonly bulkDeleteApprovals: 1 | 2;
   readonly createdAt: string;
 }
 
@@ -77,6 +87,11 @@ export interface BucketSettingsJson {
   readonly uploadExpiry?: string;
   readonly quotaBytes?: number | string | null;
   readonly placement?: PlacementJson;
+  readonly trash?: string | null;
+  readonly environment?: string | null;
+  readonly deletesPerHour?: number | null;
+  readonly retention?: string | null;
+  readonly bulkDeleteApprovals?: 1 | 2;
 }
 
 export interface BucketListJson {

@@ -101,6 +101,11 @@ export function parseBucket(value: unknown): BucketJson {
     uploadExpiry: string(fields, "uploadExpiry"),
     quotaBytes: nullable(fields, "quotaBytes", number),
     placement: parsePlacement(fields, "placement"),
+    trash: nullable(fields, "trash", string),
+    environment: nullable(fields, "environment", string),
+    deletesPerHour: nullable(fields, "deletesPerHour", number),
+    retention: nullable(fields, "retention", string),
+    bulkDeleteApprovals: number(fields, "bulkDeleteApprovals") === 2 ? 2 : 1,
     createdAt: string(fields, "createdAt"),
   };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
 import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
-import { logConfig, sweeperConfig, uploadsConfig } from "./operations/config.ts";
+import { logConfig, sweeperConfig, trashConfig, uploadsConfig } from "./operations/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
 
 export const serverConfig = z.strictObject({
@@ -55,6 +55,7 @@ export const serverConfig = z.strictObject({
   log: logConfig.prefault({}),
   sweeper: sweeperConfig.prefault({}),
   uploads: uploadsConfig.prefault({}),
+  trash: trashConfig.prefault({}),
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

@@ -220,7 +220,8 @@ function createCore(
     readonly installation: string;
   },
 ) {
-  const buckets = new Buckets(ports);
+  const trashMs = config.trash.keep === 0 ? null : config.trash.keep;
+  const buckets = new Buckets({ ...ports, trashMs });
   const { maxObjectBytes, blobGrace } = config;
   const detector = typeDetector;
   const shared = { ...ports, buckets, detector, maxObjectBytes, blobGraceMs: blobGrace };

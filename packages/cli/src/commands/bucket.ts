@@ -13,6 +13,11 @@ interface Flags {
   readonly uploadExpiry?: string;
   readonly quota?: number | null;
   readonly placement?: string;
+  readonly trash?: string | null;
+  readonly environment?: string | null;
+  readonly deletesPerHour?: number | null;
+  readonly retention?: string | null;
+  readonly bulkDeleteApprovals?: number;
   readonly json?: boolean;
 }
 
@@ -81,11 +86,38 @@ function withSettings(command: Command): Command {
     .option("--upload-expiry <time>", 'how long an upload may stay incomplete, like "24 h"')
     .option("--quota <size>", "bytes in all; none: no limit", sizeOrNone)
     .option("--placement <storage>", "a storage id, or rules as JSON")
+    .option("--trash <time>", 'how long deleted objects are kept, like "7 d"; none', textOrNone)
+    .option("--environment <label>", "like production; none: the server's own", textOrNone)
+    .option(
+      "--deletes-per-hour <count>",
+      "objects that may be deleted in any hour; none: as its environment says",
+      countOrNone,
+    )
+    .option(
+      "--retention <time>",
+      'how long new objects can be neither deleted nor replaced, like "30 d"; none',
+      textOrNone,
+    )
+    .option(
+      "--bulk-delete-approvals <count>",
+      "keys that must confirm a bulk delete: 1 or 2",
+      Number,
+    )
     .option("--json", "print the bucket as JSON");
 }
 
 function sizeOrNone(text: string): number | null {
   return text === "none" ? null : parseBytes(text);
+}
+
+function textOrNone(text: string): string | null {
+  return text === "none" ? null : text;
+}
+
+function countOrNone(text: string): number | null {
+  if (text === "none") return null;
+  if (!/^\d{1,10}$/.test(text)) throw new UsageError(`${text}: write a whole number, or none`);
+  return Number(text);
 }
 
 function settingsOf(flags: Flags): BucketSettingsJson {
@@ -102,6 +134,21 @@ function settingsOf(flags: Flags): BucketSettingsJson {
     ...(uploadExpiry === undefined ? {} : { uploadExpiry }),
     ...(quota === undefined ? {} : { quotaBytes: quota }),
     ...(placement === undefined ? {} : { placement: parsePlacement(placement) }),
+    ...safetySettingsOf(flags),
+  };
+}
+
+function safetySettingsOf(flags: Flags): BucketSettingsJson {
+  const { trash, environment, deletesPerHour, retention, bulkDeleteApprovals: approvals } = flags;
+  if (approvals !== undefined && approvals !== 1 && approvals !== 2) {
+    throw new UsageError("--bulk-delete-approvals: write 1 or 2");
+  }
+  return {
+    ...(trash === undefined ? {} : { trash }),
+    ...(environment === undefined ? {} : { environment }),
+    ...(deletesPerHour === undefined ? {} : { deletesPerHour }),
+    ...(retention === undefined ? {} : { retention }),
+    ...(approvals === undefined ? {} : { bulkDeleteApprovals: approvals }),
   };
 }
 
@@ -126,6 +173,11 @@ async function printBucket(context: Context, bucket: BucketJson, flags: Flags): 
     ["upload expiry", bucket.uploadExpiry],
     ["quota", size(bucket.quotaBytes)],
     ["placement", typeof placement === "string" ? placement : JSON.stringify(placement)],
+    ["trash", bucket.trash ?? "none"],
+    ["environment", bucket.environment ?? "the server's own"],
+    ["deletes per hour", bucket.deletesPerHour?.toString() ?? "as its environment says"],
+    ["retention", bucket.retention ?? "none"],
+    ["approvals of a bulk delete", String(bucket.bulkDeleteApprovals)],
     ["created", bucket.createdAt],
   ];
   await context.print(formatTable(rows.map((row) => row.map(printable))));

@@ -217,6 +217,11 @@ function putBucket(state: State, name: string, settings: BucketSettingsJson): Bu
     uploadExpiry: settings.uploadExpiry ?? "24 h",
     quotaBytes: Number(settings.quotaBytes ?? 0) || null,
     placement: settings.placement ?? "default",
+    trash: settings.trash === undefined ? "7 days" : settings.trash,
+    environment: settings.environment ?? null,
+    deletesPerHour: settings.deletesPerHour ?? null,
+    retention: settings.retention ?? null,
+    bulkDeleteApprovals: settings.bulkDeleteApprovals ?? 1,
     createdAt: "2026-01-01T00:00:00Z",
   };
   state.buckets.set(name, bucket);

@@ -10,8 +10,14 @@ import { isContentTypeRange } from "./content-type.ts";
 import { OperationalError } from "./errors.ts";
 import { bucketNamePattern, parseNewBucketName } from "./object-key.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { BucketRecord, CorsRule, MetadataStore } from "./ports/metadata-store.ts";
+import type {
+  BucketRecord,
+  BulkDeleteApprovals,
+  CorsRule,
+  MetadataStore,
+} from "./ports/metadata-store.ts";
 import type { Storages } from "./ports/storages.ts";
+import { assertSafetySettings, weekMs } from "./safety-settings.ts";
 
 /** What a caller may set; what is left out keeps its default or its value. */
 export interface BucketSettings {
@@ -23,6 +29,14 @@ export interface BucketSettings {
   readonly placement?: PlacementJson;
   /** Judged by who takes it from the client. */
   readonly cors?: readonly CorsRule[] | null;
+  /** 1 s to ten years. */
+  readonly trashMs?: number | null;
+  /** `[a-z][a-z0-9-]{0,31}`. */
+  readonly environment?: string | null;
+  readonly deletesPerHour?: number | null;
+  /** 1 s to a hundred years. */
+  readonly retentionMs?: number | null;
+  readonly bulkDeleteApprovals?: BulkDeleteApprovals;
 }
 
 /** How long another process's change to a bucket may go unseen here. */
@@ -38,16 +52,20 @@ export class Buckets {
   readonly #metadata: MetadataStore;
   readonly #storages: Storages;
   readonly #clock: Clock;
+  readonly #trashMsDefault: number | null;
   readonly #cache = new Map<string, { readonly bucket: BucketRecord; readonly until: number }>();
 
   constructor(options: {
     readonly metadata: MetadataStore;
     readonly storages: Storages;
     readonly clock: Clock;
+    /** Of new buckets; left out: a week. */
+    readonly trashMs?: number | null;
   }) {
     this.#metadata = options.metadata;
     this.#storages = options.storages;
     this.#clock = options.clock;
+    this.#trashMsDefault = options.trashMs === undefined ? weekMs : options.trashMs;
   }
 
   /** `already_exists`; `invalid_request` names the setting, or says what is wrong with the name. */
@@ -64,6 +82,11 @@ export class Buckets {
       quotaBytes: checked.quotaBytes ?? null,
       placement: checked.placement ?? this.#storages.defaultId,
       cors: checked.cors ?? null,
+      trashMs: checked.trashMs === undefined ? this.#trashMsDefault : checked.trashMs,
+      environment: checked.environment ?? null,
+      deletesPerHour: checked.deletesPerHour ?? null,
+      retentionMs: checked.retentionMs ?? null,
+      bulkDeleteApprovals: checked.bulkDeleteApprovals ?? 1,
       createdAt: this.#clock.now(),
     };
     await this.#metadata.createBucket(bucket);
@@ -155,6 +178,7 @@ export class Buckets {
       throw wrongSetting("quotaBytes", `must be 0 to ${Number.MAX_SAFE_INTEGER} bytes`);
     }
     if (placement !== undefined) this.#checkPlacement(placement);
+    assertSafetySettings(settings);
     return settings;
   }
 

@@ -38,6 +38,11 @@ export function bucket(name: string, changes: Partial<BucketRecord> = {}): Bucke
     quotaBytes: null,
     placement: "local",
     cors: null,
+    trashMs: null,
+    environment: null,
+    deletesPerHour: null,
+    retentionMs: null,
+    bulkDeleteApprovals: 1,
     createdAt,
     ...changes,
   };

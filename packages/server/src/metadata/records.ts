@@ -40,6 +40,8 @@ import {
   parseTexts,
 } from "./values.ts";
 
+type HoldColumns = Pick<ObjectRow, "retain_until" | "legal_hold">;
+
 const storageStates: readonly StorageState[] = ["active", "draining", "read-only", "retired"];
 
 export function bucketToRow(bucket: BucketRecord): BucketRow {
@@ -54,6 +56,11 @@ export function bucketToRow(bucket: BucketRecord): BucketRow {
     placement: JSON.stringify(bucket.placement),
     created_at: bucket.createdAt.getTime(),
     cors: bucket.cors === null ? null : JSON.stringify(bucket.cors),
+    trash_ms: bucket.trashMs,
+    environment: bucket.environment,
+    deletes_per_hour: bucket.deletesPerHour,
+    retention_ms: bucket.retentionMs,
+    bulk_delete_approvals: bucket.bulkDeleteApprovals,
   };
 }
 
@@ -67,6 +74,11 @@ export function rowToBucket(row: BucketRow): BucketRecord {
     quotaBytes: row.quota_bytes,
     placement: parseJson<PlacementJson>(row.placement),
     cors: row.cors === null ? null : parseJson<readonly CorsRule[]>(row.cors),
+    trashMs: row.trash_ms,
+    environment: row.environment,
+    deletesPerHour: row.deletes_per_hour,
+    retentionMs: row.retention_ms,
+    bulkDeleteApprovals: row.bulk_delete_approvals === 2 ? 2 : 1,
     createdAt: new Date(row.created_at),
   };
   assert(row.visibility === bucket.visibility, `visibility "${row.visibility}"`);
@@ -169,6 +181,9 @@ export function objectToRow(object: ObjectRecord): ObjectRow {
     storage_id: object.storageId,
     blob_key: object.blobKey,
     attributes: attributesToJson(object.attributes),
+    retain_until: object.retainUntil?.getTime() ?? null,
+    legal_hold: object.legalHold === true ? 1 : null,
+    restored_through: null,
     ...digestsToColumns(object.digests),
   };
 }
@@ -195,9 +210,18 @@ export function rowToObject(row: ObjectRow): ObjectRecord {
     storageId: row.storage_id,
     blobKey: row.blob_key,
     digests: columnsToDigests(row),
+    ...columnsToHolds(row),
   };
   assertObject(object);
   return object;
+}
+
+function columnsToHolds({ retain_until: until, legal_hold: hold }: HoldColumns) {
+  if (until === null && hold === null) return {};
+  return {
+    ...(until === null ? {} : { retainUntil: new Date(until) }),
+    ...(hold === null ? {} : { legalHold: true as const }),
+  };
 }
 
 export function rowToObjectWithBlob(row: ObjectRow & BlockColumns & PieceColumns): ObjectWithBlob {
@@ -283,6 +307,12 @@ function assertBucket(bucket: BucketRecord): void {
     "placement is an id or rules",
   );
   assert(bucket.cors === null || Array.isArray(bucket.cors), "cors is rules");
+  if (bucket.trashMs !== null) assertCount(bucket.trashMs, "trashMs");
+  if (bucket.environment !== null) assertText(bucket.environment, "environment");
+  if (bucket.deletesPerHour !== null) assertCount(bucket.deletesPerHour, "deletesPerHour");
+  if (bucket.retentionMs !== null) assertCount(bucket.retentionMs, "retentionMs");
+  const { bulkDeleteApprovals } = bucket;
+  assert(bulkDeleteApprovals === 1 || bulkDeleteApprovals === 2, "1 or 2 approvals");
   assertInstant(bucket.createdAt);
 }
 
@@ -296,6 +326,7 @@ function assertObject(object: ObjectRecord): void {
   assertText(object.blobKey, "blobKey");
   assertCount(object.length, "length");
   assertInstant(object.createdAt);
+  if (object.retainUntil !== undefined) assertInstant(object.retainUntil);
   assertRecordDigests(object.digests);
   for (const name in object.userMetadata) {
     assert(typeof object.userMetadata[name] === "string", "user metadata are texts");

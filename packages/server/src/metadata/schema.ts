@@ -3,12 +3,14 @@
  * conversion agree on. Instants are integers of milliseconds since 1970, so that both engines
  * store and compare them alike; JSON is text, so that both give back what they were given.
  */
-import type { Kysely } from "kysely";
+import type { Generated, Kysely } from "kysely";
 
 export interface Schema {
   readonly buckets: BucketRow;
   readonly blobs: BlobRow;
   readonly objects: ObjectRow;
+  readonly trash: Omit<TrashRow, "id"> & { readonly id: Generated<number> };
+  readonly delete_counts: DeleteCountRow;
   readonly access_keys: AccessKeyRow;
   readonly settings: SettingRow;
   readonly grant_uses: GrantUseRow;
@@ -37,6 +39,15 @@ export interface BucketRow {
   readonly created_at: number;
   /** JSON, an array of rules; `null`: the server's own. */
   readonly cors: string | null;
+  /** `null`: what is deleted is not kept. */
+  readonly trash_ms: number | null;
+  /** `null`: the server's own. */
+  readonly environment: string | null;
+  /** `null`: as its environment says. */
+  readonly deletes_per_hour: number | null;
+  readonly retention_ms: number | null;
+  /** 1 or 2. */
+  readonly bulk_delete_approvals: number;
 }
 
 /** One column for each digest that core knows; `null` where it was not computed. */
@@ -59,7 +70,7 @@ export interface BlobRow extends DigestColumns, BlockColumns, PieceColumns {
   readonly storage_id: string;
   readonly blob_key: string;
   readonly length: number;
-  /** How many rows of `objects` point here; one more for a complete partial, whose blob it is. */
+  /** How many rows of `objects` and `trash` point here; one more for a complete partial, whose blob it is. */
   readonly reference_count: number;
   /** Set exactly while `reference_count` is 0. */
   readonly garbage_due_at: number | null;
@@ -73,8 +84,38 @@ export interface PieceColumns {
   readonly piece_runs: string | null;
 }
 
+export interface ObjectRow extends ObjectColumns {
+  /** 1: nobody deletes or replaces it; `null` otherwise. */
+  readonly legal_hold: number | null;
+  /** The last id in `trash` when the object was restored: what has this one or a lower one is older. */
+  readonly restored_through: number | null;
+}
+
+/** An object that was deleted or replaced. */
+export interface TrashRow extends ObjectColumns {
+  readonly id: number;
+  /** Of the system's clock. */
+  readonly deleted_at: number;
+  /** Of the steady clock. */
+  readonly purge_due_at: number;
+  /** `deleted` or `replaced`. */
+  readonly reason: string;
+  /** JSON. */
+  readonly deleted_by: string | null;
+  /** Of the bulk delete that deleted it. */
+  readonly job_id: string | null;
+}
+
+/** Deletes of one minute, of buckets that have a cap. */
+export interface DeleteCountRow {
+  readonly bucket: string;
+  /** Minutes since 1970. */
+  readonly minute: number;
+  readonly deletes: number;
+}
+
 /** Repeats the blob's length and digests, so that head and list need no join. */
-export interface ObjectRow extends DigestColumns {
+export interface ObjectColumns extends DigestColumns {
   readonly bucket: string;
   readonly key: string;
   readonly version: string;
@@ -88,6 +129,7 @@ export interface ObjectRow extends DigestColumns {
   readonly blob_key: string;
   /** JSON, an object of texts; `null` for none. */
   readonly attributes: string | null;
+  readonly retain_until: number | null;
 }
 
 export interface AccessKeyRow {
@@ -133,6 +175,9 @@ export interface BucketUsageRow {
   readonly objects: number;
   /** Of its uploads that run. */
   readonly reserved_bytes: number;
+  /** Lengths of what of it is in the trash. */
+  readonly trash_bytes: number;
+  readonly trash_objects: number;
 }
 
 export interface UploadRow {

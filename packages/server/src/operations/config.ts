@@ -38,6 +38,24 @@ export const sweeperConfig = z.strictObject({
     .describe("as many unknown blobs may be removed whatever their share"),
 });
 
+export const trashConfig = z.strictObject({
+  keep: duration({ min: "0 ms", max: "3650 days" })
+    .default("7 d")
+    .describe(
+      "how long deleted and replaced objects can be restored in buckets made from then on, unless they " +
+        "say otherwise; 0 s: not at all",
+    ),
+  productionDeletesPerHour: z
+    .int()
+    .min(0)
+    .max(1_000_000_000)
+    .default(1_000)
+    .describe(
+      "objects that requests may delete in any hour in a bucket whose environment is production and " +
+        "that does not say otherwise",
+    ),
+});
+
 export const uploadsConfig = z.strictObject({
   openMax: z
     .int()

@@ -30,8 +30,20 @@ export interface BucketRecord {
   readonly placement: PlacementJson;
   /** In the order in which they are tried; null: the server's own. */
   readonly cors: readonly CorsRule[] | null;
+  /** How long what is deleted or replaced stays in the trash; null: it does not go there. */
+  readonly trashMs: number | null;
+  /** Label; null: the server's own. */
+  readonly environment: string | null;
+  /** Objects that requests may delete in any hour; null: as its environment says. */
+  readonly deletesPerHour: number | null;
+  /** How long a new object may be neither deleted nor replaced; null: not at all. */
+  readonly retentionMs: number | null;
+  /** Keys that must confirm a bulk delete. */
+  readonly bulkDeleteApprovals: BulkDeleteApprovals;
   readonly createdAt: Date;
 }
+
+export type BulkDeleteApprovals = 1 | 2;
 
 /** What browsers of other origins may do with a bucket. */
 export interface CorsRule {

@@ -52,6 +52,10 @@ export interface ObjectRecord {
   readonly storageId: string;
   readonly blobKey: string;
   readonly digests: Digests & { readonly crc64nvme: Uint8Array };
+  /** Until then it is neither deleted nor replaced nor moved away; absent: it is free. */
+  readonly retainUntil?: Date;
+  /** The same, until it is taken off. */
+  readonly legalHold?: true;
 }
 
 export interface ObjectWithBlob extends ObjectRecord {

@@ -11,6 +11,7 @@ import { multipart } from "./0004-multipart.ts";
 import { pieces } from "./0005-pieces.ts";
 import { grants } from "./0006-grants.ts";
 import { knownBytes } from "./0007-known-bytes.ts";
+import { safety } from "./0008-safety.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -29,6 +30,7 @@ export const migrations: readonly Migration[] = [
   { number: 5, name: "pieces", apply: pieces },
   { number: 6, name: "grants", apply: grants },
   { number: 7, name: "known-bytes", apply: knownBytes },
+  { number: 8, name: "safety", apply: safety },
 ];
 
 export interface MigrateOptions {

@@ -90,7 +90,7 @@ export async function changeReservation(
 export async function createUsage(db: Database, bucket: string): Promise<void> {
   await db
     .insertInto("bucket_usage")
-    .values({ bucket, bytes: 0, objects: 0, reserved_bytes: 0 })
+    .values({ bucket, bytes: 0, objects: 0, reserved_bytes: 0, trash_bytes: 0, trash_objects: 0 })
     .execute();
 }
 

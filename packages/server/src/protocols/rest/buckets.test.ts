@@ -24,6 +24,11 @@ test("a bucket is created, shown, listed, changed, and deleted when it is empty"
     uploadExpiry: "10 s",
     quotaBytes: null,
     placement: "memory",
+    trash: "7 days",
+    environment: null,
+    deletesPerHour: null,
+    retention: null,
+    bulkDeleteApprovals: 1,
   };
   assert.deepEqual(rest, expected);
   const twice = await call("PUT", "/v1/buckets/photos");
@@ -108,4 +113,47 @@ test("settings that cannot be are refused by name, and nothing is made or change
     headers: { origin: "https://elsewhere.example", "content-type": "text/plain" },
   });
   assert.equal(page.status, 400);
+});
+
+test("what guards a bucket against mistakes is set, shown, changed and taken off", async (t) => {
+  const { call } = await startRest(t);
+  const settings = {
+    trash: "30 days",
+    environment: "production",
+    deletesPerHour: 50,
+    retention: "12 h",
+    bulkDeleteApprovals: 2,
+  };
+  const made = await call("PUT", "/v1/buckets/b", { body: settings });
+  assert.equal(made.status, 201, made.text);
+  const shown = (await call("GET", "/v1/buckets/b")).json;
+  for (const [name, value] of Object.entries(settings)) assert.equal(shown[name], value, name);
+  const off = { trash: null, environment: null, deletesPerHour: null, retention: null };
+  const changed = await call("PATCH", "/v1/buckets/b", { body: off });
+  assert.deepEqual(changed.json, { ...shown, ...off });
+});
+
+test("a setting that guards nothing sensible is refused with its name", async (t) => {
+  const { call } = await startRest(t);
+  for (const [name, value] of [
+    ["trash", "0 s"],
+    ["trash", "4000 days"],
+    ["trash", "7"],
+    ["trash", 7],
+    ["environment", "Production"],
+    ["environment", ""],
+    ["environment", "x".repeat(33)],
+    ["deletesPerHour", -1],
+    ["deletesPerHour", 0.5],
+    ["deletesPerHour", 1e12],
+    ["retention", "999 ms"],
+    ["retention", "40000 days"],
+    ["bulkDeleteApprovals", 3],
+    ["bulkDeleteApprovals", null],
+  ] as const) {
+    const refused = await call("PUT", "/v1/buckets/b", { body: { [name]: value } });
+    assert.equal(refused.status, 400, `${name} ${value}: ${refused.text}`);
+    assert.match(String(refused.json.detail), new RegExp(name), `${name} ${value}`);
+  }
+  assert.equal((await call("GET", "/v1/buckets/b")).status, 404);
 });

@@ -48,7 +48,8 @@ export const deleteBucket =
   };
 
 function settingsOf(given: z.output<typeof bucketSettings>): BucketSettings {
-  const { uploadExpiry, placement, ...rest } = given;
+  const { uploadExpiry, placement, trash, retention, ...rest } = given;
   const rules = typeof placement === "object" ? placement.map(present) : placement;
-  return present({ ...rest, uploadExpiryMs: uploadExpiry, placement: rules });
+  const times = { uploadExpiryMs: uploadExpiry, trashMs: trash, retentionMs: retention };
+  return present({ ...rest, ...times, placement: rules });
 }

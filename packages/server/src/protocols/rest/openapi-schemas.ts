@@ -77,6 +77,24 @@ const answers: JsonObject = {
     uploadExpiry: { type: "string", examples: ["24 h"] },
     quotaBytes: orNull(integer),
     placement: { anyOf: [text, listOf({ type: "object" })] },
+    trash: {
+      ...orNull({ type: "string", examples: ["7 days"] }),
+      description: "How long deleted and replaced objects can be restored; `null`: not at all.",
+    },
+    environment: { ...orNull(text), description: "`null`: the server's own." },
+    deletesPerHour: {
+      ...orNull(integer),
+      description: "Objects that may be deleted in any hour; `null`: as its environment says.",
+    },
+    retention: {
+      ...orNull({ type: "string", examples: ["30 days"] }),
+      description: "How long a new object can be neither deleted nor replaced.",
+    },
+    bulkDeleteApprovals: {
+      type: "integer",
+      enum: [1, 2],
+      description: "Keys that must confirm a bulk delete.",
+    },
     createdAt: instant,
   }),
   BucketList: object({ buckets: listOf(ref("Bucket")) }),

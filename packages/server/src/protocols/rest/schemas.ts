@@ -55,6 +55,11 @@ export const bucketSettings = z.strictObject({
   uploadExpiry: duration.optional(),
   quotaBytes: bytes.nullable().optional(),
   placement: z.union([text, z.array(placementRule)]).optional(),
+  trash: duration.nullable().optional(),
+  environment: text.nullable().optional(),
+  deletesPerHour: z.int().nullable().optional(),
+  retention: duration.nullable().optional(),
+  bulkDeleteApprovals: z.union([z.literal(1), z.literal(2)]).optional(),
 });
 
 export const batchDelete = z.strictObject({

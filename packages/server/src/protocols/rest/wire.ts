@@ -57,6 +57,11 @@ export function bucketJson(bucket: BucketRecord): BucketJson {
     uploadExpiry: formatDuration(bucket.uploadExpiryMs),
     quotaBytes: bucket.quotaBytes,
     placement: bucket.placement,
+    trash: bucket.trashMs === null ? null : formatDuration(bucket.trashMs),
+    environment: bucket.environment,
+    deletesPerHour: bucket.deletesPerHour,
+    retention: bucket.retentionMs === null ? null : formatDuration(bucket.retentionMs),
+    bulkDeleteApprovals: bucket.bulkDeleteApprovals,
     createdAt: bucket.createdAt.toISOString(),
   };
 }

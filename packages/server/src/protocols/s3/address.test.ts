@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { GetObjectCommand, ListBucketsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { silentLog } from "../../core/ports/log.ts";
+import { bucket } from "../../metadata/conformance-samples.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
 import { key, send, startS3 } from "./testing.ts";
 import { signedHeaders } from "./testing-signature.ts";
@@ -89,9 +90,7 @@ test("no bucket is made that is called s3, and one that there is answers where i
     path: join(data, "metadata.sqlite"),
     log: silentLog,
   });
-  const limits = { maxObjectBytes: null, contentTypes: null, quotaBytes: null, cors: null };
-  const settings = { visibility: "private", uploadExpiryMs: 60_000, placement: "local" } as const;
-  await store.createBucket({ name: "s3", ...settings, ...limits, createdAt: new Date() });
+  await store.createBucket(bucket("s3"));
   await store[Symbol.asyncDispose]();
   const s3 = await startS3(t, { data, s3: { port: 0 } });
   await s3.call("PUT", "/s3/demo/k", { body: "of demo" });

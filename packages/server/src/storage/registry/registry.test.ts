@@ -48,6 +48,11 @@ async function makeBucket(world: World, name: string, placement: string): Promis
     quotaBytes: null,
     placement,
     cors: null,
+    trashMs: null,
+    environment: null,
+    deletesPerHour: null,
+    retentionMs: null,
+    bulkDeleteApprovals: 1,
     createdAt: new Date(),
   });
 }
