@@ -3,6 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import { newBlobKey, newVersion } from "../packages/server/src/core/ids.ts";
+import { serverAuthor } from "../packages/server/src/core/ports/author.ts";
 import { sqliteEngine } from "../packages/server/src/metadata/migrations/engine.ts";
 import { migrate } from "../packages/server/src/metadata/migrations/migrate.ts";
 import { createBucket } from "../packages/server/src/metadata/queries/buckets.ts";
@@ -10,6 +11,7 @@ import { commitObject } from "../packages/server/src/metadata/queries/objects.ts
 import { openWriter } from "../packages/server/src/metadata/sqlite/connection.ts";
 
 const rowsPerTransaction = 10_000;
+const author = serverAuthor("bench");
 
 /** Makes the bucket with `count` objects. The server is not running. */
 export async function loadObjects(
@@ -19,22 +21,26 @@ export async function loadObjects(
   const { raw, db } = openWriter(path);
   try {
     await migrate(db, { engine: sqliteEngine, now: () => new Date() });
-    await createBucket(db, {
-      name: bucket,
-      visibility: "private",
-      maxObjectBytes: null,
-      contentTypes: null,
-      uploadExpiryMs: 86_400_000,
-      quotaBytes: null,
-      placement: "local",
-      cors: null,
-      trashMs: null,
-      environment: null,
-      deletesPerHour: null,
-      retentionMs: null,
-      bulkDeleteApprovals: 1,
-      createdAt: new Date(),
-    });
+    await createBucket(
+      db,
+      {
+        name: bucket,
+        visibility: "private",
+        maxObjectBytes: null,
+        contentTypes: null,
+        uploadExpiryMs: 86_400_000,
+        quotaBytes: null,
+        placement: "local",
+        cors: null,
+        trashMs: null,
+        environment: null,
+        deletesPerHour: null,
+        retentionMs: null,
+        bulkDeleteApprovals: 1,
+        createdAt: new Date(),
+      },
+      { author },
+    );
     for (let start = 0; start < count; start += rowsPerTransaction) {
       raw.exec("begin immediate");
       const end = Math.min(count, start + rowsPerTransaction);
@@ -76,6 +82,6 @@ async function commitOne(
       length: 100_000 + index,
       digests: { crc64nvme: new Uint8Array(randomBytes(8)) },
     },
-    { garbageDueAt: now },
+    { author, garbageDueAt: now },
   );
 }

@@ -10,6 +10,7 @@ import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import type { MetadataStore } from "../../packages/server/src/core/ports/metadata-store.ts";
 import { silentMeter } from "../../packages/server/src/core/ports/meter.ts";
 import {
+  author,
   blob,
   object,
   partBlob,
@@ -69,22 +70,25 @@ async function open(
     await storage[Symbol.asyncDispose]();
     await metadata[Symbol.asyncDispose]();
   });
-  await metadata.createBucket({
-    name: "b",
-    visibility: "private",
-    maxObjectBytes: null,
-    contentTypes: null,
-    uploadExpiryMs: hour,
-    quotaBytes: null,
-    placement: "local",
-    cors: null,
-    trashMs: null,
-    environment: null,
-    deletesPerHour: null,
-    retentionMs: null,
-    bulkDeleteApprovals: 1,
-    createdAt: clock.now(),
-  });
+  await metadata.createBucket(
+    {
+      name: "b",
+      visibility: "private",
+      maxObjectBytes: null,
+      contentTypes: null,
+      uploadExpiryMs: hour,
+      quotaBytes: null,
+      placement: "local",
+      cors: null,
+      trashMs: null,
+      environment: null,
+      deletesPerHour: null,
+      retentionMs: null,
+      bulkDeleteApprovals: 1,
+      createdAt: clock.now(),
+    },
+    { author },
+  );
   const { signal } = new AbortController();
   /** Bytes in the storage that no row knows yet. */
   const publish = async (installation = "ours") => {
@@ -107,7 +111,7 @@ async function open(
         createdAt: clock.now(),
       },
       { storageId: "local", blobKey, length: 5, digests: { crc64nvme: new Uint8Array(8) } },
-      { garbageDueAt: clock.now() },
+      { author, garbageDueAt: clock.now() },
     );
     return blobKey;
   };
@@ -144,7 +148,10 @@ async function storeInPieces(
   const pieces = { uploadId: id, runs: [{ number: 1, count: 3, length: 5 }] };
   const whole = blob("whole", { length: 15, pieces });
   const times = { garbageDueAt: clock.now(), expiresAt: later };
-  await metadata.completeUpload(writer, object("in pieces", { version: "v" }), whole, times);
+  await metadata.completeUpload(writer, object("in pieces", { version: "v" }), whole, {
+    ...times,
+    author,
+  });
   await metadata.forgetUpload(id, { garbageDueAt: clock.now() });
   return keys;
 }
@@ -156,7 +163,10 @@ async function* chunks(text: string) {
 test("a deleted object's blob goes once its grace is over, not before", async (t) => {
   const { clock, metadata, sweeper, store, has } = await open(t);
   const blobKey = await store("a");
-  await metadata.deleteObject("b", "a", { garbageDueAt: new Date(clock.now().getTime() + hour) });
+  await metadata.deleteObject("b", "a", {
+    author,
+    garbageDueAt: new Date(clock.now().getTime() + hour),
+  });
   assert.equal((await sweeper.sweep()).garbage, 0);
   assert.equal(await has(blobKey), true);
   clock.move(hour + 1);
@@ -181,9 +191,9 @@ test("a blob that a copy still points at stays", async (t) => {
       userMetadata: {},
       createdAt: clock.now(),
     },
-    { garbageDueAt: clock.now() },
+    { author, garbageDueAt: clock.now() },
   );
-  await metadata.deleteObject("b", "a", { garbageDueAt: clock.now() });
+  await metadata.deleteObject("b", "a", { author, garbageDueAt: clock.now() });
   clock.move(2 * hour);
   assert.equal((await sweeper.sweep()).garbage, 0);
   assert.equal(await has(blobKey), true);
@@ -195,7 +205,7 @@ test("the pieces of a deleted object's blob go with it, but not while somebody r
   clock.move(2 * hour);
   assert.equal((await sweeper.sweep({ afterCrash: true })).orphans, 0);
   for (const key of pieces) assert.equal(await has(key), true);
-  await metadata.deleteObject("b", "in pieces", { garbageDueAt: clock.now() });
+  await metadata.deleteObject("b", "in pieces", { author, garbageDueAt: clock.now() });
   reading.add("whole");
   assert.equal((await sweeper.sweep()).garbage, 0);
   for (const key of pieces) assert.equal(await has(key), true);

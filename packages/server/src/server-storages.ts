@@ -138,11 +138,11 @@ function administrationOf(
   return {
     list: () => registry.list(),
     describe: (id) => registry.describe(id),
-    add: (storage) => opening(storage.id, () => registry.add(storage)),
-    change: (id, changes) => opening(id, () => registry.change(id, changes)),
-    makeDefault: (id) => registry.makeDefault(id),
-    retire: (id) => registry.retire(id),
-    forget: (id) => registry.forget(id),
+    add: (storage, author) => opening(storage.id, () => registry.add(storage, author)),
+    change: (id, changes, author) => opening(id, () => registry.change(id, changes, author)),
+    makeDefault: (id, author) => registry.makeDefault(id, author),
+    retire: (id, author) => registry.retire(id, author),
+    forget: (id, author) => registry.forget(id, author),
     test: async (id, options) => {
       const report = await registry.test(id, options);
       return { ...report, markdown: canaryMarkdown(report, aboutOf(registry.describe(id))) };

@@ -13,7 +13,7 @@ import { silentLog } from "../core/ports/log.ts";
 import { createSealer } from "../core/sealing.ts";
 import { closeHttp, createHttp, httpConfig, renderProblem } from "../http/index.ts";
 import { openSqliteStore } from "../metadata/index.ts";
-import { assertNoSignedBody, authenticate } from "./index.ts";
+import { type AuthenticateOptions, assertNoSignedBody, authenticate } from "./index.ts";
 
 const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
 
@@ -35,8 +35,10 @@ async function startGate(t: TestContext) {
       renderProblem(error, { status: 400, title: error.code, requestId: id }),
   });
   opened.defer(() => closeHttp(app, { drainMs: 0 }));
-  const methodOf = ({ headers }: FastifyRequest): { readonly method?: string } =>
-    typeof headers["x-method"] === "string" ? { method: headers["x-method"] } : {};
+  const methodOf = ({ headers }: FastifyRequest): AuthenticateOptions => ({
+    protocol: "test",
+    ...(typeof headers["x-method"] === "string" ? { method: headers["x-method"] } : {}),
+  });
   app.route({
     method: ["GET", "POST", "PATCH"],
     url: "/",

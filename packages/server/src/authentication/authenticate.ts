@@ -11,6 +11,7 @@ import { looksLikeGrant } from "../core/grants.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { queryValue } from "../http/index.ts";
 import { grantActor } from "./grant-actor.ts";
+import { withOrigin } from "./origin.ts";
 import type { SignedPayload } from "./signed-payload.ts";
 import { openSigner, type Signer } from "./signer.ts";
 import { verifySigV4 } from "./sigv4.ts";
@@ -30,6 +31,8 @@ export interface Gate {
 }
 
 export interface AuthenticateOptions {
+  /** The front end that asks: put down with what the caller changes. */
+  readonly protocol: string;
   /**
    * What the request asks for, where a header of the protocol says another method than the request
    * line: a grant's methods are judged by it. A signature is always of the method as sent.
@@ -43,7 +46,16 @@ export interface AuthenticateOptions {
 export async function authenticate(
   gate: Gate,
   request: FastifyRequest,
-  { method = request.method, grant: ofPath }: AuthenticateOptions = {},
+  options: AuthenticateOptions,
+): Promise<Caller> {
+  const caller = await callerOf(gate, request, options);
+  return { ...caller, actor: withOrigin(caller.actor, request, options.protocol) };
+}
+
+async function callerOf(
+  gate: Gate,
+  request: FastifyRequest,
+  { method = request.method, grant: ofPath }: AuthenticateOptions,
 ): Promise<Caller> {
   const authorization = authorizationOf(request);
   const ofQuery = queryValue(request, "grant");

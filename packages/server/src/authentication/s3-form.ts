@@ -20,6 +20,7 @@ import {
 } from "./sigv4-key.ts";
 
 export interface S3FormCaller {
+  /** Without its origin, which the form does not know (`withOrigin`). */
   readonly actor: Actor;
   /** What the policy allows of the file's length, to be kept by who reads it. */
   readonly lengthRange?: LengthRange;

@@ -13,6 +13,7 @@ import {
   type SignedRequest,
   splitTarget,
 } from "./canonical-request.ts";
+import { withOrigin } from "./origin.ts";
 import { S3Refusal, wrongArgument } from "./s3-refusal.ts";
 import { signedAddresses } from "./signed-addresses.ts";
 import { parsePayloadHash, type SignedPayload, unsignedPayload } from "./signed-payload.ts";
@@ -68,7 +69,7 @@ export async function authenticateS3(
   const headers = headerValues(request.raw.rawHeaders);
   const caller = await callerOf(gate, request, { headers, place });
   assertFraming(caller.payload, headers);
-  return caller;
+  return { ...caller, actor: withOrigin(caller.actor, request, "s3") };
 }
 
 async function callerOf(

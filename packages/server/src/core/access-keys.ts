@@ -2,10 +2,12 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { PolicyStatementJson } from "@roma/contract";
 import { type Actor, authorize } from "./access.ts";
+import { authorOf } from "./author.ts";
 import { OperationalError } from "./errors.ts";
 import { grantKeyId, verifyGrant } from "./grants.ts";
+import { serverAuthor } from "./ports/author.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { AccessKeyRecord, MetadataStore } from "./ports/metadata-store.ts";
+import type { AccessKeyRecord, Author, MetadataStore } from "./ports/metadata-store.ts";
 import type { Sealer } from "./sealing.ts";
 
 /** A key's facts and its secret, for what signs with it. Never logged, never answered. */
@@ -82,7 +84,8 @@ export class AccessKeys {
     options: { readonly name: string; readonly policy: readonly PolicyStatementJson[] },
   ): Promise<OpenedKey> {
     authorize(actor, "key:write", {});
-    return this.#add(newKeyId(), newSecret(), options);
+    const author = authorOf(actor);
+    return this.#add({ id: newKeyId(), secret: newSecret() }, { ...options, author });
   }
 
   newIdAndSecret(): { readonly id: string; readonly secret: string } {
@@ -94,14 +97,13 @@ export class AccessKeys {
     const { id, secret } = root;
     const policy: readonly PolicyStatementJson[] = [{ buckets: ["*"], actions: ["*"] }];
     const existing = await this.#metadata.getAccessKey(id);
-    if (existing === undefined) return this.#add(id, secret, { name: "root", policy });
+    const author = serverAuthor("start");
+    if (existing === undefined) return this.#add(root, { name: "root", policy, author });
     assertIdAndSecret(id, secret);
     this.#cache.delete(id);
-    const record = await this.#metadata.changeAccessKey(id, {
-      policy,
-      enabled: true,
-      sealedSecret: this.#sealer.seal(secret, id),
-    });
+    const sealedSecret = this.#sealer.seal(secret, id);
+    const changes = { policy, enabled: true, sealedSecret };
+    const record = await this.#metadata.changeAccessKey(id, changes, { author });
     return { record, secret };
   }
 
@@ -129,19 +131,26 @@ export class AccessKeys {
     authorize(actor, "key:write", {});
     assertNotOwn(actor, id, changes.enabled === false || changes.policy !== undefined);
     this.#cache.delete(id);
-    return this.#metadata.changeAccessKey(id, changes).finally(() => this.#cache.delete(id));
+    const author = authorOf(actor);
+    return this.#metadata
+      .changeAccessKey(id, changes, { author })
+      .finally(() => this.#cache.delete(id));
   }
 
   async delete(actor: Actor, id: string): Promise<void> {
     authorize(actor, "key:write", {});
     assertNotOwn(actor, id, true);
-    await this.#metadata.deleteAccessKey(id).finally(() => this.#cache.delete(id));
+    const author = authorOf(actor);
+    await this.#metadata.deleteAccessKey(id, { author }).finally(() => this.#cache.delete(id));
   }
 
   async #add(
-    id: string,
-    secret: string,
-    options: { readonly name: string; readonly policy: readonly PolicyStatementJson[] },
+    { id, secret }: { readonly id: string; readonly secret: string },
+    options: {
+      readonly name: string;
+      readonly policy: readonly PolicyStatementJson[];
+      readonly author: Author;
+    },
   ): Promise<OpenedKey> {
     assertIdAndSecret(id, secret);
     const record: AccessKeyRecord = {
@@ -152,7 +161,7 @@ export class AccessKeys {
       createdAt: this.#clock.now(),
       enabled: true,
     };
-    await this.#metadata.createAccessKey(record);
+    await this.#metadata.createAccessKey(record, { author: options.author });
     return { record, secret };
   }
 }

@@ -5,6 +5,7 @@
 import type { ActionJson, PolicyStatementJson } from "@roma/contract";
 import { OperationalError } from "./errors.ts";
 import { fitsTemplate, templateHead } from "./grant-template.ts";
+import type { RequestOrigin } from "./ports/author.ts";
 import type { BucketRecord, GrantUse } from "./ports/metadata-store.ts";
 
 export type Action = Exclude<ActionJson, "*">;
@@ -22,13 +23,15 @@ export interface GrantScope {
   readonly minBytes?: number;
   readonly maxBytes?: number;
   readonly contentTypes?: readonly string[];
+  /** The grant's own (its claim `jti`). */
+  readonly id?: string;
   /** How often it may be used for writing; left out: it is not counted. */
   readonly use?: GrantUse;
   /** JSON that is kept with what it writes. */
   readonly context?: string;
 }
 
-export type Actor =
+export type Actor = (
   | { readonly kind: "anonymous" }
   | {
       readonly kind: "key";
@@ -41,7 +44,11 @@ export type Actor =
       readonly keyId: string;
       readonly policy: readonly PolicyStatementJson[];
       readonly scope: GrantScope;
-    };
+    }
+) & {
+  /** Of the request that showed the credential. */
+  readonly origin?: RequestOrigin;
+};
 
 export const anonymous: Actor = { kind: "anonymous" };
 

@@ -6,6 +6,7 @@ import {
   type PlacementRuleJson,
 } from "@roma/contract";
 import { type Actor, authorize, isAllowed } from "./access.ts";
+import { authorOf } from "./author.ts";
 import { isContentTypeRange } from "./content-type.ts";
 import { OperationalError } from "./errors.ts";
 import { bucketNamePattern, parseNewBucketName } from "./object-key.ts";
@@ -89,7 +90,7 @@ export class Buckets {
       bulkDeleteApprovals: checked.bulkDeleteApprovals ?? 1,
       createdAt: this.#clock.now(),
     };
-    await this.#metadata.createBucket(bucket);
+    await this.#metadata.createBucket(bucket, { author: authorOf(actor) });
     return bucket;
   }
 
@@ -109,13 +110,17 @@ export class Buckets {
   async change(actor: Actor, name: string, settings: BucketSettings): Promise<BucketRecord> {
     authorize(actor, "bucket:write", { bucket: name });
     const changes = this.#check(settings);
-    return this.#metadata.changeBucket(name, changes).finally(() => this.#cache.delete(name));
+    const author = authorOf(actor);
+    return this.#metadata
+      .changeBucket(name, changes, { author })
+      .finally(() => this.#cache.delete(name));
   }
 
   /** `not_empty` while it holds an object. */
   async delete(actor: Actor, name: string): Promise<void> {
     authorize(actor, "bucket:delete", { bucket: name });
-    await this.#metadata.deleteBucket(name).finally(() => this.#cache.delete(name));
+    const author = authorOf(actor);
+    await this.#metadata.deleteBucket(name, { author }).finally(() => this.#cache.delete(name));
   }
 
   /** `bucket_not_found`. For the hot path: may be `cacheMs` old when another process changed it. */

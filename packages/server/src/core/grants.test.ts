@@ -109,6 +109,7 @@ test("a template, a count and a context come back in the terms of the server", (
     prefix: "in/",
     template: "in/{uuid}{ext}",
     actions: ["object:write"],
+    id: "grant-1",
     use: { id: "ROMAKEY/grant-1", usesMax: 3, expiresAt: inAnHour },
     context: '{"user":7,"name":"ü"}',
   });

@@ -26,6 +26,8 @@ export const grantCountMax = 1_000_000;
 /** Of a grant's context as JSON, in UTF-8. */
 export const grantContextBytesMax = 1024;
 
+const jtiPattern = /^[\x21-\x7e]{1,128}$/;
+
 const grantPattern = /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/;
 
 const grantActions: ReadonlySet<string> = new Set<Action>([
@@ -41,7 +43,7 @@ export function looksLikeGrant(token: string): boolean {
 }
 
 /** As they stand in the token, beside `exp`. */
-export interface GrantClaims extends Omit<GrantScope, "use" | "context"> {
+export interface GrantClaims extends Omit<GrantScope, "id" | "use" | "context"> {
   /** Names the grant; needed with `count`. */
   readonly jti?: string;
   readonly count?: number;
@@ -110,6 +112,7 @@ function parseClaims(
     ...defined("contentTypes", texts(claims, "contentTypes")),
     ...defined("minBytes", size(claims, "minBytes")),
     ...defined("maxBytes", size(claims, "maxBytes")),
+    ...defined("id", idOf(claims)),
     ...defined("use", useOf(claims, { keyId, expiresAt: new Date(exp * 1000) })),
     ...defined("context", contextOf(claims)),
   };
@@ -148,6 +151,12 @@ function actionsOf(claims: Record<string, unknown>): readonly Action[] {
   return actions as readonly Action[];
 }
 
+/** Of a grant that is not counted any text may be its claim; what is not plain is nothing to refer to. */
+function idOf(claims: Record<string, unknown>): string | undefined {
+  const jti = text(claims, "jti");
+  return jti !== undefined && jtiPattern.test(jti) ? jti : undefined;
+}
+
 function useOf(
   claims: Record<string, unknown>,
   { keyId, expiresAt }: { readonly keyId: string; readonly expiresAt: Date },
@@ -160,7 +169,7 @@ function useOf(
     throw badGrant(`claim count is not a whole number from 1 to ${grantCountMax}`);
   }
   if (jti === undefined) throw badGrant("claim count needs the claim jti");
-  if (!/^[\x21-\x7e]{1,128}$/.test(jti)) {
+  if (!jtiPattern.test(jti)) {
     throw badGrant("claim jti is not 1 to 128 printable ASCII characters");
   }
   return { id: `${keyId}/${jti}`, usesMax, expiresAt };

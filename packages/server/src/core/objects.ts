@@ -1,6 +1,7 @@
 /** Objects: reading, listing, deleting, copying and moving what uploads have made. */
 import { batchDeleteKeysMax, listLimitMax } from "@roma/contract";
 import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
+import { authorOf } from "./author.ts";
 import { openBlob } from "./blob-body.ts";
 import type { Buckets } from "./buckets.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
@@ -150,6 +151,7 @@ export class Objects {
     await this.#options.buckets.require(address.bucket);
     return this.#options.metadata.deleteObject(address.bucket, address.key, {
       ...conditions,
+      author: authorOf(actor),
       garbageDueAt: this.#garbageDueAt(),
     });
   }
@@ -181,8 +183,10 @@ export class Objects {
     // Only who may delete something in it is told whether the bucket exists.
     if (good.length > 0) {
       await this.#options.buckets.require(bucket);
-      const garbageDueAt = this.#garbageDueAt();
-      await this.#options.metadata.deleteObjects(bucket, good, { garbageDueAt });
+      await this.#options.metadata.deleteObjects(bucket, good, {
+        author: authorOf(actor),
+        garbageDueAt: this.#garbageDueAt(),
+      });
     }
     return { deleted: good, failed };
   }
@@ -203,7 +207,8 @@ export class Objects {
     }
     await this.#options.buckets.require(address.bucket);
     const { metadata } = this.#options;
-    return await metadata.changeObject(address.bucket, address.key, changes, conditions);
+    const options = { ...conditions, author: authorOf(actor) };
+    return await metadata.changeObject(address.bucket, address.key, changes, options);
   }
 
   /** Copies no bytes: blobs are immutable, so both objects point at one. */
@@ -277,6 +282,7 @@ export class Objects {
       {
         ...grantConditions(actor, request.conditions),
         ...grantUse(actor),
+        author: authorOf(actor),
         garbageDueAt: this.#garbageDueAt(),
         deleteSource,
       },

@@ -10,6 +10,7 @@
  */
 import { abortableBody } from "./abortable-body.ts";
 import { type Actor, authorize, isAllowed } from "./access.ts";
+import { authorOf } from "./author.ts";
 import type { Buckets } from "./buckets.ts";
 import { type BodyChecks, CheckedBody } from "./checked-body.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
@@ -253,7 +254,12 @@ export class Uploads {
           digests: { ...digests, crc64nvme },
           ...(head.blocks === undefined ? {} : { blocks: head.blocks }),
         },
-        { ...request.conditions, ...grantUse(actor), garbageDueAt: this.#garbageDueAt() },
+        {
+          ...request.conditions,
+          ...grantUse(actor),
+          author: authorOf(actor),
+          garbageDueAt: this.#garbageDueAt(),
+        },
       );
       entry.state = nextUploadState(entry.state, { event: "committed", version });
       meter.count("upload_completed_total");

@@ -59,9 +59,10 @@ export const httpConfig = z.strictObject({
     .default(["loopback"])
     .describe(
       "addresses and CIDR ranges of the proxies in front, and the word loopback: only their Forwarded " +
-        "and X-Forwarded-* say how clients reach this server, the nearest one's last value. Loopback is " +
-        "safe where nothing but a proxy of yours on this machine connects from it, and harmless otherwise: " +
-        "the headers only shape absolute URLs in the answer to the same request",
+        "and X-Forwarded-* say how clients reach this server, the nearest one's last value, and from which " +
+        "address they come. Loopback is safe where nothing but a proxy of yours on this machine connects " +
+        "from it. Elsewhere whoever connects from there may shape absolute URLs in the answer to its own " +
+        "request, and say another client address than its own; the audit log keeps both",
     ),
   corsOrigins: z
     .array(

@@ -5,6 +5,7 @@
  * decided here.
  */
 import type { IncomingHttpHeaders } from "node:http";
+import { isIP } from "node:net";
 import { type Authority, parseAuthority } from "./authority.ts";
 
 export interface Forwarded {
@@ -25,6 +26,27 @@ export function forwardedBy(headers: IncomingHttpHeaders): Forwarded {
       : standard),
     ...(prefix === undefined ? {} : { prefix }),
   };
+}
+
+/**
+ * The addresses for which each hop forwarded, the nearest hop's last; `undefined` where one hides it or is
+ * malformed. Empty: nobody says.
+ */
+export function forwardedFor(headers: IncomingHttpHeaders): readonly (string | undefined)[] {
+  const elements = parseForwarded(headers.forwarded ?? "") ?? [];
+  const standard = elements.map((element) => parseNode(element.get("for")));
+  if (standard.length > 0) return standard;
+  const field = headers["x-forwarded-for"] ?? "";
+  const list = (typeof field === "string" ? field : field.join(",")).split(",");
+  return list.map((item) => item.trim()).flatMap((item) => (item === "" ? [] : [parseNode(item)]));
+}
+
+/** RFC 7239 §6: an address, that of IPv6 in brackets, perhaps with a port. */
+function parseNode(node = ""): string | undefined {
+  const [, bracketed, plain = node] =
+    /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?$/.exec(node) ?? [];
+  const address = bracketed ?? plain;
+  return isIP(address) === 0 ? undefined : address;
 }
 
 function fromForwarded(field: string): Forwarded {

@@ -7,6 +7,7 @@ export {
   receiveBody,
   receiveBytes,
 } from "./body.ts";
+export { type ClientAddress, clientAddress } from "./client-address.ts";
 export {
   type ConditionHeaders,
   type EntityTag,

@@ -3,8 +3,10 @@ import type { TestContext } from "node:test";
 import type { BlockSumsState } from "../core/digests/block-sums.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import { isOperationalError } from "../core/errors.ts";
+import { serverAuthor } from "../core/ports/author.ts";
 import type {
   AccessKeyRecord,
+  Author,
   BlobRecord,
   BucketRecord,
   MetadataStore,
@@ -24,6 +26,9 @@ import type {
 } from "../core/ports/upload-store.ts";
 
 export type OpenStore = (t: TestContext) => Promise<MetadataStore>;
+
+/** Whoever changes something, where it does not matter who. */
+export const author: Author = serverAuthor("test");
 
 export const garbageDueAt = new Date("2026-03-01T00:00:00.000Z");
 export const createdAt = new Date("2026-02-03T04:05:06.789Z");
@@ -190,7 +195,12 @@ export async function complete(
   const made = object(taken.key ?? "", { version });
   const written = blob(taken.place?.blobKey ?? `blob of ${id}`, { length });
   const expiresAt = at(2000);
-  return await store.completeUpload(taken, made, written, { garbageDueAt, expiresAt, ...options });
+  return await store.completeUpload(taken, made, written, {
+    author,
+    garbageDueAt,
+    expiresAt,
+    ...options,
+  });
 }
 
 type CompleteOptions = WriteConditions & { readonly length: number; readonly version: string };
@@ -213,6 +223,7 @@ export async function put(
   { blobKey = `blob of ${key}`, ...changes }: Partial<NewObject> & { blobKey?: string } = {},
 ): Promise<ObjectRecord> {
   const { object: written } = await store.commitObject(object(key, changes), blob(blobKey), {
+    author,
     garbageDueAt,
   });
   return written;
@@ -221,7 +232,7 @@ export async function put(
 /** A store with the bucket `b`. */
 export async function openWithBucket(open: OpenStore, t: TestContext): Promise<MetadataStore> {
   const store = await open(t);
-  await store.createBucket(bucket("b"));
+  await store.createBucket(bucket("b"), { author });
   return store;
 }
 

@@ -8,6 +8,7 @@
  */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { type Actor, isAllowed } from "../access.ts";
+import { authorOf } from "../author.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { withContext } from "../grant-writes.ts";
 import { etagOfVersion, newVersion } from "../ids.ts";
@@ -136,6 +137,7 @@ export class InstantUploads {
       },
       options: {
         ...upload.conditions,
+        author: authorOf(actor),
         garbageDueAt: new Date(now.getTime() + blobGraceMs),
         expiresAt: steady.in(bucket.uploadExpiryMs),
       },

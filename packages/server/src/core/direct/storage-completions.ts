@@ -10,6 +10,7 @@
  * verdict on them that no second attempt could change ends the upload, and its blob is garbage.
  */
 import type { Actor } from "../access.ts";
+import { authorOf } from "../author.ts";
 import { firstDifference } from "../digests/digest-set.ts";
 import { discardUpload } from "../discard-upload.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
@@ -17,7 +18,7 @@ import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { withContext } from "../grant-writes.ts";
 import { etagOfVersion, newVersion } from "../ids.ts";
 import { OneAtATime } from "../one-at-a-time.ts";
-import type { BlobRecord, WriteResult } from "../ports/metadata-store.ts";
+import type { Author, BlobRecord, WriteResult } from "../ports/metadata-store.ts";
 import type {
   DigestName,
   Digests,
@@ -86,7 +87,8 @@ export class StorageCompletions {
     try {
       const { address } = placeOf(upload);
       await api.complete(address, parts, { signal: ending, length: upload.length });
-      const given = { driver, parts, request, limits, signal: ending };
+      const author = authorOf(actor);
+      const given = { driver, parts, request, limits, author, signal: ending };
       return { ...(await this.#commit(writing, upload, given)), replayed: false };
     } catch (error) {
       return await this.#afterFailure(writing, upload, { driver, request, error });
@@ -165,11 +167,12 @@ export class StorageCompletions {
       readonly parts: readonly Part[];
       readonly request: Request;
       readonly limits: WriteLimits;
+      readonly author: Author;
       readonly signal: AbortSignal;
     },
   ): Promise<WriteResult> {
     const { metadata, detector, clock, steady, meter } = this.#options;
-    const { driver, parts, request, limits, signal } = given;
+    const { driver, parts, request, limits, author, signal } = given;
     const { address, storageId } = placeOf(upload);
     const { bucket, key, length, userMetadata } = upload;
     let contentType = "";
@@ -210,6 +213,7 @@ export class StorageCompletions {
       blob,
       {
         ...upload.conditions,
+        author,
         garbageDueAt: this.#garbageDueAt(),
         expiresAt: steady.in(uploadExpiryMs),
       },

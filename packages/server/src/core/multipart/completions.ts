@@ -5,6 +5,7 @@
  */
 import type { Actor } from "../access.ts";
 import { assemble, bodyOfBlobs } from "../assembly.ts";
+import { authorOf } from "../author.ts";
 import type { Buckets } from "../buckets.ts";
 import { firstDifference, RunningDigests } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
@@ -163,6 +164,7 @@ export class Completions {
         withDigests(blob, whole),
         {
           ...conditions,
+          author: authorOf(actor),
           garbageDueAt: this.#garbageDueAt(),
           expiresAt: steady.in(rememberMs),
         },

@@ -2,10 +2,11 @@
  * Facts about bytes: buckets, objects, blobs, access keys. The interface of every metadata store.
  *
  * Each method is one transaction: it happened whole and is durable when the promise resolves, or
- * it did not happen. Reads see every write that resolved before they began. Keys are ordered by
+ * it did not happen. What takes an author is written down with it. Reads see every write that resolved before they began. Keys are ordered by
  * their UTF-8 bytes.
  */
 import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma/contract";
+import type { Authored } from "./author.ts";
 import type {
   BlobRecord,
   GrantUse,
@@ -18,6 +19,7 @@ import type {
 } from "./object-records.ts";
 import type { UploadStore } from "./upload-store.ts";
 
+export type * from "./author.ts";
 export type * from "./object-records.ts";
 
 export interface BucketRecord {
@@ -135,14 +137,14 @@ export interface BlobAddress {
 
 export interface MetadataStore extends UploadStore, AsyncDisposable {
   /** `already_exists` if the name is taken. */
-  createBucket(bucket: BucketRecord): Promise<void>;
+  createBucket(bucket: BucketRecord, options: Authored): Promise<void>;
   getBucket(name: string): Promise<BucketRecord | undefined>;
   /** In order of names. */
   listBuckets(): Promise<readonly BucketRecord[]>;
   /** `bucket_not_found`; answers the bucket as changed. */
-  changeBucket(name: string, changes: BucketChanges): Promise<BucketRecord>;
+  changeBucket(name: string, changes: BucketChanges, options: Authored): Promise<BucketRecord>;
   /** `bucket_not_found`, `not_empty`. */
-  deleteBucket(name: string): Promise<void>;
+  deleteBucket(name: string, options: Authored): Promise<void>;
 
   /**
    * The pointer swap: adds the blob and makes the object point at it. A replaced object's blob
@@ -153,7 +155,8 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   commitObject(
     object: NewObject,
     blob: BlobRecord,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
+    options: WriteConditions &
+      Authored & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
   ): Promise<WriteResult>;
   /**
    * Points another object at the source's blob. `object_not_found` if the source is gone,
@@ -164,18 +167,19 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   copyObject(
     source: { readonly bucket: string; readonly key: string; readonly version: string },
     object: NewObject,
-    options: WriteConditions & {
-      readonly garbageDueAt: Date;
-      readonly deleteSource?: boolean;
-      readonly grantUse?: GrantUse;
-    },
+    options: WriteConditions &
+      Authored & {
+        readonly garbageDueAt: Date;
+        readonly deleteSource?: boolean;
+        readonly grantUse?: GrantUse;
+      },
   ): Promise<WriteResult>;
   /** Answers the object as changed. `object_not_found`, `precondition_failed`. */
   changeObject(
     bucket: string,
     key: string,
     changes: ObjectChanges,
-    conditions?: WriteConditions,
+    options: WriteConditions & Authored,
   ): Promise<ObjectRecord>;
   /** With the blob's block checks. */
   getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined>;
@@ -192,13 +196,13 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   deleteObject(
     bucket: string,
     key: string,
-    options: WriteConditions & { readonly garbageDueAt: Date },
+    options: WriteConditions & Authored & { readonly garbageDueAt: Date },
   ): Promise<ObjectRecord | undefined>;
   /** One transaction for all; answers those that existed. */
   deleteObjects(
     bucket: string,
     keys: readonly string[],
-    options: { readonly garbageDueAt: Date },
+    options: Authored & { readonly garbageDueAt: Date },
   ): Promise<readonly ObjectRecord[]>;
 
   /** Which of these blobs a row knows: referenced, waiting as garbage, or a tail or part of an upload. */
@@ -220,16 +224,17 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   forgetGarbage(blobs: readonly BlobAddress[]): Promise<void>;
 
   /** `already_exists`. */
-  createAccessKey(key: AccessKeyRecord): Promise<void>;
+  createAccessKey(key: AccessKeyRecord, options: Authored): Promise<void>;
   getAccessKey(id: string): Promise<AccessKeyRecord | undefined>;
   listAccessKeys(): Promise<readonly AccessKeyRecord[]>;
   /** `key_not_found`. */
   changeAccessKey(
     id: string,
     changes: Partial<Pick<AccessKeyRecord, "name" | "policy" | "enabled" | "sealedSecret">>,
+    options: Authored,
   ): Promise<AccessKeyRecord>;
   /** `key_not_found`. */
-  deleteAccessKey(id: string): Promise<void>;
+  deleteAccessKey(id: string, options: Authored): Promise<void>;
 
   /** How many uses of the grant with this id (`GrantUse`) are taken. */
   getGrantUses(id: string): Promise<number>;
@@ -245,15 +250,16 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
    * Adds it at revision 1, or replaces the revision before its own. `precondition_failed` if another
    * was faster; `not_empty` if it is to be retired and holds blobs.
    */
-  putStorage(storage: StorageRecord): Promise<void>;
+  putStorage(storage: StorageRecord, options: Authored): Promise<void>;
   /** Forgets the id itself. `storage_not_found`; `not_empty` if it holds blobs. */
-  deleteStorage(id: string): Promise<void>;
+  deleteStorage(id: string, options: Authored): Promise<void>;
   /** Reads a row for each blob: not for a request's path. */
   countBlobsOfStorage(storageId: string): Promise<StorageBlobCount>;
 
   /** Small facts about the installation itself: the sweeper's place, the data's id. */
   getSetting(name: string): Promise<string | undefined>;
-  putSetting(name: string, value: string): Promise<void>;
+  /** With an author it is somebody's choice, without one the server's own note. */
+  putSetting(name: string, value: string, options?: Authored): Promise<void>;
 
   /** Fails with `unavailable` if the store does not answer. */
   probe(): Promise<void>;

@@ -11,6 +11,7 @@
  * change of the system's time moves.
  */
 import type { BlockSumsState } from "../digests/block-sums.ts";
+import type { Authored } from "./author.ts";
 import type {
   BlobRecord,
   GrantTerms,
@@ -260,7 +261,7 @@ export interface UploadStore {
     writer: UploadWriter,
     object: NewObject,
     blob: BlobRecord,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+    options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult>;
   /**
    * As `completeUpload`, and the object points at the blob of another of the same bytes: nothing that came for
@@ -271,7 +272,7 @@ export interface UploadStore {
     writer: UploadWriter,
     source: { readonly bucket: string; readonly key: string; readonly version: string },
     object: NewObject,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+    options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult>;
   /**
    * Of a partial: its blob is whole, and its reservation is gone. The blob is a row with one reference, which is the upload's own and is

@@ -9,7 +9,7 @@ import { firstDifference, RunningDigests } from "../digests/digest-set.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { withContext } from "../grant-writes.ts";
 import { etagOfVersion, newVersion } from "../ids.ts";
-import type { BlobRecord, WriteResult } from "../ports/metadata-store.ts";
+import type { Author, BlobRecord, WriteResult } from "../ports/metadata-store.ts";
 import type { BlobHead, DigestName, Digests } from "../ports/storage-driver.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
 import type { UploadRecord, UploadStore } from "../ports/upload-store.ts";
@@ -30,6 +30,8 @@ export interface CompletionOptions {
   /** Until when the upload's address answers. */
   readonly expiresAt: () => Date;
   readonly limits: WriteLimits;
+  /** Whom the object is put down to. */
+  readonly author: Author;
   readonly writer: Pick<Writing, "id" | "fence" | "releasing">;
   /** Nobody can have completed it before: a result that is not of this call is another's. */
   readonly isFirst: boolean;
@@ -96,12 +98,12 @@ export async function commitWhole(
   { blob, contentType }: { readonly blob: BlobRecord; readonly contentType: string },
   options: Pick<
     CompletionOptions,
-    "store" | "now" | "garbageDueAt" | "expiresAt" | "writer" | "isFirst"
+    "store" | "now" | "garbageDueAt" | "expiresAt" | "author" | "writer" | "isFirst"
   >,
 ): Promise<Completed> {
   const now = options.now();
   const version = newVersion(now);
-  const { writer, store } = options;
+  const { writer, store, author } = options;
   const garbageDueAt = options.garbageDueAt();
   const expiresAt = options.expiresAt();
   writer.releasing();
@@ -124,7 +126,7 @@ export async function commitWhole(
       createdAt: now,
     },
     blob,
-    { ...upload.conditions, garbageDueAt, expiresAt },
+    { ...upload.conditions, author, garbageDueAt, expiresAt },
   );
   assertOwn(written.object.version === version, options);
   const ended: UploadRecord = {

@@ -9,7 +9,7 @@ import { isOperationalError, OperationalError } from "../errors.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import { peekBytes } from "../peek.ts";
 import { choosePlace } from "../place.ts";
-import type { BlobRecord, BucketRecord } from "../ports/metadata-store.ts";
+import type { Author, BlobRecord, BucketRecord } from "../ports/metadata-store.ts";
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord, UploadTaken } from "../ports/upload-store.ts";
 import { assertLengthAllowed, assertTypeAllowed, type WriteLimits } from "../write-limits.ts";
@@ -55,6 +55,7 @@ export class Receiver {
       readonly request: AppendRequest;
       readonly bucket: BucketRecord;
       readonly limits: WriteLimits;
+      readonly author: Author;
     },
   ): Promise<Completed> {
     const { upload, request, limits } = given;
@@ -139,6 +140,7 @@ export class Receiver {
     given: {
       readonly bucket: BucketRecord;
       readonly limits: WriteLimits;
+      readonly author: Author;
       readonly writing: Writing;
       readonly firstBytes: Uint8Array | undefined;
     },
@@ -152,6 +154,7 @@ export class Receiver {
         garbageDueAt: () => this.#garbageDueAt(),
         expiresAt: () => steady.in(given.bucket.uploadExpiryMs),
         limits: given.limits,
+        author: given.author,
         writer: given.writing,
         isFirst: !given.writing.isRecorded,
         firstBytes: given.firstBytes,
@@ -202,6 +205,7 @@ export class Receiver {
       readonly parts: readonly BlobRecord[];
       readonly bucket: BucketRecord;
       readonly limits: WriteLimits;
+      readonly author: Author;
       readonly signal: AbortSignal;
     },
   ): Promise<Completed> {
@@ -240,6 +244,7 @@ export class Receiver {
           now: () => clock.now(),
           garbageDueAt,
           expiresAt,
+          author: given.author,
           writer: writing,
           isFirst: false,
         },
@@ -255,7 +260,11 @@ export class Receiver {
   /** All bytes are recorded and something came between them and the commit: goes on from there. */
   async finishStored(
     writing: Writing,
-    given: { readonly bucket: BucketRecord; readonly limits: WriteLimits },
+    given: {
+      readonly bucket: BucketRecord;
+      readonly limits: WriteLimits;
+      readonly author: Author;
+    },
   ): Promise<void> {
     const { upload } = writing.taken;
     const { place } = upload;

@@ -10,10 +10,17 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { objectBytesMax } from "@roma/contract";
 import { type Actor, authorize, mayWriteSomewhere } from "../access.ts";
+import { authorOf } from "../author.ts";
 import { OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { assertUsesLeft, grantConditions, grantTerms } from "../grant-writes.ts";
-import type { BucketRecord, WriteConditions, WriteResult } from "../ports/metadata-store.ts";
+import { serverAuthor } from "../ports/author.ts";
+import type {
+  Author,
+  BucketRecord,
+  WriteConditions,
+  WriteResult,
+} from "../ports/metadata-store.ts";
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import {
@@ -105,7 +112,8 @@ export class ResumableUploads {
       signal: request.signal,
       known: isBrief(known, request) ? known : undefined,
     });
-    return await this.#appendHolding(writing, { request, bucket, limits });
+    const author = authorOf(actor);
+    return await this.#appendHolding(writing, { request, bucket, limits, author });
   }
 
   /**
@@ -126,7 +134,8 @@ export class ResumableUploads {
       known: isBrief(made, first) ? made : undefined,
     });
     await first.onCreated(this.#view(made));
-    return await this.#appendHolding(writing, { request: first, bucket, limits });
+    const author = authorOf(actor);
+    return await this.#appendHolding(writing, { request: first, bucket, limits, author });
   }
 
   async #appendHolding(
@@ -135,14 +144,15 @@ export class ResumableUploads {
       readonly request: AppendRequest;
       readonly bucket: BucketRecord;
       readonly limits: WriteLimits;
+      readonly author: Author;
     },
   ): Promise<AppendResult> {
-    const { request, bucket, limits } = given;
+    const { request, limits, ...finishing } = given;
     let { upload } = writing.taken;
     if (upload.phase === "complete") return await this.#appendToComplete(upload, request);
     this.#assertNotExpired(upload);
     if (upload.phase === "completing") {
-      await this.#receiver.finishStored(writing, { bucket, limits });
+      await this.#receiver.finishStored(writing, { ...finishing, limits });
       const now = await this.#options.metadata.getUpload(upload.id);
       return await this.#appendToComplete(now ?? upload, request);
     }
@@ -170,7 +180,7 @@ export class ResumableUploads {
     if (upload.phase !== "completing") return this.#view(upload);
     const bucket = await this.#options.buckets.require(upload.bucket);
     const limits = this.#limitsOf(actor, bucket, upload);
-    await this.#receiver.finishStored(writing, { bucket, limits });
+    await this.#receiver.finishStored(writing, { bucket, limits, author: authorOf(actor) });
     return this.#view((await this.#options.metadata.getUpload(id)) ?? upload);
   }
 
@@ -234,7 +244,8 @@ export class ResumableUploads {
       const bucket = await this.#options.buckets.require(upload.bucket);
       const limits = this.#limitsOf(actor, bucket, upload);
       await using writing = await this.#leases.take(upload.id, { mode: "append", signal });
-      const given = { upload: writing.taken.upload, parts, bucket, limits, signal };
+      const author = authorOf(actor);
+      const given = { upload: writing.taken.upload, parts, bucket, limits, author, signal };
       return this.#answer(await this.#receiver.assemble(writing, given));
     } catch (error) {
       await this.#cancel(upload.id, new OperationalError("upload_not_found", "not made")).catch(
@@ -278,6 +289,7 @@ export class ResumableUploads {
       await this.#receiver.finishStored(writing, {
         bucket,
         limits: this.#limitsOf(nobody, bucket, writing.taken.upload),
+        author: serverAuthor("upkeep"),
       });
       return;
     }

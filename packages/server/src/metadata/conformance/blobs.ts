@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import {
+  author,
   blob,
   bytes,
   garbage,
@@ -21,8 +22,11 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     await put(store, "k", { version: "v1", blobKey: "x1" });
     assert.deepEqual(await garbage(store), []);
-    await store.commitObject(object("k", { version: "v2" }), blob("x2"), { garbageDueAt: later });
-    await store.deleteObject("b", "k", { garbageDueAt: muchLater });
+    await store.commitObject(object("k", { version: "v2" }), blob("x2"), {
+      author,
+      garbageDueAt: later,
+    });
+    await store.deleteObject("b", "k", { author, garbageDueAt: muchLater });
     const due = async (dueBefore: Date, limit = 10) =>
       (await store.listGarbage({ dueBefore, limit })).map(({ blobKey }) => blobKey);
     assert.deepEqual(await due(garbageDueAt), []);
@@ -37,12 +41,12 @@ export function blobTests(open: OpenStore): void {
   test("a blob with several objects is garbage only when the last is gone", async (t) => {
     await using store = await openWithBucket(open, t);
     const source = await put(store, "a", { blobKey: "x" });
-    await store.copyObject(source, object("b"), { garbageDueAt });
-    await store.copyObject(source, object("c"), { garbageDueAt });
-    await store.deleteObject("b", "a", { garbageDueAt });
+    await store.copyObject(source, object("b"), { author, garbageDueAt });
+    await store.copyObject(source, object("c"), { author, garbageDueAt });
+    await store.deleteObject("b", "a", { author, garbageDueAt });
     await put(store, "b", { version: "v2", blobKey: "y" });
     assert.deepEqual(await garbage(store), []);
-    await store.deleteObjects("b", ["c"], { garbageDueAt });
+    await store.deleteObjects("b", ["c"], { author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
@@ -51,16 +55,21 @@ export function blobTests(open: OpenStore): void {
     let source = await put(store, "a", { version: "v0", blobKey: "x" });
     for (const [index, deleteSource] of [false, true, false].entries()) {
       const next = object("a", { version: `v${index + 1}` });
-      ({ object: source } = await store.copyObject(source, next, { garbageDueAt, deleteSource }));
+      ({ object: source } = await store.copyObject(source, next, {
+        author,
+        garbageDueAt,
+        deleteSource,
+      }));
       assert.deepEqual(await garbage(store), []);
     }
-    await store.copyObject(source, object("b", { version: "w" }), { garbageDueAt });
+    await store.copyObject(source, object("b", { version: "w" }), { author, garbageDueAt });
     await store.copyObject(source, object("b", { version: "w2" }), {
+      author,
       garbageDueAt,
       deleteSource: true,
     });
     assert.deepEqual(await garbage(store), []);
-    await store.deleteObject("b", "b", { garbageDueAt });
+    await store.deleteObject("b", "b", { author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
@@ -68,7 +77,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const source = await put(store, "a", { blobKey: "x" });
     await put(store, "b", { blobKey: "y" });
-    await store.copyObject(source, object("b"), { garbageDueAt, deleteSource: true });
+    await store.copyObject(source, object("b"), { author, garbageDueAt, deleteSource: true });
     assert.deepEqual(await garbage(store), ["y"]);
     assert.equal((await store.headObject("b", "b"))?.blobKey, "x");
   });
@@ -76,7 +85,7 @@ export function blobTests(open: OpenStore): void {
   test("a blob that is committed again leaves the garbage", async (t) => {
     await using store = await openWithBucket(open, t);
     await put(store, "k", { blobKey: "x" });
-    await store.deleteObject("b", "k", { garbageDueAt });
+    await store.deleteObject("b", "k", { author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
     await put(store, "k", { blobKey: "x" });
     assert.deepEqual(await garbage(store), []);
@@ -89,7 +98,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     await put(store, "k", { blobKey: "x" });
     await put(store, "k", { blobKey: "x" });
-    await store.deleteObject("b", "k", { garbageDueAt });
+    await store.deleteObject("b", "k", { author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
@@ -100,7 +109,7 @@ export function blobTests(open: OpenStore): void {
       blob("x", { length: 6 }),
       blob("x", { digests: { crc64nvme: bytes(8, 99) } }),
     ]) {
-      const committing = store.commitObject(object("l"), other, { garbageDueAt });
+      const committing = store.commitObject(object("l"), other, { author, garbageDueAt });
       await assert.rejects(committing, withCode("internal"));
     }
     assert.equal(await store.headObject("b", "l"), undefined);
@@ -110,7 +119,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     await put(store, "kept", { blobKey: "kept" });
     await put(store, "gone", { blobKey: "gone" });
-    await store.deleteObject("b", "gone", { garbageDueAt });
+    await store.deleteObject("b", "gone", { author, garbageDueAt });
     const addresses = ["kept", "gone", "absent"].map((blobKey) => ({
       storageId: "local",
       blobKey,
@@ -129,7 +138,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const keys = Array.from({ length: 1300 }, (_, index) => `blob-${index}`);
     await Promise.all(keys.map((key) => put(store, key, { blobKey: key })));
-    await store.deleteObjects("b", keys.slice(0, 650), { garbageDueAt });
+    await store.deleteObjects("b", keys.slice(0, 650), { author, garbageDueAt });
     const asked = [...keys, ...keys.map((key) => `no-${key}`)];
     assert.deepEqual(await store.knownBlobs("local", asked), new Set(keys));
     assert.deepEqual(await store.knownBlobs("other", asked), new Set());

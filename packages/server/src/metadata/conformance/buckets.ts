@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { BucketRecord } from "../../core/ports/metadata-store.ts";
 import {
+  author,
   bucket,
   createdAt,
   type OpenStore,
@@ -37,7 +38,7 @@ export function bucketTests(open: OpenStore): void {
   test("a bucket comes back as it was created", async (t) => {
     await using store = await open(t);
     for (const record of [bucket("plain"), detailed]) {
-      await store.createBucket(record);
+      await store.createBucket(record, { author });
       assert.deepEqual(await store.getBucket(record.name), record);
     }
     assert.equal(await store.getBucket("absent"), undefined);
@@ -46,8 +47,11 @@ export function bucketTests(open: OpenStore): void {
 
   test("a bucket whose name is taken is refused and the first stays", async (t) => {
     await using store = await open(t);
-    await store.createBucket(detailed);
-    await assert.rejects(store.createBucket(bucket("detailed")), withCode("already_exists"));
+    await store.createBucket(detailed, { author });
+    await assert.rejects(
+      store.createBucket(bucket("detailed"), { author }),
+      withCode("already_exists"),
+    );
     assert.deepEqual(await store.getBucket("detailed"), detailed);
   });
 
@@ -55,7 +59,7 @@ export function bucketTests(open: OpenStore): void {
     await using store = await open(t);
     assert.deepEqual(await store.listBuckets(), []);
     for (const name of ["b", "a.b", "a", "_", "B", "a-b", "constructor", "10", "9"]) {
-      await store.createBucket(bucket(name));
+      await store.createBucket(bucket(name), { author });
     }
     const names = (await store.listBuckets()).map(({ name }) => name);
     assert.deepEqual(names, ["10", "9", "B", "_", "a", "a-b", "a.b", "b", "constructor"]);
@@ -63,24 +67,27 @@ export function bucketTests(open: OpenStore): void {
 
   test("changing a bucket changes what was given and nothing else", async (t) => {
     await using store = await open(t);
-    await store.createBucket(detailed);
+    await store.createBucket(detailed, { author });
     const changed: BucketRecord = { ...detailed, visibility: "private", contentTypes: null };
     const changes = { visibility: "private", contentTypes: null } as const;
-    assert.deepEqual(await store.changeBucket("detailed", changes), changed);
+    assert.deepEqual(await store.changeBucket("detailed", changes, { author }), changed);
     assert.deepEqual(await store.getBucket("detailed"), changed);
-    assert.deepEqual(await store.changeBucket("detailed", {}), changed);
-    await assert.rejects(store.changeBucket("absent", changes), withCode("bucket_not_found"));
+    assert.deepEqual(await store.changeBucket("detailed", {}, { author }), changed);
+    await assert.rejects(
+      store.changeBucket("absent", changes, { author }),
+      withCode("bucket_not_found"),
+    );
   });
 
   test("only an empty bucket is deleted, and only once", async (t) => {
     await using store = await openWithBucket(open, t);
     await put(store, "k");
-    await assert.rejects(store.deleteBucket("b"), withCode("not_empty"));
+    await assert.rejects(store.deleteBucket("b", { author }), withCode("not_empty"));
     assert.notEqual(await store.getBucket("b"), undefined);
-    await store.deleteObject("b", "k", { garbageDueAt: createdAt });
-    await store.deleteBucket("b");
+    await store.deleteObject("b", "k", { author, garbageDueAt: createdAt });
+    await store.deleteBucket("b", { author });
     assert.equal(await store.getBucket("b"), undefined);
-    await assert.rejects(store.deleteBucket("b"), withCode("bucket_not_found"));
+    await assert.rejects(store.deleteBucket("b", { author }), withCode("bucket_not_found"));
   });
 
   test("a record that breaks the port's types is refused and not stored", async (t) => {
@@ -92,7 +99,7 @@ export function bucketTests(open: OpenStore): void {
       bucket("x", { quotaBytes: 1.5 }),
       bucket("x", { createdAt: new Date(Number.NaN) }),
     ]) {
-      await assert.rejects(store.createBucket(broken), withCode("internal"));
+      await assert.rejects(store.createBucket(broken, { author }), withCode("internal"));
     }
     assert.deepEqual(await store.listBuckets(), []);
   });
@@ -129,7 +136,7 @@ export function bucketTests(open: OpenStore): void {
     await store[Symbol.asyncDispose]();
     await store[Symbol.asyncDispose]();
     await assert.rejects(store.getBucket("b"), withCode("unavailable"));
-    await assert.rejects(store.deleteBucket("b"), withCode("unavailable"));
+    await assert.rejects(store.deleteBucket("b", { author }), withCode("unavailable"));
     await assert.rejects(store.probe(), withCode("unavailable"));
   });
 }

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { WriteConditions } from "../../core/ports/metadata-store.ts";
 import {
+  author,
   blob,
   garbage,
   garbageDueAt,
@@ -47,10 +48,10 @@ export function conditionTests(open: OpenStore): void {
           const next = object(key, { version: "v2" });
           const writing: Promise<unknown> =
             kind === "commit"
-              ? store.commitObject(next, blob(`new of ${key}`), options)
+              ? store.commitObject(next, blob(`new of ${key}`), { ...options, author })
               : kind === "copy"
-                ? store.copyObject(source, next, options)
-                : store.deleteObject("b", key, options);
+                ? store.copyObject(source, next, { ...options, author })
+                : store.deleteObject("b", key, { ...options, author });
           const what = `${key} ${JSON.stringify(when)}`;
           if (holds[state]) {
             await writing;
@@ -73,6 +74,7 @@ export function conditionTests(open: OpenStore): void {
       const key = `raced-${round}`;
       const racing = Array.from({ length: 20 }, (_, index) =>
         store.commitObject(object(key, { version: `v${index}` }), blob(`${key} ${index}`), {
+          author,
           ifAbsent: true,
           garbageDueAt,
         }),
@@ -93,10 +95,11 @@ export function conditionTests(open: OpenStore): void {
     const racing = Array.from({ length: 20 }, (_, index) =>
       index % 2 === 0
         ? store.commitObject(object("k", { version: `v${index + 1}` }), blob(`x${index}`), {
+            author,
             ifVersion: "v0",
             garbageDueAt,
           })
-        : store.deleteObject("b", "k", { ifVersion: "v0", garbageDueAt }),
+        : store.deleteObject("b", "k", { author, ifVersion: "v0", garbageDueAt }),
     );
     const results = await Promise.allSettled(racing);
     assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);
@@ -106,7 +109,7 @@ export function conditionTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const source = await put(store, "k", { version: "v0", blobKey: "x" });
     const racing = Array.from({ length: 20 }, (_, index) =>
-      store.copyObject(source, object(`to-${index}`), { garbageDueAt, deleteSource: true }),
+      store.copyObject(source, object(`to-${index}`), { author, garbageDueAt, deleteSource: true }),
     );
     const results = await Promise.allSettled(racing);
     assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import type { GrantUse, MetadataStore } from "../../core/ports/metadata-store.ts";
 import {
   at,
+  author,
   blob,
   complete,
   garbageDueAt,
@@ -29,10 +30,10 @@ export function grantUseTests(open: OpenStore): void {
     const use = grantUse(2);
     const first = await write(store, "1", use);
     const copying = { garbageDueAt, grantUse: use };
-    await store.copyObject(first, object("2", { version: "copied" }), copying);
+    await store.copyObject(first, object("2", { version: "copied" }), { ...copying, author });
     assert.equal(await store.getGrantUses(id), 2);
     await assert.rejects(write(store, "3", use), usedUp);
-    await assert.rejects(store.copyObject(first, object("3"), copying), usedUp);
+    await assert.rejects(store.copyObject(first, object("3"), { ...copying, author }), usedUp);
     assert.equal(await store.headObject("b", "3"), undefined);
     assert.equal(await store.getGrantUses(id), 2);
     assert.equal((await store.bucketUsage("b")).objects, 2);
@@ -47,10 +48,15 @@ export function grantUseTests(open: OpenStore): void {
     const use = grantUse(1);
     await write(store, "1", undefined);
     await assert.rejects(
-      store.commitObject(object("1"), blob("x"), { garbageDueAt, ifAbsent: true, grantUse: use }),
+      store.commitObject(object("1"), blob("x"), {
+        author,
+        garbageDueAt,
+        ifAbsent: true,
+        grantUse: use,
+      }),
       withCode("precondition_failed"),
     );
-    await store.changeBucket("b", { quotaBytes: 5 });
+    await store.changeBucket("b", { quotaBytes: 5 }, { author });
     await assert.rejects(write(store, "2", use), withCode("quota_exceeded"));
     assert.equal(await store.getGrantUses(id), 0);
   });
@@ -124,5 +130,6 @@ export function grantUseTests(open: OpenStore): void {
 async function write(store: MetadataStore, key: string, grantUse: GrantUse | undefined) {
   const version = `${key} of ${grantUse?.id}`;
   const options = { garbageDueAt, ...(grantUse === undefined ? {} : { grantUse }) };
-  return (await store.commitObject(object(key, { version }), blob(version), options)).object;
+  return (await store.commitObject(object(key, { version }), blob(version), { ...options, author }))
+    .object;
 }

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { ListQuery, MetadataStore } from "../../core/ports/metadata-store.ts";
 import {
+  author,
   bucket,
   garbageDueAt,
   type OpenStore,
@@ -21,7 +22,7 @@ type Items = readonly string[];
 export function listingTests(open: OpenStore): void {
   test("2,500 keys are listed once each, in byte order, whatever the page's size", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.createBucket(bucket("c"));
+    await store.createBucket(bucket("c"), { author });
     const keys = Array.from({ length: 2500 }, (_, index) => `k/${index % 7}/${index}`);
     await putAll(store, keys);
     await put(store, "k/0/other", { bucket: "c" });
@@ -113,9 +114,9 @@ export function listingTests(open: OpenStore): void {
         // The place itself may go, and others may come on both sides of it.
         await put(store, `a-comes-${page}`);
         await put(store, `${after}-comes`);
-        await store.deleteObject("b", `a-comes-${page - 1}`, { garbageDueAt });
-        if (delimiter === "") await store.deleteObject("b", after, { garbageDueAt });
-        else await store.deleteObject("b", `${after}-comes`, { garbageDueAt });
+        await store.deleteObject("b", `a-comes-${page - 1}`, { author, garbageDueAt });
+        if (delimiter === "") await store.deleteObject("b", after, { author, garbageDueAt });
+        else await store.deleteObject("b", `${after}-comes`, { author, garbageDueAt });
       }
       const expected = stable.map((key) => (delimiter === "" ? `${key}/stays` : `${key}/`));
       assert.deepEqual(seen, expected);

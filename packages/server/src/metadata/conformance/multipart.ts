@@ -5,6 +5,7 @@ import type { BlobPieces, MetadataStore } from "../../core/ports/metadata-store.
 import type { MultipartQuery, UploadPartBlob } from "../../core/ports/upload-store.ts";
 import {
   at,
+  author,
   blob,
   bucket,
   bytes,
@@ -61,7 +62,7 @@ export function multipartTests(open: OpenStore): void {
 
   test("parts are reserved against the quota and renew the expiry of their upload", async (t) => {
     await using store = await openWithParts(open, t);
-    await store.changeBucket("b", { quotaBytes: 25 });
+    await store.changeBucket("b", { quotaBytes: 25 }, { author });
     await add(store, partBlob(1));
     await add(store, partBlob(2));
     await assert.rejects(add(store, partBlob(3)), withCode("quota_exceeded"));
@@ -75,7 +76,7 @@ export function multipartTests(open: OpenStore): void {
 
   test("an upload of declared length is reserved once, and holds no more than that", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.changeBucket("b", { quotaBytes: 25 });
+    await store.changeBucket("b", { quotaBytes: 25 }, { author });
     const declared = upload("u", { protocol: "direct", length: 25, reservedBytes: 25 });
     await store.createUpload(declared, many);
     const other = upload("w", { protocol: "direct", length: 1, reservedBytes: 1 });
@@ -110,7 +111,7 @@ export function multipartTests(open: OpenStore): void {
       writer,
       object("key of u", { version: "v" }),
       blob("part 1", { length: 10, digests: partBlob(1).digests }),
-      { garbageDueAt, expiresAt },
+      { author, garbageDueAt, expiresAt },
     );
     await assert.rejects(completing, withCode("locked"));
     assert.deepEqual(
@@ -127,7 +128,7 @@ export function multipartTests(open: OpenStore): void {
       writer,
       object("key of u", { version: "v" }),
       blob("part 2", { length: 10, digests: partBlob(2).digests }),
-      { garbageDueAt, expiresAt },
+      { author, garbageDueAt, expiresAt },
     );
     assert.deepEqual((await garbage(store)).sort(), ["part 1", "part 3"]);
     const dueAtOnce = await store.listGarbage({ dueBefore: new Date(0), limit: 9 });
@@ -150,6 +151,7 @@ export function multipartTests(open: OpenStore): void {
     ];
     const whole = blob("whole", { length: 30, pieces: { uploadId: "u", runs } });
     await store.completeUpload(writer, object("key of u", { version: "v" }), whole, {
+      author,
       garbageDueAt,
       expiresAt,
     });
@@ -166,7 +168,7 @@ export function multipartTests(open: OpenStore): void {
     assert.deepEqual(plain(await parts(store)), kept);
     const known = await store.knownBlobs("local", ["part 1", "part 9", "whole", "x"]);
     assert.deepEqual([...known].sort(), ["part 1", "part 9", "whole"]);
-    await assert.rejects(store.deleteStorage("local"), withCode("not_empty"));
+    await assert.rejects(store.deleteStorage("local", { author }), withCode("not_empty"));
   });
 
   test("pieces are released once no object points at their blob, some at a time", async (t) => {
@@ -174,11 +176,11 @@ export function multipartTests(open: OpenStore): void {
     const address = { storageId: "local", blobKey: "whole" };
     const release = (limit: number) => store.releasePieces(address, { garbageDueAt, limit });
     const source = { bucket: "b", key: "key of u", version: "v" };
-    await store.copyObject(source, object("copy", { version: "c" }), { garbageDueAt });
-    await store.deleteObject("b", "key of u", { garbageDueAt });
+    await store.copyObject(source, object("copy", { version: "c" }), { author, garbageDueAt });
+    await store.deleteObject("b", "key of u", { author, garbageDueAt });
     assert.deepEqual([await garbage(store), await release(10)], [[], 0]);
     assert.equal((await store.getObject("b", "copy"))?.pieces?.uploadId, "u");
-    await store.deleteObject("b", "copy", { garbageDueAt });
+    await store.deleteObject("b", "copy", { author, garbageDueAt });
     const due = await store.listGarbage({ dueBefore: garbageDueAt, limit: 9 });
     assert.deepEqual(due, [{ ...address, length: 30, inPieces: true }]);
     assert.equal(await release(2), 2);
@@ -202,7 +204,7 @@ export function multipartTests(open: OpenStore): void {
         writer,
         object("key of u", { version: "v" }),
         blob("whole", { length, pieces: { uploadId, runs } }),
-        { garbageDueAt, expiresAt },
+        { author, garbageDueAt, expiresAt },
       );
     for (const refused of [
       complete([{ number: 1, count: 3, length: 10 }], 30),
@@ -220,7 +222,7 @@ export function multipartTests(open: OpenStore): void {
     await using store = await openWithParts(open, t);
     for (const number of [1, 2]) await add(store, partBlob(number));
     assert.deepEqual([...(await store.knownBlobs("local", ["part 1", "x"]))], ["part 1"]);
-    await assert.rejects(store.deleteBucket("b"), withCode("not_empty"));
+    await assert.rejects(store.deleteBucket("b", { author }), withCode("not_empty"));
     await store.cancelUpload("u");
     assert.deepEqual(await garbage(store), []);
     await store.forgetUpload("u", { garbageDueAt });
@@ -230,7 +232,7 @@ export function multipartTests(open: OpenStore): void {
 
   test("uploads in parts are listed by key and id, as a model lists them", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.createBucket(bucket("c"));
+    await store.createBucket(bucket("c"), { author });
     const keys = [...oddKeys, "g/a", "g/b", "g/b/c", "h/x"];
     const made: { readonly key: string; readonly id: string }[] = [];
     for (const [index, key] of keys.entries()) {
@@ -272,7 +274,7 @@ export function multipartTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const before = await put(store, "k", { attributes: { a: "1", b: "2" } });
     const changes = { attributes: { b: null, c: "照", absent: null } };
-    const after = await store.changeObject("b", "k", changes);
+    const after = await store.changeObject("b", "k", changes, { author });
     assert.deepEqual(plain(after), plain({ ...before, attributes: { a: "1", c: "照" } }));
     assert.deepEqual(plain(await store.headObject("b", "k")), plain(after));
     assert.deepEqual(
@@ -280,9 +282,12 @@ export function multipartTests(open: OpenStore): void {
         ?.attributes,
       after.attributes,
     );
-    const stale = store.changeObject("b", "k", changes, { ifVersion: "other" });
+    const stale = store.changeObject("b", "k", changes, { author, ifVersion: "other" });
     await assert.rejects(stale, withCode("precondition_failed"));
-    await assert.rejects(store.changeObject("b", "x", changes), withCode("object_not_found"));
+    await assert.rejects(
+      store.changeObject("b", "x", changes, { author }),
+      withCode("object_not_found"),
+    );
     await put(store, "k", { version: "v2", blobKey: "new" });
     assert.deepEqual((await store.headObject("b", "k"))?.attributes, {});
   });
@@ -299,6 +304,7 @@ async function openWithPieces(
   const pieces = { uploadId: "u", runs: [{ number: 1, count: 3, length: 10 }] };
   const whole = blob("whole", { length: 30, pieces });
   await store.completeUpload(writer, object("key of u", { version: "v" }), whole, {
+    author,
     garbageDueAt,
     expiresAt,
   });

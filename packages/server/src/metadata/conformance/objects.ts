@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import type { BlobRecord } from "../../core/ports/metadata-store.ts";
 import {
+  author,
   blob,
   bucket,
   bytes,
@@ -48,6 +49,7 @@ export function objectTests(open: OpenStore): void {
       digests: allDigests,
     };
     const { object: written, replaced } = await store.commitObject(full, fullBlob, {
+      author,
       garbageDueAt,
     });
     assert.deepEqual(plain(written), plain(expected));
@@ -68,7 +70,7 @@ export function objectTests(open: OpenStore): void {
     assert.equal("blocks" in ((await store.getObject("b", "k")) ?? {}), false);
     const blocks = { blockBytes: 4096, sums: new Uint8Array(0) };
     const empty = blob("empty", { length: 0, blocks });
-    await store.commitObject(object("empty"), empty, { garbageDueAt });
+    await store.commitObject(object("empty"), empty, { author, garbageDueAt });
     assert.deepEqual(plain((await store.getObject("b", "empty"))?.blocks), plain(blocks));
   });
 
@@ -78,7 +80,7 @@ export function objectTests(open: OpenStore): void {
     pool.set(allDigests.md5, 100);
     pool.set(allDigests.crc64nvme, 200);
     const digests = { crc64nvme: pool.subarray(200, 208), md5: pool.subarray(100, 116) };
-    await store.commitObject(object("k"), blob("x", { digests }), { garbageDueAt });
+    await store.commitObject(object("k"), blob("x", { digests }), { author, garbageDueAt });
     const { crc64nvme, md5 } = allDigests;
     assert.deepEqual(plain((await store.headObject("b", "k"))?.digests), plain({ crc64nvme, md5 }));
   });
@@ -105,7 +107,7 @@ export function objectTests(open: OpenStore): void {
     const { object: second, replaced } = await store.commitObject(
       object("k", { version: "v2", contentType: "image/gif" }),
       blob("x2", { length: 7 }),
-      { garbageDueAt },
+      { author, garbageDueAt },
     );
     assert.deepEqual(plain(replaced), plain(first));
     assert.deepEqual(plain(await store.headObject("b", "k")), plain(second));
@@ -132,7 +134,7 @@ export function objectTests(open: OpenStore): void {
       [object("k"), blob("x", { blocks: { blockBytes: 4, sums: bytes(8, 1) } })],
       [object("k"), blob("")],
     ] as const) {
-      const committing = store.commitObject(brokenObject, brokenBlob, { garbageDueAt });
+      const committing = store.commitObject(brokenObject, brokenBlob, { author, garbageDueAt });
       await assert.rejects(committing, withCode("internal"));
     }
     assert.equal((await store.knownBlobs("local", ["x"])).size, 0);
@@ -142,10 +144,13 @@ export function objectTests(open: OpenStore): void {
 
   test("a copy points at the source's blob and both stay", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.createBucket(bucket("c"));
+    await store.createBucket(bucket("c"), { author });
     const source = await put(store, "k", { version: "v1", blobKey: "x" });
     const target = object("copy", { bucket: "c", version: "v2", userMetadata: { new: "1" } });
-    const { object: copied, replaced } = await store.copyObject(source, target, { garbageDueAt });
+    const { object: copied, replaced } = await store.copyObject(source, target, {
+      author,
+      garbageDueAt,
+    });
     const { length, storageId, blobKey, digests } = source;
     const expected = { ...target, length, storageId, blobKey, digests };
     assert.deepEqual(plain(copied), plain(expected));
@@ -158,11 +163,14 @@ export function objectTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const source = await put(store, "k", { version: "v1" });
     const options = { garbageDueAt, deleteSource: true };
-    await store.copyObject(source, object("moved", { version: "v2" }), options);
+    await store.copyObject(source, object("moved", { version: "v2" }), { ...options, author });
     assert.equal(await store.headObject("b", "k"), undefined);
     assert.equal((await store.headObject("b", "moved"))?.version, "v2");
     const again = object("moved", { version: "v3" });
-    const { replaced } = await store.copyObject({ ...again, version: "v2" }, again, options);
+    const { replaced } = await store.copyObject({ ...again, version: "v2" }, again, {
+      ...options,
+      author,
+    });
     assert.equal(replaced?.version, "v2");
     assert.equal((await store.headObject("b", "moved"))?.version, "v3");
   });
@@ -176,7 +184,7 @@ export function objectTests(open: OpenStore): void {
       [{ ...source, version: "v0" }, object("to"), "precondition_failed"],
       [source, object("to", { bucket: "absent" }), "bucket_not_found"],
     ] as const) {
-      const copying = store.copyObject(from, to, { garbageDueAt, deleteSource: true });
+      const copying = store.copyObject(from, to, { author, garbageDueAt, deleteSource: true });
       await assert.rejects(copying, withCode(code));
     }
     assert.deepEqual(plain(await store.headObject("b", "k")), plain(source));
@@ -186,9 +194,12 @@ export function objectTests(open: OpenStore): void {
   test("deleting answers what was deleted, and nothing the second time", async (t) => {
     await using store = await openWithBucket(open, t);
     const written = await put(store, "k");
-    assert.deepEqual(plain(await store.deleteObject("b", "k", { garbageDueAt })), plain(written));
-    assert.equal(await store.deleteObject("b", "k", { garbageDueAt }), undefined);
-    assert.equal(await store.deleteObject("absent", "k", { garbageDueAt }), undefined);
+    assert.deepEqual(
+      plain(await store.deleteObject("b", "k", { author, garbageDueAt })),
+      plain(written),
+    );
+    assert.equal(await store.deleteObject("b", "k", { author, garbageDueAt }), undefined);
+    assert.equal(await store.deleteObject("absent", "k", { author, garbageDueAt }), undefined);
     assert.equal(await store.headObject("b", "k"), undefined);
   });
 
@@ -198,23 +209,23 @@ export function objectTests(open: OpenStore): void {
     await Promise.all(keys.map((key) => put(store, key)));
     const kept = await put(store, "kept");
     const asked = [...keys, "absent", "k0"];
-    const deleted = await store.deleteObjects("b", asked, { garbageDueAt });
+    const deleted = await store.deleteObjects("b", asked, { author, garbageDueAt });
     assert.deepEqual(deleted.map(({ key }) => key).sort(), keys.toSorted());
-    assert.deepEqual(await store.deleteObjects("b", asked, { garbageDueAt }), []);
-    assert.deepEqual(await store.deleteObjects("b", [], { garbageDueAt }), []);
+    assert.deepEqual(await store.deleteObjects("b", asked, { author, garbageDueAt }), []);
+    assert.deepEqual(await store.deleteObjects("b", [], { author, garbageDueAt }), []);
     assert.deepEqual(plain(await store.headObject("b", "kept")), plain(kept));
   });
 
   test("objects are found by the SHA-256 of their bytes, in one bucket and of one length", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.createBucket(bucket("other"));
+    await store.createBucket(bucket("other"), { author });
     const sha256 = bytes(32, 9);
     const known = { ...blob("x").digests, sha256 };
     const add = (key: string, inBucket: string, more: Partial<BlobRecord>) =>
       store.commitObject(
         object(key, { bucket: inBucket }),
         blob(`${inBucket} ${key}`, { digests: known, ...more }),
-        { garbageDueAt },
+        { author, garbageDueAt },
       );
     const { object: found } = await add("k", "b", {});
     await add("longer", "b", { length: 6 });
@@ -229,7 +240,7 @@ export function objectTests(open: OpenStore): void {
     for (let index = 0; index < 20; index += 1) await add(`many ${index}`, "b", {});
     const many = (await store.findObjects(asked)).length;
     assert.ok(many >= 2 && many <= 20, `${many} are a few`);
-    await store.deleteObject("b", "k", { garbageDueAt });
+    await store.deleteObject("b", "k", { author, garbageDueAt });
     assert.ok(!(await store.findObjects(asked)).some(({ key }) => key === "k"));
     assert.deepEqual(await store.findObjects({ ...asked, bucket: "none" }), []);
   });

@@ -1,6 +1,6 @@
 /** Random calls that change what buckets hold and reserve; the same for the same seed. */
 import type { MetadataStore } from "../../core/ports/metadata-store.ts";
-import { at, blob, garbageDueAt, object, take, upload } from "../conformance-samples.ts";
+import { at, author, blob, garbageDueAt, object, take, upload } from "../conformance-samples.ts";
 
 const keysCount = 12;
 
@@ -17,14 +17,18 @@ export function randomOperation(store: MetadataStore, seed: number): () => Promi
   const put = () => {
     const version = newName("v");
     const made = object(keyName(), { bucket: bucketName(), version });
-    return store.commitObject(made, blob(version, { length: below(100) }), { garbageDueAt });
+    return store.commitObject(made, blob(version, { length: below(100) }), {
+      author,
+      garbageDueAt,
+    });
   };
   const copy = async () => {
     const [from, source, version] = [bucketName(), keyName(), newName("v")];
     const to = object(keyName(), { bucket: bucketName(), version });
     const deleteSource = below(2) === 0;
     const found = await store.headObject(from, source);
-    if (found !== undefined) await store.copyObject(found, to, { garbageDueAt, deleteSource });
+    if (found !== undefined)
+      await store.copyObject(found, to, { author, garbageDueAt, deleteSource });
   };
   const create = async () => {
     const id = newName("u");
@@ -52,16 +56,20 @@ export function randomOperation(store: MetadataStore, seed: number): () => Promi
     const { bucket, key } = taken;
     const whole = blob(version, { length });
     if (key === null) await store.completePartial(taken, whole, options);
-    else await store.completeUpload(taken, object(key, { bucket, version }), whole, options);
+    else
+      await store.completeUpload(taken, object(key, { bucket, version }), whole, {
+        ...options,
+        author,
+      });
   };
   const cancel = async () => {
     const id = anyOpen();
     await store.cancelUpload(id);
     if (below(2) === 0) await store.forgetUpload(id, { garbageDueAt });
   };
-  const remove = () => store.deleteObject(bucketName(), keyName(), { garbageDueAt });
+  const remove = () => store.deleteObject(bucketName(), keyName(), { author, garbageDueAt });
   const removeMany = () =>
-    store.deleteObjects(bucketName(), [keyName(), keyName(), keyName()], { garbageDueAt });
+    store.deleteObjects(bucketName(), [keyName(), keyName(), keyName()], { author, garbageDueAt });
 
   // The more often one stands here, the more often it is done.
   const operations: readonly (() => Promise<unknown>)[] = [

@@ -6,6 +6,7 @@ import type { MetadataStore } from "../../core/ports/metadata-store.ts";
 import type { UploadRecord } from "../../core/ports/upload-store.ts";
 import {
   at,
+  author,
   blob,
   bucket,
   bytes,
@@ -34,17 +35,29 @@ const asPartial = { ...options, version: "v" };
 export function uploadEndingTests(open: OpenStore): void {
   test("completing by reference points at the other's blob, and needs nothing that came", async (t) => {
     await using store = await withProgress(open, t, "u");
-    await store.changeBucket("b", { quotaBytes: 60 });
+    await store.changeBucket("b", { quotaBytes: 60 }, { author });
     const { upload: taken } = await take(store, "u");
     const shared = blob("shared", { length: 23 });
-    const { object: source } = await store.commitObject(object("source"), shared, { garbageDueAt });
+    const { object: source } = await store.commitObject(object("source"), shared, {
+      author,
+      garbageDueAt,
+    });
     const made = object("key of u", { version: "v" });
-    const stale = store.completeByReference(taken, { ...source, version: "old" }, made, options);
+    const stale = store.completeByReference(taken, { ...source, version: "old" }, made, {
+      ...options,
+      author,
+    });
     await assert.rejects(stale, withCode("precondition_failed"));
-    const absent = store.completeByReference(taken, { ...source, key: "absent" }, made, options);
+    const absent = store.completeByReference(taken, { ...source, key: "absent" }, made, {
+      ...options,
+      author,
+    });
     await assert.rejects(absent, withCode("object_not_found"));
     assert.equal((await store.getUpload("u"))?.phase, taken.phase, "a refusal changes nothing");
-    const { object: written } = await store.completeByReference(taken, source, made, options);
+    const { object: written } = await store.completeByReference(taken, source, made, {
+      ...options,
+      author,
+    });
     assert.deepEqual([written.blobKey, written.length, written.version], ["shared", 23, "v"]);
     const after = await store.getUpload("u");
     assert.deepEqual(
@@ -53,11 +66,11 @@ export function uploadEndingTests(open: OpenStore): void {
     );
     assert.deepEqual((await garbage(store)).sort(), ["tail 1", taken.place?.blobKey].sort());
     assert.deepEqual(await store.bucketUsage("b"), { bytes: 46, objects: 2, reservedBytes: 0 });
-    const again = await store.completeByReference(taken, source, made, options);
+    const again = await store.completeByReference(taken, source, made, { ...options, author });
     assert.deepEqual(plain(again.object), plain(written));
-    await store.deleteObject("b", "source", { garbageDueAt });
+    await store.deleteObject("b", "source", { author, garbageDueAt });
     assert.ok(!(await garbage(store)).includes("shared"), "the other still points there");
-    await store.deleteObject("b", "key of u", { garbageDueAt });
+    await store.deleteObject("b", "key of u", { author, garbageDueAt });
     assert.ok((await garbage(store)).includes("shared"));
   });
 
@@ -68,7 +81,7 @@ export function uploadEndingTests(open: OpenStore): void {
     const blocks = { blockBytes: 4, sums: bytes(48, 3) };
     const whole = blob("x", { length: 23, blocks });
     const made = object("key of u", { version: "v" });
-    const written = await store.completeUpload(taken, made, whole, options);
+    const written = await store.completeUpload(taken, made, whole, { ...options, author });
     assert.deepEqual(plain(written.replaced), plain(replaced));
     assert.deepEqual(plain(written.object), plain(await store.headObject("b", "key of u")));
     assert.equal(written.object.blobKey, "x");
@@ -100,7 +113,7 @@ export function uploadEndingTests(open: OpenStore): void {
         object("key of u", { version }),
         blob("x", { length: 23 }),
         // Of the first only: what is there now is its own.
-        { ...options, ifAbsent: true },
+        { author, ...options, ifAbsent: true },
       );
     const first = await completing();
     assert.deepEqual(plain(await completing()), plain({ object: first.object }));
@@ -109,7 +122,7 @@ export function uploadEndingTests(open: OpenStore): void {
     await put(store, "key of u", { version: "w", blobKey: "y" });
     assert.deepEqual((await garbage(store)).sort(), ["tail 1", "x"]);
     await assert.rejects(completing(), withCode("precondition_failed"));
-    await store.deleteObject("b", "key of u", { garbageDueAt });
+    await store.deleteObject("b", "key of u", { author, garbageDueAt });
     await assert.rejects(completing(), withCode("precondition_failed"));
     assert.equal((await store.getUpload("u"))?.phase, "complete");
   });
@@ -123,7 +136,7 @@ export function uploadEndingTests(open: OpenStore): void {
           { id, fence },
           object("key of u", { version: `v${index}` }),
           blob(`x${index}`, { length: 23 }),
-          options,
+          { ...options, author },
         ),
       ),
     );
@@ -148,11 +161,20 @@ export function uploadEndingTests(open: OpenStore): void {
     const conditional = { ...options, ifAbsent: true };
     const absent = { id: "absent", fence: 1 };
     const refused: readonly (readonly [Promise<unknown>, Parameters<typeof withCode>[0]])[] = [
-      [store.completeUpload(taken, made, whole, conditional), "precondition_failed"],
-      [store.completeUpload(absent, made, whole, options), "upload_not_found"],
-      [store.completeUpload(taken, { ...made, key: "k" }, whole, options), "internal"],
-      [store.completeUpload(taken, { ...made, bucket: "c" }, whole, options), "internal"],
-      [store.completeUpload(taken, made, blob("x", { length: 22 }), options), "internal"],
+      [store.completeUpload(taken, made, whole, { ...conditional, author }), "precondition_failed"],
+      [store.completeUpload(absent, made, whole, { ...options, author }), "upload_not_found"],
+      [
+        store.completeUpload(taken, { ...made, key: "k" }, whole, { ...options, author }),
+        "internal",
+      ],
+      [
+        store.completeUpload(taken, { ...made, bucket: "c" }, whole, { ...options, author }),
+        "internal",
+      ],
+      [
+        store.completeUpload(taken, made, blob("x", { length: 22 }), { ...options, author }),
+        "internal",
+      ],
       [store.completePartial(taken, whole, asPartial), "internal"],
     ];
     for (const [refusal, code] of refused) await assert.rejects(refusal, withCode(code));
@@ -172,9 +194,9 @@ export function uploadEndingTests(open: OpenStore): void {
       digests: { crc64nvme: bytes(8, 5), md5: bytes(16, 6) },
     });
     const neighbour = object("k", { version: "n" });
-    await store.commitObject(neighbour, whole, { garbageDueAt });
+    await store.commitObject(neighbour, whole, { author, garbageDueAt });
     assert.deepEqual(await store.partialBlobs(["p"]), new Map());
-    await store.deleteObject("b", "k", { garbageDueAt });
+    await store.deleteObject("b", "k", { author, garbageDueAt });
     await store.forgetGarbage([whole]);
     const after = await store.completePartial(taken, whole, asPartial);
     assert.deepEqual([after.phase, after.offset, after.length], ["complete", 23, 23]);
@@ -234,7 +256,7 @@ export function uploadEndingTests(open: OpenStore): void {
     for (const writer of [taken, { id: "u", fence: taken.fence + 1 }]) {
       const refused = [
         store.checkpointUpload(writer, { reservedBytes: 3 }),
-        store.completeUpload(writer, object("key of u"), whole, options),
+        store.completeUpload(writer, object("key of u"), whole, { ...options, author }),
         store.takeUpload("u", { holder: "q", now: at(1), until: at(2) }),
       ];
       for (const refusal of refused) await assert.rejects(refusal, withCode("upload_not_found"));
@@ -261,7 +283,7 @@ export function uploadEndingTests(open: OpenStore): void {
       await store.createUpload(upload(id, { reservedBytes: 5 }), many);
       const { upload: taken } = await take(store, id);
       const completing = () =>
-        store.completeUpload(taken, object(`key of ${id}`), blob(id), options);
+        store.completeUpload(taken, object(`key of ${id}`), blob(id), { ...options, author });
       const cancelling = () => store.cancelUpload(id);
       const calls = round % 2 === 0 ? [completing, cancelling] : [cancelling, completing];
       const results = await Promise.allSettled(calls.map((call) => call()));
@@ -304,27 +326,27 @@ export function uploadEndingTests(open: OpenStore): void {
     await store.completePartial((await take(store, "p")).upload, blob("partial"), asPartial);
     await store.createUpload(upload("o"), many);
     await complete(store, "o");
-    await store.deleteObject("b", "key of o", { garbageDueAt });
+    await store.deleteObject("b", "key of o", { author, garbageDueAt });
     const refusal = (error: unknown): boolean => {
       assert.ok(isOperationalError(error, "not_empty"), String(error));
       assert.equal(error.context.uploads, 1);
       return true;
     };
-    await assert.rejects(store.deleteBucket("b"), refusal);
+    await assert.rejects(store.deleteBucket("b", { author }), refusal);
     await store.cancelUpload("u");
-    await assert.rejects(store.deleteBucket("b"), refusal);
+    await assert.rejects(store.deleteBucket("b", { author }), refusal);
     await store.forgetUpload("u", { garbageDueAt });
-    await store.deleteBucket("b");
+    await store.deleteBucket("b", { author });
     assert.deepEqual(await store.listUploads({ limit: 10 }), []);
     assert.deepEqual((await garbage(store)).sort(), ["blob of o", "partial", "tail 1", "x"]);
     await assert.rejects(store.bucketUsage("b"), withCode("bucket_not_found"));
-    await store.createBucket(bucket("b"));
+    await store.createBucket(bucket("b"), { author });
     assert.deepEqual(await store.bucketUsage("b"), { bytes: 0, objects: 0, reservedBytes: 0 });
   });
 
   test("a storage with unfinished uploads is neither retired nor forgotten", async (t) => {
     await using store = await withProgress(open, t, "u");
-    await store.putStorage(storage("local"));
+    await store.putStorage(storage("local"), { author });
     const retired = storage("local", { revision: 2, state: "retired" });
     const refusal = (error: unknown): boolean => {
       assert.ok(isOperationalError(error, "not_empty"), String(error));
@@ -332,16 +354,16 @@ export function uploadEndingTests(open: OpenStore): void {
       assert.match(error.message, /1 upload/);
       return true;
     };
-    await assert.rejects(store.putStorage(retired), refusal);
-    await assert.rejects(store.deleteStorage("local"), refusal);
+    await assert.rejects(store.putStorage(retired, { author }), refusal);
+    await assert.rejects(store.deleteStorage("local", { author }), refusal);
     await store.cancelUpload("u");
-    await assert.rejects(store.putStorage(retired), refusal);
+    await assert.rejects(store.putStorage(retired, { author }), refusal);
     await store.forgetUpload("u", { garbageDueAt });
-    await assert.rejects(store.putStorage(retired), withCode("not_empty"));
+    await assert.rejects(store.putStorage(retired, { author }), withCode("not_empty"));
     const left = ["tail 1", "x"].map((blobKey) => ({ storageId: "local", blobKey }));
     await store.forgetGarbage(left);
-    await store.putStorage(retired);
-    await store.deleteStorage("local");
+    await store.putStorage(retired, { author });
+    await store.deleteStorage("local", { author });
   });
 }
 

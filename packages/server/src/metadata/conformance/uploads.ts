@@ -5,6 +5,7 @@ import type { MetadataStore } from "../../core/ports/metadata-store.ts";
 import type { UploadRecord } from "../../core/ports/upload-store.ts";
 import {
   at,
+  author,
   bucket,
   bytes,
   checks,
@@ -101,7 +102,7 @@ export function uploadTests(open: OpenStore): void {
 
   test("uploads are listed in order of ids, by bucket and by page, without checks", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.createBucket(bucket("c"));
+    await store.createBucket(bucket("c"), { author });
     for (const id of ["3", "1", "4", "2"]) {
       await store.createUpload(upload(id, { bucket: id < "3" ? "b" : "c" }), many);
     }

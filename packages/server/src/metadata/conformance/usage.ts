@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { isOperationalError } from "../../core/errors.ts";
 import type { MetadataStore, ObjectRecord } from "../../core/ports/metadata-store.ts";
 import {
+  author,
   blob,
   bucket,
   complete,
@@ -23,7 +24,7 @@ const many = { openMax: 5000 };
 export function usageTests(open: OpenStore): void {
   test("usage follows what is written, replaced, copied, moved and deleted", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.createBucket(bucket("c"));
+    await store.createBucket(bucket("c"), { author });
     const usage = async (name = "b") => {
       const { bytes, objects, reservedBytes } = await store.bucketUsage(name);
       return [bytes, objects, reservedBytes];
@@ -34,18 +35,18 @@ export function usageTests(open: OpenStore): void {
     assert.deepEqual(await usage(), [30, 2, 0]);
     const replacing = await write(store, "2", 7);
     assert.deepEqual(await usage(), [17, 2, 0]);
-    await store.copyObject(first, object("3"), { garbageDueAt });
+    await store.copyObject(first, object("3"), { author, garbageDueAt });
     assert.deepEqual(await usage(), [27, 3, 0]);
-    await store.copyObject(first, object("2", { version: "w" }), { garbageDueAt });
+    await store.copyObject(first, object("2", { version: "w" }), { author, garbageDueAt });
     assert.deepEqual(await usage(), [30, 3, 0]);
     const move = { garbageDueAt, deleteSource: true };
-    const { object: moved } = await store.copyObject(first, object("4"), move);
+    const { object: moved } = await store.copyObject(first, object("4"), { ...move, author });
     assert.deepEqual(await usage(), [30, 3, 0]);
-    await store.copyObject(moved, object("4", { version: "w" }), move);
+    await store.copyObject(moved, object("4", { version: "w" }), { ...move, author });
     assert.deepEqual(await usage(), [30, 3, 0]);
     const third = await store.headObject("b", "3");
     assert.ok(third !== undefined);
-    await store.copyObject(third, object("3", { bucket: "c" }), move);
+    await store.copyObject(third, object("3", { bucket: "c" }), { ...move, author });
     assert.deepEqual(
       [await usage(), await usage("c")],
       [
@@ -54,28 +55,28 @@ export function usageTests(open: OpenStore): void {
       ],
     );
     await assert.rejects(
-      store.deleteObject("b", "4", { garbageDueAt, ifVersion: "stale" }),
+      store.deleteObject("b", "4", { author, garbageDueAt, ifVersion: "stale" }),
       withCode("precondition_failed"),
     );
     await assert.rejects(
-      store.commitObject(object("2"), blob("no"), { garbageDueAt, ifAbsent: true }),
+      store.commitObject(object("2"), blob("no"), { author, garbageDueAt, ifAbsent: true }),
       withCode("precondition_failed"),
     );
     await assert.rejects(
-      store.copyObject(replacing, object("9"), { garbageDueAt }),
+      store.copyObject(replacing, object("9"), { author, garbageDueAt }),
       withCode("precondition_failed"),
     );
     assert.deepEqual(await usage(), [20, 2, 0]);
-    await store.deleteObjects("b", ["2", "absent", "4", "4"], { garbageDueAt });
+    await store.deleteObjects("b", ["2", "absent", "4", "4"], { author, garbageDueAt });
     assert.deepEqual(await usage(), [0, 0, 0]);
-    await store.deleteObject("b", "2", { garbageDueAt });
+    await store.deleteObject("b", "2", { author, garbageDueAt });
     assert.deepEqual(await usage(), [0, 0, 0]);
     await assert.rejects(store.bucketUsage("absent"), withCode("bucket_not_found"));
   });
 
   test("a quota refuses new bytes, and says what is used and reserved", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.changeBucket("b", { quotaBytes: 100 });
+    await store.changeBucket("b", { quotaBytes: 100 }, { author });
     await write(store, "1", 60);
     await store.createUpload(upload("u", { reservedBytes: 30 }), many);
     const refusal = (used: number, reserved: number, more: number) => (error: unknown) => {
@@ -98,38 +99,42 @@ export function usageTests(open: OpenStore): void {
     const copied = await store.headObject("b", "2");
     assert.ok(copied !== undefined);
     await assert.rejects(
-      store.copyObject(copied, object("3"), { garbageDueAt }),
+      store.copyObject(copied, object("3"), { author, garbageDueAt }),
       refusal(70, 30, 10),
     );
     // No byte more: the same length again, a copy onto itself, a move, nothing at all.
     await write(store, "1", 60);
-    await store.copyObject(copied, object("2", { version: "w" }), { garbageDueAt });
+    await store.copyObject(copied, object("2", { version: "w" }), { author, garbageDueAt });
     const onto = await store.headObject("b", "2");
     assert.ok(onto !== undefined);
-    await store.copyObject(onto, object("3"), { garbageDueAt, deleteSource: true });
+    await store.copyObject(onto, object("3"), { author, garbageDueAt, deleteSource: true });
     await write(store, "empty", 0);
     assert.deepEqual(await store.bucketUsage("b"), { bytes: 70, objects: 3, reservedBytes: 30 });
   });
 
   test("a condition that fails is told before the quota, a missing bucket before both", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.changeBucket("b", { quotaBytes: 5 });
+    await store.changeBucket("b", { quotaBytes: 5 }, { author });
     await write(store, "1", 5);
     const absent = { garbageDueAt, ifAbsent: true };
     const whole = blob("new", { length: 50 });
     await assert.rejects(
-      store.commitObject(object("1"), whole, absent),
+      store.commitObject(object("1"), whole, { ...absent, author }),
       withCode("precondition_failed"),
     );
     await assert.rejects(
-      store.commitObject(object("1", { bucket: "none" }), whole, { garbageDueAt, ifMatch: "*" }),
+      store.commitObject(object("1", { bucket: "none" }), whole, {
+        author,
+        garbageDueAt,
+        ifMatch: "*",
+      }),
       withCode("bucket_not_found"),
     );
   });
 
   test("a reservation becomes the object's bytes and is not counted twice", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.changeBucket("b", { quotaBytes: 100 });
+    await store.changeBucket("b", { quotaBytes: 100 }, { author });
     await store.createUpload(upload("u", { reservedBytes: 100 }), many);
     await complete(store, "u", { length: 100 });
     assert.deepEqual(await store.bucketUsage("b"), { bytes: 100, objects: 1, reservedBytes: 0 });
@@ -147,7 +152,7 @@ export function usageTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     await write(store, "1", 60);
     await store.createUpload(upload("u", { reservedBytes: 40 }), many);
-    await store.changeBucket("b", { quotaBytes: 10 });
+    await store.changeBucket("b", { quotaBytes: 10 }, { author });
     await assert.rejects(write(store, "2", 1), withCode("quota_exceeded"));
     await write(store, "1", 50);
     await assert.rejects(write(store, "1", 51), withCode("quota_exceeded"));
@@ -155,15 +160,15 @@ export function usageTests(open: OpenStore): void {
     await store.checkpointUpload(taken, { reservedBytes: 30 });
     // It was promised room.
     await complete(store, "u", { length: 30 });
-    await store.deleteObject("b", "1", { garbageDueAt });
+    await store.deleteObject("b", "1", { author, garbageDueAt });
     await assert.rejects(write(store, "2", 1), withCode("quota_exceeded"));
-    await store.changeBucket("b", { quotaBytes: null });
+    await store.changeBucket("b", { quotaBytes: null }, { author });
     await write(store, "2", 1000);
   });
 
   test("writers at once never pass the quota together", async (t) => {
     await using store = await openWithBucket(open, t);
-    await store.changeBucket("b", { quotaBytes: 100 });
+    await store.changeBucket("b", { quotaBytes: 100 }, { author });
     const racing = Array.from({ length: 40 }, (_, index) =>
       index % 2 === 0
         ? write(store, `k${index}`, 9)
@@ -181,7 +186,7 @@ export function usageTests(open: OpenStore): void {
   for (const seed of [1, 2, 3]) {
     test(`sums equal a recount after random operations of seed ${seed}`, async (t) => {
       await using store = await openWithBucket(open, t);
-      await store.createBucket(bucket("c", { quotaBytes: 500 }));
+      await store.createBucket(bucket("c", { quotaBytes: 500 }), { author });
       const operate = randomOperation(store, seed);
       for (let round = 0; round < 25; round += 1) {
         // Some are refused, which must leave no trace either.
@@ -205,7 +210,8 @@ export function usageTests(open: OpenStore): void {
 async function write(store: MetadataStore, key: string, length: number): Promise<ObjectRecord> {
   const version = `${key} of ${length}, ${randomUUID()}`;
   const written = blob(version, { length });
-  return (await store.commitObject(object(key, { version }), written, { garbageDueAt })).object;
+  return (await store.commitObject(object(key, { version }), written, { author, garbageDueAt }))
+    .object;
 }
 
 async function recount(store: MetadataStore, name: string) {

@@ -1,6 +1,6 @@
 /** Access keys. Their secrets arrive sealed and are kept as they are. */
 import { OperationalError } from "../../core/errors.ts";
-import type { AccessKeyRecord } from "../../core/ports/metadata-store.ts";
+import type { AccessKeyRecord, Authored } from "../../core/ports/metadata-store.ts";
 import { accessKeyToRow, rowToAccessKey } from "../records.ts";
 import type { AccessKeyRow, Database } from "../schema.ts";
 import { prepared } from "./prepared.ts";
@@ -9,7 +9,11 @@ const selectAccessKey = prepared<{ id: string }, AccessKeyRow>((db, { id }) =>
   db.selectFrom("access_keys").selectAll().where("id", "=", id),
 );
 
-export async function createAccessKey(db: Database, key: AccessKeyRecord): Promise<void> {
+export async function createAccessKey(
+  db: Database,
+  key: AccessKeyRecord,
+  _options: Authored,
+): Promise<void> {
   const inserted = await db
     .insertInto("access_keys")
     .values(accessKeyToRow(key))
@@ -38,6 +42,7 @@ export async function changeAccessKey(
   db: Database,
   id: string,
   changes: Partial<Pick<AccessKeyRecord, "name" | "policy" | "enabled" | "sealedSecret">>,
+  _options: Authored,
 ): Promise<AccessKeyRecord> {
   const before = await getAccessKey(db, id);
   if (before === undefined) throw keyNotFound(id);
@@ -47,7 +52,7 @@ export async function changeAccessKey(
   return after;
 }
 
-export async function deleteAccessKey(db: Database, id: string): Promise<void> {
+export async function deleteAccessKey(db: Database, id: string, _options: Authored): Promise<void> {
   const deleted = await db.deleteFrom("access_keys").where("id", "=", id).returning("id").execute();
   if (deleted.length === 0) throw keyNotFound(id);
 }

@@ -1,6 +1,6 @@
 /** Buckets. A bucket that holds objects, or uploads that are not complete, cannot be deleted. */
 import { OperationalError } from "../../core/errors.ts";
-import type { BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
+import type { Authored, BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
 import { bucketToRow, rowToBucket } from "../records.ts";
 import type { BucketRow, Database } from "../schema.ts";
 import { countUnfinished, deleteCompleteUploads } from "./list-uploads.ts";
@@ -11,7 +11,11 @@ const selectBucket = prepared<{ name: string }, BucketRow>((db, { name }) =>
   db.selectFrom("buckets").selectAll().where("name", "=", name),
 );
 
-export async function createBucket(db: Database, bucket: BucketRecord): Promise<void> {
+export async function createBucket(
+  db: Database,
+  bucket: BucketRecord,
+  _options: Authored,
+): Promise<void> {
   const inserted = await db
     .insertInto("buckets")
     .values(bucketToRow(bucket))
@@ -40,6 +44,7 @@ export async function changeBucket(
   db: Database,
   name: string,
   changes: BucketChanges,
+  _options: Authored,
 ): Promise<BucketRecord> {
   const before = await getBucket(db, name);
   if (before === undefined) throw bucketNotFound(name);
@@ -49,7 +54,7 @@ export async function changeBucket(
   return after;
 }
 
-export async function deleteBucket(db: Database, name: string): Promise<void> {
+export async function deleteBucket(db: Database, name: string, _options: Authored): Promise<void> {
   const object = await db
     .selectFrom("objects")
     .select("key")

@@ -9,6 +9,7 @@
 import { sql } from "kysely";
 import { OperationalError } from "../../core/errors.ts";
 import type {
+  Authored,
   BlobRecord,
   GrantUse,
   NewObject,
@@ -107,10 +108,11 @@ const updateAttributes = prepared<ObjectAddress & { attributes: string | null },
       .where("key", "=", key),
 );
 
-type WriteOptions = WriteConditions & {
-  readonly garbageDueAt: Date;
-  readonly grantUse?: GrantUse;
-};
+type WriteOptions = WriteConditions &
+  Authored & {
+    readonly garbageDueAt: Date;
+    readonly grantUse?: GrantUse;
+  };
 
 export async function commitObject(
   db: Database,
@@ -184,11 +186,11 @@ export async function changeObject(
   bucket: string,
   key: string,
   { attributes: changes }: ObjectChanges,
-  conditions: WriteConditions = {},
+  options: WriteConditions & Authored,
 ): Promise<ObjectRecord> {
   const before = await headObject(db, bucket, key);
   if (before === undefined) throw objectNotFound({ bucket, key });
-  assertConditions({ bucket, key }, before, conditions);
+  assertConditions({ bucket, key }, before, options);
   const entries = Object.entries({ ...before.attributes, ...changes });
   const attributes = Object.fromEntries(
     entries.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])),
@@ -238,7 +240,7 @@ export async function deleteObjects(
   db: Database,
   bucket: string,
   keys: readonly string[],
-  options: { readonly garbageDueAt: Date },
+  options: Authored & { readonly garbageDueAt: Date },
 ): Promise<readonly ObjectRecord[]> {
   const deleted: ObjectRecord[] = [];
   for (const key of keys) {

@@ -1,4 +1,5 @@
 /** Settings: small texts by name; the last one put stays. */
+import type { Authored } from "../../core/ports/metadata-store.ts";
 import type { Database } from "../schema.ts";
 
 export async function getSetting(db: Database, name: string): Promise<string | undefined> {
@@ -10,7 +11,12 @@ export async function getSetting(db: Database, name: string): Promise<string | u
   return row?.value;
 }
 
-export async function putSetting(db: Database, name: string, value: string): Promise<void> {
+export async function putSetting(
+  db: Database,
+  name: string,
+  value: string,
+  _options?: Authored,
+): Promise<void> {
   await db
     .insertInto("settings")
     .values({ name, value })

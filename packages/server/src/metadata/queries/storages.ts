@@ -1,6 +1,6 @@
 /** Storages: their records, and how many blobs each holds. */
 import { OperationalError } from "../../core/errors.ts";
-import type { StorageBlobCount, StorageRecord } from "../../core/ports/metadata-store.ts";
+import type { Authored, StorageBlobCount, StorageRecord } from "../../core/ports/metadata-store.ts";
 import { rowToStorage, storageToRow } from "../records.ts";
 import type { Database } from "../schema.ts";
 import { countUnfinished } from "./list-uploads.ts";
@@ -10,7 +10,11 @@ export async function listStorages(db: Database): Promise<readonly StorageRecord
   return rows.map(rowToStorage);
 }
 
-export async function putStorage(db: Database, storage: StorageRecord): Promise<void> {
+export async function putStorage(
+  db: Database,
+  storage: StorageRecord,
+  _options: Authored,
+): Promise<void> {
   const { id, ...columns } = storageToRow(storage);
   // In the transaction that retires it: no row can be added in between.
   if (storage.state === "retired") await refuseHolding(db, id);
@@ -34,7 +38,7 @@ export async function putStorage(db: Database, storage: StorageRecord): Promise<
   throw new OperationalError("precondition_failed", message, { context: { storageId: id } });
 }
 
-export async function deleteStorage(db: Database, id: string): Promise<void> {
+export async function deleteStorage(db: Database, id: string, _options: Authored): Promise<void> {
   await refuseHolding(db, id);
   const deleted = await db.deleteFrom("storages").where("id", "=", id).returning("id").execute();
   if (deleted.length > 0) return;

@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { OperationalError } from "../../core/errors.ts";
 import type {
+  Authored,
   BlobRecord,
   NewObject,
   WriteConditions,
@@ -27,7 +28,7 @@ export async function completeUpload(
   writer: UploadWriter,
   object: NewObject,
   blob: BlobRecord,
-  options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
 ): Promise<WriteResult> {
   const upload = await findWritable(db, writer.id);
   const { bucket, key, reservedBytes } = upload;
@@ -44,7 +45,7 @@ export async function completeByReference(
   writer: UploadWriter,
   source: { readonly bucket: string; readonly key: string; readonly version: string },
   object: NewObject,
-  options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
 ): Promise<WriteResult> {
   const upload = await findWritable(db, writer.id);
   const { bucket, key, reservedBytes, place, offset } = upload;

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { Kysely } from "kysely";
-import { at, bucket, upload } from "../conformance-samples.ts";
+import { at, author, bucket, upload } from "../conformance-samples.ts";
 import { sqliteEngine } from "../migrations/engine.ts";
 import { migrate } from "../migrations/migrate.ts";
 import { reads, writes } from "../queries/operations.ts";
@@ -24,7 +24,7 @@ async function plansOf(
     },
   });
   await migrate(db, { engine: sqliteEngine, now: () => new Date(0) });
-  await writes.createBucket(db, bucket("b"));
+  await writes.createBucket(db, bucket("b"), { author });
   await writes.createUpload(db, upload("u"), { openMax: 1 });
   queries.length = 0;
   await run(db);
@@ -85,7 +85,7 @@ const cases: readonly {
   },
   {
     what: "the unfinished of a storage",
-    run: (db) => writes.deleteStorage(db, "local").catch(() => {}),
+    run: (db) => writes.deleteStorage(db, "local", { author }).catch(() => {}),
     index: "uploads_by_place",
   },
   {

@@ -7,6 +7,7 @@ import { silentLog } from "../../core/ports/log.ts";
 import type { MetadataStore } from "../../core/ports/metadata-store.ts";
 import {
   at,
+  author,
   blob,
   bucket,
   checks,
@@ -32,12 +33,12 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
   },
   /** Commits until it is killed; a line for each acknowledged commit. Every third replaces. */
   commit: async (store) => {
-    await store.createBucket(bucket("b"));
+    await store.createBucket(bucket("b"), { author });
     const caller = async (number: number) => {
       for (let index = 0; ; index += 1) {
         const key = `${number}/${index - (index % 3 === 2 ? 1 : 0)}`;
         const version = `${number}-${index}`;
-        await store.commitObject(object(key, { version }), blob(version), { garbageDueAt });
+        await store.commitObject(object(key, { version }), blob(version), { author, garbageDueAt });
         console.log(`acknowledged ${key} ${version}`);
       }
     };
@@ -48,7 +49,7 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
    * a line for each acknowledged step.
    */
   upload: async (store) => {
-    await store.createBucket(bucket("b"));
+    await store.createBucket(bucket("b"), { author });
     const caller = async (number: number) => {
       for (let index = 0; ; index += 1)
         await uploadOne(store, `${number}-${index}`, index % 2 === 0);
@@ -57,13 +58,16 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
   },
   /** Commits and lists much; says by how many MiB memory grew after a first part of it. */
   load: async (store) => {
-    await store.createBucket(bucket("b"));
+    await store.createBucket(bucket("b"), { author });
     let index = 0;
     const rounds = async (count: number) => {
       for (let round = 0; round < count; round += 1) {
         const commits = Array.from({ length: 500 }, () => {
           const version = `v${index++}`;
-          return store.commitObject(object(version, { version }), blob(version), { garbageDueAt });
+          return store.commitObject(object(version, { version }), blob(version), {
+            author,
+            garbageDueAt,
+          });
         });
         await Promise.all(commits);
         await store.listObjects({ bucket: "b", prefix: "", delimiter: "", limit: 1000 });
@@ -94,7 +98,7 @@ async function uploadOne(store: MetadataStore, id: string, toItsEnd: boolean): P
   if (!toItsEnd) return;
   const made = object(`key of ${id}`, { version: id });
   const options = { garbageDueAt, expiresAt: at(2000) };
-  await store.completeUpload(taken, made, blob(id, { length: 30 }), options);
+  await store.completeUpload(taken, made, blob(id, { length: 30 }), { ...options, author });
   console.log(`complete ${id} 30`);
 }
 

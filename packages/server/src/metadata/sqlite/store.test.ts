@@ -16,6 +16,7 @@ import { silentMeter } from "../../core/ports/meter.ts";
 import { describeMetadataStore } from "../conformance.ts";
 import {
   at,
+  author,
   blob,
   bucket,
   garbageDueAt,
@@ -40,7 +41,7 @@ test("calls that wait together share commits, and a refused one harms no other",
   };
   const meter = { ...silentMeter, observe };
   await using store = await openSqliteStore({ path: pathOf(t), log: silentLog, meter });
-  await store.createBucket(bucket("b"));
+  await store.createBucket(bucket("b"), { author });
   await put(store, "taken");
   groups.length = 0;
   const results = await Promise.allSettled(
@@ -48,7 +49,7 @@ test("calls that wait together share commits, and a refused one harms no other",
       if (index % 3 === 0) return put(store, `k${index}`);
       if (index % 3 === 1) return put(store, `lone \ud800 ${index}`);
       const conditions = { ifAbsent: true, garbageDueAt };
-      return store.commitObject(object("taken"), blob(`no ${index}`), conditions);
+      return store.commitObject(object("taken"), blob(`no ${index}`), { ...conditions, author });
     }),
   );
   const outcomes = results.map((result) =>
@@ -81,7 +82,7 @@ test("a read does not wait for a long write before it", async (t) => {
   await putAll(store, keys);
   const ended: string[] = [];
   const many = Array.from({ length: 12 }, () => keys).flat();
-  const writing = store.deleteObjects("b", many, { garbageDueAt });
+  const writing = store.deleteObjects("b", many, { author, garbageDueAt });
   const written = writing.then(() => ended.push("write"));
   await store.headObject("b", "k");
   ended.push("read");

@@ -8,6 +8,7 @@ import { OperationalError } from "../../core/errors.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type {
   AccessKeyRecord,
+  Authored,
   BlobAddress,
   BlobRecord,
   BucketChanges,
@@ -111,8 +112,8 @@ class SqliteStore implements MetadataStore {
     this.#resources = parts.resources;
   }
 
-  createBucket(bucket: BucketRecord): Promise<void> {
-    return this.#write("createBucket", bucket);
+  createBucket(bucket: BucketRecord, options: Authored): Promise<void> {
+    return this.#write("createBucket", bucket, options);
   }
 
   getBucket(name: string): Promise<BucketRecord | undefined> {
@@ -123,18 +124,19 @@ class SqliteStore implements MetadataStore {
     return this.#read("listBuckets");
   }
 
-  changeBucket(name: string, changes: BucketChanges): Promise<BucketRecord> {
-    return this.#write("changeBucket", name, changes);
+  changeBucket(name: string, changes: BucketChanges, options: Authored): Promise<BucketRecord> {
+    return this.#write("changeBucket", name, changes, options);
   }
 
-  deleteBucket(name: string): Promise<void> {
-    return this.#write("deleteBucket", name);
+  deleteBucket(name: string, options: Authored): Promise<void> {
+    return this.#write("deleteBucket", name, options);
   }
 
   async commitObject(
     object: NewObject,
     blob: BlobRecord,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
+    options: WriteConditions &
+      Authored & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
   ): Promise<WriteResult> {
     return await this.#write("commitObject", object, ownBlob(blob), options);
   }
@@ -142,11 +144,12 @@ class SqliteStore implements MetadataStore {
   copyObject(
     source: { readonly bucket: string; readonly key: string; readonly version: string },
     object: NewObject,
-    options: WriteConditions & {
-      readonly garbageDueAt: Date;
-      readonly deleteSource?: boolean;
-      readonly grantUse?: GrantUse;
-    },
+    options: WriteConditions &
+      Authored & {
+        readonly garbageDueAt: Date;
+        readonly deleteSource?: boolean;
+        readonly grantUse?: GrantUse;
+      },
   ): Promise<WriteResult> {
     return this.#write("copyObject", source, object, options);
   }
@@ -155,9 +158,9 @@ class SqliteStore implements MetadataStore {
     bucket: string,
     key: string,
     changes: ObjectChanges,
-    conditions: WriteConditions = {},
+    options: WriteConditions & Authored,
   ): Promise<ObjectRecord> {
-    return this.#write("changeObject", bucket, key, changes, conditions);
+    return this.#write("changeObject", bucket, key, changes, options);
   }
 
   getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined> {
@@ -183,7 +186,7 @@ class SqliteStore implements MetadataStore {
   deleteObject(
     bucket: string,
     key: string,
-    options: WriteConditions & { readonly garbageDueAt: Date },
+    options: WriteConditions & Authored & { readonly garbageDueAt: Date },
   ): Promise<ObjectRecord | undefined> {
     return this.#write("deleteObject", bucket, key, options);
   }
@@ -191,7 +194,7 @@ class SqliteStore implements MetadataStore {
   deleteObjects(
     bucket: string,
     keys: readonly string[],
-    options: { readonly garbageDueAt: Date },
+    options: Authored & { readonly garbageDueAt: Date },
   ): Promise<readonly ObjectRecord[]> {
     return this.#write("deleteObjects", bucket, keys, options);
   }
@@ -218,8 +221,9 @@ class SqliteStore implements MetadataStore {
     return this.#write("forgetGarbage", blobs);
   }
 
-  createAccessKey(key: AccessKeyRecord): Promise<void> {
-    return this.#write("createAccessKey", { ...key, sealedSecret: ownCopy(key.sealedSecret) });
+  createAccessKey(key: AccessKeyRecord, options: Authored): Promise<void> {
+    const owned = { ...key, sealedSecret: ownCopy(key.sealedSecret) };
+    return this.#write("createAccessKey", owned, options);
   }
 
   getAccessKey(id: string): Promise<AccessKeyRecord | undefined> {
@@ -233,22 +237,23 @@ class SqliteStore implements MetadataStore {
   changeAccessKey(
     id: string,
     changes: Partial<Pick<AccessKeyRecord, "name" | "policy" | "enabled" | "sealedSecret">>,
+    options: Authored,
   ): Promise<AccessKeyRecord> {
     const { sealedSecret } = changes;
     const owned = sealedSecret === undefined ? {} : { sealedSecret: ownCopy(sealedSecret) };
-    return this.#write("changeAccessKey", id, { ...changes, ...owned });
+    return this.#write("changeAccessKey", id, { ...changes, ...owned }, options);
   }
 
-  deleteAccessKey(id: string): Promise<void> {
-    return this.#write("deleteAccessKey", id);
+  deleteAccessKey(id: string, options: Authored): Promise<void> {
+    return this.#write("deleteAccessKey", id, options);
   }
 
   getSetting(name: string): Promise<string | undefined> {
     return this.#read("getSetting", name);
   }
 
-  putSetting(name: string, value: string): Promise<void> {
-    return this.#write("putSetting", name, value);
+  putSetting(name: string, value: string, options?: Authored): Promise<void> {
+    return this.#write("putSetting", name, value, options);
   }
 
   getGrantUses(id: string): Promise<number> {
@@ -266,14 +271,14 @@ class SqliteStore implements MetadataStore {
     return this.#read("listStorages");
   }
 
-  putStorage(storage: StorageRecord): Promise<void> {
+  putStorage(storage: StorageRecord, options: Authored): Promise<void> {
     const { sealedSecrets } = storage;
     const owned = sealedSecrets === null ? null : ownCopy(sealedSecrets);
-    return this.#write("putStorage", { ...storage, sealedSecrets: owned });
+    return this.#write("putStorage", { ...storage, sealedSecrets: owned }, options);
   }
 
-  deleteStorage(id: string): Promise<void> {
-    return this.#write("deleteStorage", id);
+  deleteStorage(id: string, options: Authored): Promise<void> {
+    return this.#write("deleteStorage", id, options);
   }
 
   countBlobsOfStorage(storageId: string): Promise<StorageBlobCount> {
@@ -337,7 +342,7 @@ class SqliteStore implements MetadataStore {
     writer: UploadWriter,
     object: NewObject,
     blob: BlobRecord,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+    options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult> {
     const owned = ownBlob(blob);
     return await this.#write("completeUpload", plainWriter(writer), object, owned, options);
@@ -347,7 +352,7 @@ class SqliteStore implements MetadataStore {
     writer: UploadWriter,
     source: { readonly bucket: string; readonly key: string; readonly version: string },
     object: NewObject,
-    options: WriteConditions & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+    options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult> {
     return this.#write("completeByReference", plainWriter(writer), source, object, options);
   }

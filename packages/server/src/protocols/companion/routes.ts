@@ -72,6 +72,7 @@ async function admit(
 ): Promise<Omit<Exchange, "request" | "reply">> {
   const ofPath = grantOfPath(request);
   const { actor, grant } = await authenticate({ accessKeys, clock }, request, {
+    protocol: "companion",
     ...(as === "own" ? {} : { method: as }),
     grant: ofPath,
   });

@@ -28,7 +28,7 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
     app.decorateRequest(callerDecorator);
     app.addHook("onRequest", async (request) => {
       if (isDescription(request)) return;
-      const caller = await authenticate(services, request);
+      const caller = await authenticate(services, request, { protocol: "rest" });
       assertNoSignedBody(request.method, caller);
       request.setDecorator<Caller>(callerDecorator, caller);
     });

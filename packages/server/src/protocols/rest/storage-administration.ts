@@ -1,5 +1,5 @@
 /** What the protocol needs of those who keep the storages. Permission is asked for before each call. */
-import type { StorageState } from "../../core/ports/metadata-store.ts";
+import type { Author, StorageState } from "../../core/ports/metadata-store.ts";
 import type { StorageInfo, StorageSettings } from "../../core/ports/storages.ts";
 
 export type { StorageInfo as StorageView } from "../../core/ports/storages.ts";
@@ -33,11 +33,14 @@ export interface StorageAdministration {
   /** `storage_not_found`; a retired one is found. */
   describe(id: string): StorageInfo;
   /** `already_exists`; `invalid_request` for settings; `unavailable`, with the reason, if refused. */
-  add(storage: {
-    readonly id: string;
-    readonly driver: string;
-    readonly settings: StorageSettings;
-  }): Promise<StorageInfo>;
+  add(
+    storage: {
+      readonly id: string;
+      readonly driver: string;
+      readonly settings: StorageSettings;
+    },
+    author: Author,
+  ): Promise<StorageInfo>;
   /**
    * What is left out stays; `null` removes a setting. `precondition_failed`, `locked`, `unsupported`,
    * and as `add`.
@@ -48,12 +51,13 @@ export interface StorageAdministration {
       readonly settings?: StorageSettings;
       readonly state?: Exclude<StorageState, "retired">;
     },
+    author: Author,
   ): Promise<StorageInfo>;
-  makeDefault(id: string): Promise<StorageInfo>;
+  makeDefault(id: string, author: Author): Promise<StorageInfo>;
   /** `precondition_failed`, `locked`, and `not_empty` with the count. */
-  retire(id: string): Promise<StorageInfo>;
+  retire(id: string, author: Author): Promise<StorageInfo>;
   /** Of a retired one: its id may be given again. */
-  forget(id: string): Promise<void>;
+  forget(id: string, author: Author): Promise<void>;
   /** Rejects if it cannot be tried, not if it fails the test. */
   test(id: string, options: { readonly signal: AbortSignal }): Promise<StorageTest>;
 }

@@ -5,7 +5,9 @@
 import type { StorageJson, StorageListJson, StorageTestJson } from "@roma/contract";
 import type { z } from "zod";
 import { authorize, isAllowed } from "../../core/access.ts";
+import { authorOf } from "../../core/author.ts";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
+import type { Author } from "../../core/ports/author.ts";
 import type { StorageInfo, StorageSettings } from "../../core/ports/storages.ts";
 import { hasQuery, requestSignal } from "../../http/index.ts";
 import { basePath, idOf } from "./address.ts";
@@ -37,18 +39,19 @@ export const putStorage =
     const { request, reply } = exchange;
     const given = await receiveSettings(exchange);
     const id = idOf(request);
+    const author = authorOf(exchange.caller.actor);
     const existing = find(storages, id);
     if (existing !== undefined && existing.state !== "retired") {
       if (writeConditions(request).ifAbsent === true) {
         throw new OperationalError("precondition_failed", `the storage ${id} exists`);
       }
-      return shown(exchange, await change(storages, existing, given));
+      return shown(exchange, await change(storages, existing, { ...given, author }));
     }
     const { driver } = given;
     if (driver === undefined) throw wrongField("driver", "is needed for a new storage");
-    const added = await storages.add({ id, driver, settings: given.settings });
+    const added = await storages.add({ id, driver, settings: given.settings }, author);
     reply.code(201).header("location", `${basePath}/storages/${encodeURIComponent(id)}`);
-    return shown(exchange, await change(storages, added, { ...given, settings: {} }));
+    return shown(exchange, await change(storages, added, { ...given, settings: {}, author }));
   };
 
 export const changeStorage =
@@ -56,7 +59,8 @@ export const changeStorage =
   async (exchange): Promise<StorageJson> => {
     const given = await receiveSettings(exchange);
     const existing = storages.describe(idOf(exchange.request));
-    return shown(exchange, await change(storages, existing, given));
+    const author = authorOf(exchange.caller.actor);
+    return shown(exchange, await change(storages, existing, { ...given, author }));
   };
 
 /** Takes it out for good; with `?forget` its id may be given again. */
@@ -65,8 +69,9 @@ export const deleteStorage =
   async ({ request, reply, caller }) => {
     authorize(caller.actor, "storage:write", {});
     const id = idOf(request);
-    if (storages.describe(id).state !== "retired") await storages.retire(id);
-    if (hasQuery(request, "forget")) await storages.forget(id);
+    const author = authorOf(caller.actor);
+    if (storages.describe(id).state !== "retired") await storages.retire(id, author);
+    if (hasQuery(request, "forget")) await storages.forget(id, author);
     reply.code(204);
     return null;
   };
@@ -107,7 +112,7 @@ async function receiveSettings(exchange: Exchange): Promise<Given> {
 async function change(
   storages: StorageAdministration,
   existing: StorageInfo,
-  given: Given,
+  given: Given & { readonly author: Author },
 ): Promise<StorageInfo> {
   const { id } = existing;
   if (given.driver !== undefined && given.driver !== existing.driver) {
@@ -129,8 +134,12 @@ async function change(
     ...(given.state === undefined ? {} : { state: given.state }),
   };
   let view = existing;
-  if (Object.keys(changes).length > 0) view = await storages.change(id, changes);
-  if (given.isDefault === true && !view.isDefault) view = await storages.makeDefault(id);
+  if (Object.keys(changes).length > 0) {
+    view = await storages.change(id, changes, given.author);
+  }
+  if (given.isDefault === true && !view.isDefault) {
+    view = await storages.makeDefault(id, given.author);
+  }
   return view;
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { GetObjectCommand, ListBucketsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { serverAuthor } from "../../core/ports/author.ts";
 import { silentLog } from "../../core/ports/log.ts";
 import { bucket } from "../../metadata/conformance-samples.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
@@ -90,7 +91,7 @@ test("no bucket is made that is called s3, and one that there is answers where i
     path: join(data, "metadata.sqlite"),
     log: silentLog,
   });
-  await store.createBucket(bucket("s3"));
+  await store.createBucket(bucket("s3"), { author: serverAuthor("test") });
   await store[Symbol.asyncDispose]();
   const s3 = await startS3(t, { data, s3: { port: 0 } });
   await s3.call("PUT", "/s3/demo/k", { body: "of demo" });

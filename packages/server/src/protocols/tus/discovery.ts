@@ -46,7 +46,7 @@ async function maxBytes(
   bucket: string | undefined,
 ): Promise<number> {
   try {
-    const { actor } = await authenticate(services, request, { method: "OPTIONS" });
+    const { actor } = await authenticate(services, request, { protocol: "tus", method: "OPTIONS" });
     if (bucket === undefined || !mayWriteSomewhere(actor, bucket)) return objectBytesMax;
     return (await services.resumable.limits(actor, bucket)).maxBytes;
   } catch (error) {

@@ -91,7 +91,7 @@ async function admit(
   method: string,
 ): Promise<Caller> {
   try {
-    const caller = await authenticate(services, request, { method });
+    const caller = await authenticate(services, request, { protocol: "tus", method });
     assertNoSignedBody(method, caller);
     return caller;
   } catch (error) {

@@ -4,7 +4,7 @@
 import { OperationalError } from "../../core/errors.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
-import type { MetadataStore, StorageRecord } from "../../core/ports/metadata-store.ts";
+import type { Author, MetadataStore, StorageRecord } from "../../core/ports/metadata-store.ts";
 import type { ClosingStorages } from "./closing-storages.ts";
 import type { CurrentStorages } from "./current-storages.ts";
 import type { Opener } from "./opener.ts";
@@ -38,9 +38,10 @@ export interface Changing {
 export async function writeRecord(
   { options: { metadata, clock } }: Changing,
   record: StorageRecord,
+  author: Author,
 ): Promise<StorageRecord> {
   const next = { ...record, revision: record.revision + 1, changedAt: clock.now() };
-  await metadata.putStorage(next);
+  await metadata.putStorage(next, { author });
   return next;
 }
 

@@ -3,11 +3,15 @@
 // closed only after that, and stays where the new does not open.
 
 import { OperationalError } from "../../core/errors.ts";
-import type { StorageRecord } from "../../core/ports/metadata-store.ts";
+import { serverAuthor } from "../../core/ports/author.ts";
+import type { Author, StorageRecord } from "../../core/ports/metadata-store.ts";
 import { type Changing, writeRecord } from "./changes.ts";
 import type { Entry } from "./info.ts";
 import { merge, type Settings, withoutRedacted } from "./kinds.ts";
 import { allows } from "./states.ts";
+
+/** What the configuration says of built-in storages. */
+const ofServer = serverAuthor("start");
 
 /** One that the server's own configuration describes, anew at each start; its record keeps its state. */
 export interface BuiltInStorage {
@@ -25,7 +29,7 @@ export async function openBuiltIn(changing: Changing, builtIn: BuiltInStorage): 
   const records = await options.metadata.listStorages();
   const record = records.find((known) => known.id === id);
   if (record === undefined) {
-    await openNew(changing, builtIn);
+    await openNew(changing, builtIn, ofServer);
     return;
   }
   const checked = opener.check(driver, settings);
@@ -35,12 +39,20 @@ export async function openBuiltIn(changing: Changing, builtIn: BuiltInStorage): 
   const same = record.driver === driver && sameSettings(record.settings, checked.open);
   const written = same
     ? record
-    : await writeRecord(changing, { ...record, driver, ...opener.columnsOf(id, checked) });
+    : await writeRecord(
+        changing,
+        { ...record, driver, ...opener.columnsOf(id, checked) },
+        ofServer,
+      );
   current.publish({ record: written, shown: checked.shown, open: storage, openedAs: written });
 }
 
 /** Opens, writes down and publishes a storage that there was no record of. */
-export async function openNew(changing: Changing, storage: BuiltInStorage): Promise<Entry> {
+export async function openNew(
+  changing: Changing,
+  storage: BuiltInStorage,
+  author: Author,
+): Promise<Entry> {
   const { current, closing, opener, options } = changing;
   const { id, driver, markerUuid } = storage;
   const settings = opener.check(driver, storage.settings);
@@ -59,7 +71,7 @@ export async function openNew(changing: Changing, storage: BuiltInStorage): Prom
     changedAt: now,
   };
   try {
-    await options.metadata.putStorage(record);
+    await options.metadata.putStorage(record, { author });
   } catch (error) {
     closing.add(opened.storage);
     throw error;
@@ -73,6 +85,7 @@ export async function changeSettings(
   changing: Changing,
   { record }: Entry,
   changes: Settings,
+  author: Author,
 ): Promise<Entry> {
   const { current, closing, opener, builtIn } = changing;
   const { id, markerUuid } = record;
@@ -85,7 +98,8 @@ export async function changeSettings(
   const mayWrite = current.mayWrite(id, record.state);
   const { storage } = await opener.open({ id, settings: checked, markerUuid, mayWrite });
   try {
-    const written = await writeRecord(changing, { ...record, ...opener.columnsOf(id, checked) });
+    const next = { ...record, ...opener.columnsOf(id, checked) };
+    const written = await writeRecord(changing, next, author);
     const { shown } = checked;
     return current.publish({ record: written, shown, open: storage, openedAs: written });
   } catch (error) {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { ErrorCode } from "../../core/errors.ts";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
+import { serverAuthor } from "../../core/ports/author.ts";
 import { silentLog } from "../../core/ports/log.ts";
 import type { MetadataStore } from "../../core/ports/metadata-store.ts";
 import { calm, collect, keysOf, put, read, rejectsWith } from "../conformance/subject.ts";
@@ -14,6 +15,7 @@ import { rememberingMeter } from "../layers/testing.ts";
 import type { StorageRegistry } from "./registry.ts";
 import { newWorld, type World } from "./testing.ts";
 
+const author = serverAuthor("test");
 const fast = { id: "fast", driver: "memory", settings: { place: "fast" } };
 
 async function opened(t: TestContext) {
@@ -34,27 +36,30 @@ async function commit(metadata: MetadataStore, storageId: string, key: string): 
   await metadata.commitObject(
     { ...object, userMetadata: {}, createdAt },
     { storageId, blobKey: `b/${key}`, length: 1, digests },
-    { garbageDueAt: createdAt },
+    { author, garbageDueAt: createdAt },
   );
 }
 
 async function makeBucket(world: World, name: string, placement: string): Promise<void> {
-  await world.metadata.createBucket({
-    name,
-    visibility: "private",
-    maxObjectBytes: null,
-    contentTypes: null,
-    uploadExpiryMs: 1_000,
-    quotaBytes: null,
-    placement,
-    cors: null,
-    trashMs: null,
-    environment: null,
-    deletesPerHour: null,
-    retentionMs: null,
-    bulkDeleteApprovals: 1,
-    createdAt: new Date(),
-  });
+  await world.metadata.createBucket(
+    {
+      name,
+      visibility: "private",
+      maxObjectBytes: null,
+      contentTypes: null,
+      uploadExpiryMs: 1_000,
+      quotaBytes: null,
+      placement,
+      cors: null,
+      trashMs: null,
+      environment: null,
+      deletesPerHour: null,
+      retentionMs: null,
+      bulkDeleteApprovals: 1,
+      createdAt: new Date(),
+    },
+    { author },
+  );
 }
 
 test("a storage that was added is used, listed, and there again after a restart", async (t) => {
@@ -369,7 +374,7 @@ test("retiring a storage that holds blobs is refused with the count, and an empt
   await put(registry.get("fast"), "roma/probe/00", "of the probe");
   await commit(world.metadata, "fast", "1");
   await commit(world.metadata, "fast", "2");
-  await world.metadata.deleteObject("b", "2", { garbageDueAt: new Date() });
+  await world.metadata.deleteObject("b", "2", { author, garbageDueAt: new Date() });
   await assert.rejects(
     registry.retire("fast"),
     /is active and cannot become retired: drain it first/,
@@ -382,7 +387,7 @@ test("retiring a storage that holds blobs is refused with the count, and an empt
     return true;
   });
   registry.lease("fast", "continue")[Symbol.dispose]();
-  await world.metadata.deleteObject("b", "1", { garbageDueAt: new Date() });
+  await world.metadata.deleteObject("b", "1", { author, garbageDueAt: new Date() });
   const blobs = ["1", "2"].map((key) => ({ storageId: "fast", blobKey: `b/${key}` }));
   await world.metadata.forgetGarbage(blobs);
   assert.equal((await registry.retire("fast")).state, "retired");
@@ -413,7 +418,7 @@ test("a storage is not retired while an upload runs, a placement names it, or it
   const running = registry.lease("fast", "create");
   await registry.drain("fast", { waitMsMax: 1 });
   await assert.rejects(registry.retire("fast"), /placement of photos/);
-  await world.metadata.changeBucket("photos", { placement: "local" });
+  await world.metadata.changeBucket("photos", { placement: "local" }, { author });
   await rejectsWith("locked", registry.retire("fast"));
   running[Symbol.dispose]();
   assert.equal((await registry.retire("fast")).state, "retired");
@@ -469,14 +474,14 @@ test("what another process changed is seen after a reload, and wrong settings do
   const record = (await world.metadata.listStorages()).find(({ id }) => id === "fast");
   assert.ok(record);
   const wrong = { ...record, settings: { place: "more" }, revision: record.revision + 1 };
-  await world.metadata.putStorage(wrong);
+  await world.metadata.putStorage(wrong, { author });
   await registry.reload();
   assert.match(registry.describe("fast").problem ?? "", /is the storage more/);
   assert.equal(registry.get("fast"), before);
   await assert.rejects(other.change("fast", { state: "active" }), (error) =>
     isOperationalError(error, "precondition_failed"),
   );
-  await world.metadata.putStorage({ ...record, revision: record.revision + 2 });
+  await world.metadata.putStorage({ ...record, revision: record.revision + 2 }, { author });
   await registry.reload();
   assert.equal(registry.describe("fast").problem, undefined);
 });

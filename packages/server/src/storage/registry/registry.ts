@@ -9,7 +9,8 @@
 // settings that lead to another mark are refused, when they are given as when they are read again.
 
 import { OperationalError } from "../../core/errors.ts";
-import type { StorageState } from "../../core/ports/metadata-store.ts";
+import { serverAuthor } from "../../core/ports/author.ts";
+import type { Author, StorageState } from "../../core/ports/metadata-store.ts";
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type {
@@ -67,6 +68,8 @@ export interface StorageChanges {
 const leaseMsDefault = 3_600_000;
 const drainMsDefault = 30_000;
 const retryMsDefault = 30_000;
+/** Whom a change is put down to that nobody asked for. */
+const ofServer: Author = serverAuthor("storages");
 const idPattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposable {
@@ -154,7 +157,7 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
    * Opens it, lets the canary try it, and takes it in as `active`. `already_exists`,
    * `invalid_request` for its settings, and what the canary found.
    */
-  add({ id, driver, settings }: NewStorage): Promise<StorageInfo> {
+  add({ id, driver, settings }: NewStorage, author = ofServer): Promise<StorageInfo> {
     return this.#alone(async () => {
       if (!idPattern.test(id)) {
         const message = "id is not 1 to 63 lower-case letters, digits and inner hyphens";
@@ -166,7 +169,8 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
         const message = `the storage ${id} exists${hint}`;
         throw new OperationalError("already_exists", message, { context: { storageId: id } });
       }
-      return this.#current.info(await openNew(this.#changing, { id, driver, settings }));
+      const storage = { id, driver, settings };
+      return this.#current.info(await openNew(this.#changing, storage, author));
     });
   }
 
@@ -174,12 +178,16 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
    * New settings are opened and tried first; what runs on the old ones goes on. `unsupported` for the
    * settings of a built-in storage, `unavailable` if they lead to another storage.
    */
-  change(id: string, { settings, state }: StorageChanges): Promise<StorageInfo> {
+  change(id: string, { settings, state }: StorageChanges, author = ofServer): Promise<StorageInfo> {
     return this.#alone(async () => {
       let entry = this.#current.entry(id);
       if (state !== undefined) assertFollows(id, entry.record.state, state);
-      if (settings !== undefined) entry = await changeSettings(this.#changing, entry, settings);
-      if (state !== undefined) entry = await changeState(this.#changing, entry, state);
+      if (settings !== undefined) {
+        entry = await changeSettings(this.#changing, entry, settings, author);
+      }
+      if (state !== undefined) {
+        entry = await changeState(this.#changing, entry, { state, author });
+      }
       return this.#current.info(entry);
     });
   }
@@ -200,16 +208,16 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
    * by a bucket's placement; `locked` while uploads run; `not_empty`, with the count, while it holds
    * blobs. Its own small blobs are removed, its mark stays.
    */
-  retire(id: string): Promise<StorageInfo> {
+  retire(id: string, author = ofServer): Promise<StorageInfo> {
     const tidyMsMax = this.#drainMsMax;
     return this.#alone(async () =>
-      this.#current.info(await retire(this.#changing, id, { tidyMsMax })),
+      this.#current.info(await retire(this.#changing, id, { tidyMsMax, author })),
     );
   }
 
   /** Forgets a retired storage, so that its id may be given again. */
-  forget(id: string): Promise<void> {
-    return this.#alone(() => forget(this.#changing, id));
+  forget(id: string, author = ofServer): Promise<void> {
+    return this.#alone(() => forget(this.#changing, id, author));
   }
 
   /** The long canary on the storage as it is open now. */
@@ -219,8 +227,10 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
   }
 
   /** Where bytes go when a bucket's placement does not say. `precondition_failed` unless active. */
-  makeDefault(id: string): Promise<StorageInfo> {
-    return this.#alone(async () => this.#current.info(await makeDefault(this.#changing, id)));
+  makeDefault(id: string, author = ofServer): Promise<StorageInfo> {
+    return this.#alone(async () =>
+      this.#current.info(await makeDefault(this.#changing, id, author)),
+    );
   }
 
   /** Reads the records again, and opens, changes and closes what another process changed. */

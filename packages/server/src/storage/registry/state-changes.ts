@@ -2,7 +2,7 @@
 // which one is the default. The settings, and with them what is open, stay as they are.
 
 import { OperationalError } from "../../core/errors.ts";
-import type { StorageState } from "../../core/ports/metadata-store.ts";
+import type { Author, StorageState } from "../../core/ports/metadata-store.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import { type Changing, refusal, uploadsRun, writeRecord } from "./changes.ts";
 import type { Entry } from "./info.ts";
@@ -18,7 +18,7 @@ const ownPrefix = "roma/";
 export async function changeState(
   changing: Changing,
   entry: Entry,
-  state: StorageState,
+  { state, author }: { readonly state: StorageState; readonly author: Author },
 ): Promise<Entry> {
   const { current, options } = changing;
   const { id } = entry.record;
@@ -28,7 +28,7 @@ export async function changeState(
   }
   const uploads = current.uploadsRunning(id);
   if (uploads > 0 && !allows(state, "continue")) throw uploadsRun(id, uploads, ": drain it first");
-  const record = await writeRecord(changing, { ...entry.record, state });
+  const record = await writeRecord(changing, { ...entry.record, state }, author);
   options.log.info({ storageId: id, state }, "a storage changed its state");
   return current.publish({ ...entry, record });
 }
@@ -37,7 +37,7 @@ export async function changeState(
 export async function retire(
   changing: Changing,
   id: string,
-  { tidyMsMax }: { readonly tidyMsMax: number },
+  { tidyMsMax, author }: { readonly tidyMsMax: number; readonly author: Author },
 ): Promise<Entry> {
   const { current, builtIn } = changing;
   const entry = current.entry(id);
@@ -51,7 +51,7 @@ export async function retire(
     const uploads = current.uploadsRunning(id);
     if (uploads > 0) throw uploadsRun(id, uploads);
     await refuseHolding(changing, id);
-    const record = await writeRecord(changing, { ...entry.record, state: "retired" });
+    const record = await writeRecord(changing, { ...entry.record, state: "retired" }, author);
     if (entry.open !== undefined) await tidy(changing, entry.open.driver, tidyMsMax);
     return current.publish({ record, shown: entry.shown });
   } catch (error) {
@@ -61,18 +61,26 @@ export async function retire(
 }
 
 /** `precondition_failed` unless it is retired. */
-export async function forget({ current, options }: Changing, id: string): Promise<void> {
+export async function forget(
+  { current, options }: Changing,
+  id: string,
+  author: Author,
+): Promise<void> {
   const { record } = current.known(id);
   if (record.state !== "retired") throw refusal(id, `is ${record.state}: retire it first`);
-  await options.metadata.deleteStorage(id);
+  await options.metadata.deleteStorage(id, { author });
   current.forget(id);
 }
 
 /** `precondition_failed` unless it is active. */
-export async function makeDefault({ current, options }: Changing, id: string): Promise<Entry> {
+export async function makeDefault(
+  { current, options }: Changing,
+  id: string,
+  author: Author,
+): Promise<Entry> {
   const entry = current.entry(id);
   if (!allows(entry.record.state, "create")) throw refusal(id, "takes no new uploads");
-  await options.metadata.putSetting(defaultSetting, id);
+  await options.metadata.putSetting(defaultSetting, id, { author });
   current.replace({ defaultId: id });
   return entry;
 }

@@ -4,7 +4,12 @@
  * condition of the policy holds.
  */
 import { safeParse as parseContentType } from "fast-content-type-parse";
-import { authenticateS3Form, formKey, type LengthRange } from "../../../authentication/index.ts";
+import {
+  authenticateS3Form,
+  formKey,
+  type LengthRange,
+  withOrigin,
+} from "../../../authentication/index.ts";
 import { isOperationalError } from "../../../core/errors.ts";
 import { parseKey } from "../../../core/object-key.ts";
 import type { ObjectRecord } from "../../../core/ports/metadata-store.ts";
@@ -103,11 +108,9 @@ async function storeFile(
     );
   }
   const key = formKey(sent, part.fileName ?? "");
-  const { actor, lengthRange } = await authenticateS3Form(services, {
-    bucket,
-    fields: fields.all,
-    key,
-  });
+  const form = { bucket, fields: fields.all, key };
+  const { actor: signer, lengthRange } = await authenticateS3Form(services, form);
+  const actor = withOrigin(signer, request, "s3");
   fields.assertOffered();
   const headers = Object.fromEntries(fields.all);
   const checksum = declaredChecksum(headers);
