@@ -7,6 +7,7 @@
  */
 import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma/contract";
 import type { Authored } from "./author.ts";
+import type { CorsRule } from "./cors-rule.ts";
 import type {
   BlobRecord,
   GrantUse,
@@ -20,6 +21,7 @@ import type {
 import type { UploadStore } from "./upload-store.ts";
 
 export type * from "./author.ts";
+export type { CorsRule } from "./cors-rule.ts";
 export type * from "./object-records.ts";
 
 export interface BucketRecord {
@@ -46,18 +48,6 @@ export interface BucketRecord {
 }
 
 export type BulkDeleteApprovals = 1 | 2;
-
-/** What browsers of other origins may do with a bucket. */
-export interface CorsRule {
-  readonly id?: string;
-  /** With at most one `*` each. */
-  readonly allowedOrigins: readonly string[];
-  readonly allowedMethods: readonly string[];
-  /** With at most one `*` each. */
-  readonly allowedHeaders: readonly string[];
-  readonly exposeHeaders: readonly string[];
-  readonly maxAgeSeconds?: number;
-}
 
 export type BucketChanges = Partial<Omit<BucketRecord, "name" | "createdAt">>;
 

@@ -8,6 +8,7 @@
  */
 
 import type { OperationalError } from "../errors.ts";
+import type { CorsRule } from "./cors-rule.ts";
 
 /**
  * Pulled once; a pull is backpressure. A failing source throws here. A chunk may still be written
@@ -186,6 +187,26 @@ export interface StorageDriver extends AsyncDisposable {
   ) => Promise<BlobHead>;
   /** Lets somebody without credentials do one thing; what cannot be bound is `unsupported`. */
   readonly presign?: (grant: Grant, options: Call) => Promise<PresignedRequest>;
+  /** Where signed requests of pages go to the storage itself. Absent: none does. */
+  readonly bucketCors?: BucketCors;
+}
+
+/** The storage's own rules for pages of other origins; `unsupported` where it keeps none. */
+export interface BucketCors {
+  /** What else decides about pages, or where rules are set instead; for people. */
+  readonly hint?: string;
+  /** In the order in which the storage tries them. */
+  read(options: Call): Promise<readonly CorsRule[]>;
+  /** Reads all, writes what the edit makes of them, and leaves what is no rule as it was. */
+  change(
+    edit: (rules: readonly CorsRule[]) => readonly CorsRule[],
+    options: Call,
+  ): Promise<readonly CorsRule[]>;
+  /**
+   * Asks as a browser asks before and while a page of that origin sends a part, and stores nothing. Resolves with
+   * what would stop the page, as a fragment for people; undefined if nothing would.
+   */
+  tryOrigin(origin: string, options: Call): Promise<string | undefined>;
 }
 
 /** A blob that is to be a piece of another, and what is known of it. */

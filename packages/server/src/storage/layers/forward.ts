@@ -1,7 +1,7 @@
 // The base of every layer: a driver that hands each call on, but for those that the layer answers.
 // An optional operation is there if the inner driver has it, so that presence stays the capability.
 
-import type { PartWrites, StorageDriver } from "../../core/ports/storage-driver.ts";
+import type { BucketCors, PartWrites, StorageDriver } from "../../core/ports/storage-driver.ts";
 
 type Operations = Omit<
   StorageDriver,
@@ -15,6 +15,7 @@ type Operations = Omit<
   | "copy"
   | "concat"
   | "presign"
+  | "bucketCors"
 >;
 
 export interface LayerChanges extends Partial<Operations> {
@@ -34,11 +35,12 @@ export interface LayerChanges extends Partial<Operations> {
     inner: NonNullable<StorageDriver["leftOvers"]>,
   ) => NonNullable<StorageDriver["leftOvers"]>;
   readonly parts?: (inner: PartWrites) => PartWrites;
+  readonly bucketCors?: (inner: BucketCors) => BucketCors;
 }
 
 /** The inner driver with some operations replaced. */
 export function forward(inner: StorageDriver, changes: LayerChanges): StorageDriver {
-  const { copy, concat, deleteMany, presign, leftOvers, parts } = inner;
+  const { copy, concat, deleteMany, presign, leftOvers, parts, bucketCors } = inner;
   const space = inner.space?.bind(inner);
   const breaker = changes.breaker ?? inner.breaker;
   return {
@@ -61,6 +63,8 @@ export function forward(inner: StorageDriver, changes: LayerChanges): StorageDri
     ...(presign && { presign }),
     ...(leftOvers && { leftOvers: changes.leftOvers?.(leftOvers) ?? leftOvers }),
     ...(parts && { parts: changes.parts?.(parts) ?? parts }),
+    // Asked for by administrators alone: of the layers only the deadline has anything to add.
+    ...(bucketCors && { bucketCors: changes.bucketCors?.(bucketCors) ?? bucketCors }),
   };
 }
 

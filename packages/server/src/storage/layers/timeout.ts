@@ -68,6 +68,12 @@ export const timeout =
         list: (call) => watchedList(limits, call, (signal) => leftOvers.list({ signal })),
         remove: (token, call) => simple(call, (watched) => leftOvers.remove(token, watched)),
       }),
+      bucketCors: (cors) => ({
+        ...cors,
+        read: (call) => simple(call, (watched) => cors.read(watched)),
+        change: (edit, call) => simple(call, (watched) => cors.change(edit, watched)),
+        tryOrigin: (origin, call) => simple(call, (watched) => cors.tryOrigin(origin, watched)),
+      }),
       parts: (parts) => {
         const { append } = parts;
         const watched = <T, O extends Call>(given: O, run: (given: O) => Promise<T>): Promise<T> =>

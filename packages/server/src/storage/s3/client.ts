@@ -69,6 +69,15 @@ export interface StorageRequest {
   readonly createOnly?: boolean;
 }
 
+/** As a browser sends it for a page of another origin. */
+export interface PageRequest {
+  readonly method: "OPTIONS" | "PUT";
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Buffer;
+  readonly signal: AbortSignal;
+}
+
 export interface OpenAnswer {
   readonly status: number;
   /** Lower-case names. */
@@ -188,6 +197,22 @@ export class S3Client {
   ): Promise<{ readonly url: string; readonly fields: Readonly<Record<string, string>> }> {
     const fields = this.#signature.post(policy, await this.#scope(signal));
     return { url: `${this.#address.origin}${this.#address.pathOf(undefined)}`, fields };
+  }
+
+  /** Without a credential, as somebody else would; the answer's body is not read. */
+  async sendAsPage({
+    url,
+    ...request
+  }: PageRequest): Promise<Pick<OpenAnswer, "status" | "headers">> {
+    const { origin, pathname, search } = new URL(url);
+    try {
+      const path = `${pathname}${search}`;
+      const answer = await this.#agent.request({ origin, path, ...request });
+      await answer.body.dump();
+      return { status: answer.statusCode, headers: plainHeaders(answer.headers) };
+    } catch (error) {
+      throw this.#connectionError(error, { signal: request.signal, operation: "cors" });
+    }
   }
 
   /** Ends idle connections at once and busy ones after a while. */
@@ -327,7 +352,10 @@ export class S3Client {
     return true;
   }
 
-  #connectionError(error: unknown, { signal, operation }: StorageRequest): unknown {
+  #connectionError(
+    error: unknown,
+    { signal, operation }: Pick<StorageRequest, "signal" | "operation">,
+  ): unknown {
     return signal.aborted ? signal.reason : classifyConnection(error, operation);
   }
 }

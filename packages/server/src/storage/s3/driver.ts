@@ -11,6 +11,7 @@ import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import type {
   BlobHead,
   Body,
+  BucketCors,
   Call,
   ConcatSource,
   GetOptions,
@@ -28,6 +29,8 @@ import { concatObjects } from "./concat.ts";
 import type { S3Config } from "./config.ts";
 import { Cleanups, type S3Context } from "./context.ts";
 import { copyObject } from "./copy.ts";
+import { changeCors, readCors } from "./cors.ts";
+import { tryOrigin } from "./cors-trial.ts";
 import { type CredentialSource, cachedCredentials } from "./credentials/credentials.ts";
 import { containerCredentials, instanceCredentials } from "./credentials/endpoints.ts";
 import {
@@ -101,6 +104,7 @@ class S3Driver implements S3Storage {
   readonly capabilities: StorageCapabilities;
   readonly parts: S3Parts;
   readonly deleteMany?: NonNullable<StorageDriver["deleteMany"]>;
+  readonly bucketCors: BucketCors;
   readonly #vendor: Vendor;
   readonly #context: S3Context;
   readonly #clock: Clock;
@@ -145,6 +149,14 @@ class S3Driver implements S3Storage {
       this.deleteMany = (keys, call) =>
         this.#call("delete", call, () => deleteObjects(this.#context, keys, call));
     }
+    const { hint } = dialect.bucketCors;
+    this.bucketCors = {
+      ...(hint === undefined ? {} : { hint }),
+      read: (call) => this.#call("cors", call, () => readCors(this.#context, call)),
+      change: (edit, call) => this.#call("cors", call, () => changeCors(this.#context, edit, call)),
+      tryOrigin: (origin, call) =>
+        this.#call("cors", call, () => tryOrigin(this.#context, origin, call)),
+    };
     this.capabilities = {
       conditionalPut: dialect.createOnlyHeader !== undefined,
       conditionalComplete: dialect.createOnlyHeader !== undefined && dialect.conditionalComplete,

@@ -20,7 +20,8 @@ export type Operation =
   | "complete"
   | "cancel"
   | "listPending"
-  | "presign";
+  | "presign"
+  | "cors";
 
 export interface StorageAnswer {
   readonly operation: Operation;
@@ -144,6 +145,9 @@ export function classifyAnswer(answer: StorageAnswer): OperationalError {
   }
   if (code === "XAmzContentSHA256Mismatch" && dialect.checksContentSha256) {
     return fail("checksum_mismatch", "the storage received other bytes");
+  }
+  if (operation === "cors" && (status === 501 || status === 405)) {
+    return fail("unsupported", `${dialect.title} answered ${told} to CORS rules of a bucket`);
   }
   // OBS answers a put so where the bucket's name is missing in the host name.
   const misplaced = code === "NoSuchKey" && operation === "put";

@@ -31,6 +31,17 @@ export interface NativeDialect {
   readonly endpoint: string;
   readonly createOnlyHeader?: CreateOnlyHeader;
   readonly conditionalComplete: boolean;
+  readonly bucketCors?: BucketCorsRow;
+}
+
+/** Rules of a bucket for pages of other origins, by `GET` and `PUT ?cors`. */
+export interface BucketCorsRow {
+  /** In S3's own document; the bucket is not asked otherwise. */
+  readonly kept: boolean;
+  /** A rule keeps the name that it is given. */
+  readonly named: boolean;
+  /** Where else pages are allowed, for operators. */
+  readonly hint?: string;
 }
 
 export interface Provider {
@@ -84,6 +95,7 @@ export interface Provider {
   /** `response-content-disposition` of a presigned get is honoured. */
   readonly responseOverrides: boolean;
   readonly signAcceptEncoding: boolean;
+  readonly bucketCors: BucketCorsRow;
   /** Names the CRC-64/ECMA-182 of what was written, as a decimal number. */
   readonly crc64EcmaHeader?: string;
   readonly native?: NativeDialect;
@@ -121,6 +133,7 @@ const s3 = {
   postPolicy: true,
   responseOverrides: true,
   signAcceptEncoding: false,
+  bucketCors: { kept: true, named: true },
 } as const satisfies Partial<Provider>;
 
 export const providers: Readonly<Record<Vendor, Provider>> = {
@@ -154,6 +167,14 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
     // A list with a prefix finds the uploads of exactly that key. One without is what this server
     // remembers; it cancels all uploads after 24 h by itself (api stale_uploads_expiry).
     pendingByPrefix: false,
+    // The public releases answer NotImplemented, and no rules to whoever asks; AIStor keeps them.
+    bucketCors: {
+      kept: true,
+      named: true,
+      hint:
+        "MinIO allows pages of any origin unless cors_allow_origin of its api settings " +
+        "(MINIO_API_CORS_ALLOW_ORIGIN) names some, for the whole cluster",
+    },
   },
   "ceph-rgw": {
     ...s3,
@@ -178,12 +199,18 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
     partBytesMin: 100 * KiB,
     keyBytesMax: 1023,
     crc64EcmaHeader: "x-oss-hash-crc64ecma",
+    bucketCors: {
+      kept: false,
+      named: false,
+      hint: "OSS keeps them behind its own API: set them in its console, or give the storage signature native",
+    },
     native: {
       signature: "oss-v4",
       headerPrefix: "x-oss-",
       endpoint: "https://oss-{region}.aliyuncs.com",
       createOnlyHeader: ["x-oss-forbid-overwrite", "true"],
       conditionalComplete: true,
+      bucketCors: { kept: true, named: false },
     },
   },
   "huawei-obs": {
@@ -246,6 +273,11 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
     checksContentSha256: false,
     batchDelete: false,
     partCopy: false,
+    bucketCors: {
+      kept: false,
+      named: false,
+      hint: "set them with gcloud storage buckets update gs://NAME --cors-file=FILE",
+    },
   },
 };
 

@@ -1,6 +1,8 @@
-// The little XML that storages speak: a reader that keeps elements and their text, and the one document
-// that is written. Bounded in depth and count; a DTD, or an entity that is not XML's own, is an error,
+// The little XML that storages speak: a reader that keeps elements and their text, and the documents
+// that are written. Bounded in depth and count; a DTD, or an entity that is not XML's own, is an error,
 // so that an answer cannot make us expand or fetch anything.
+
+import type { CorsRule } from "../../core/ports/cors-rule.ts";
 
 export interface XmlElement {
   readonly name: string;
@@ -92,6 +94,29 @@ export function completeXml(
 export function deleteXml(keys: readonly string[]): string {
   const rows = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`);
   return `<?xml version="1.0" encoding="UTF-8"?>\n<Delete><Quiet>true</Quiet>${rows.join("")}</Delete>`;
+}
+
+/** The rules of a bucket for pages of other origins, and what else stood beside them. */
+export function corsXml(rules: readonly CorsRule[], others: readonly XmlElement[]): string {
+  const rows = rules.map(({ id, maxAgeSeconds, ...rule }) =>
+    [
+      ...(id === undefined ? [] : [elementXml("ID", id)]),
+      ...rule.allowedOrigins.map((value) => elementXml("AllowedOrigin", value)),
+      ...rule.allowedMethods.map((value) => elementXml("AllowedMethod", value)),
+      ...rule.allowedHeaders.map((value) => elementXml("AllowedHeader", value)),
+      ...rule.exposeHeaders.map((value) => elementXml("ExposeHeader", value)),
+      ...(maxAgeSeconds === undefined ? [] : [elementXml("MaxAgeSeconds", String(maxAgeSeconds))]),
+    ].join(""),
+  );
+  const text = [
+    ...rows.map((row) => `<CORSRule>${row}</CORSRule>`),
+    ...others.map((other) => elementXml(other.name, other.text)),
+  ];
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<CORSConfiguration>${text.join("")}</CORSConfiguration>`;
+}
+
+function elementXml(name: string, text: string): string {
+  return `<${name}>${escapeXml(text)}</${name}>`;
 }
 
 const escapes: Readonly<Record<string, string>> = {

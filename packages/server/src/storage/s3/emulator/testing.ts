@@ -82,6 +82,8 @@ export class Emulator implements AsyncDisposable {
   readonly undeletable = new Set<string>();
   /** Told instead of the right one. */
   crcTold: string | undefined;
+  /** The document of the bucket's CORS rules, as it was written. */
+  cors: string | undefined;
   /** Added to every answer. */
   headers: Readonly<Record<string, string>> = {};
   readonly bucket: string;
@@ -154,6 +156,7 @@ export class Emulator implements AsyncDisposable {
     const fault = this.fault({ method, operation, key: key ?? "" }) ?? {};
     if (fault.hang === true) return void request.resume();
     if (fault.reset === true) return void request.socket.destroy();
+    if (method === "OPTIONS") return void response.writeHead(200, this.headers).end();
     const refused = { request, response, method, key, query: values, body: Buffer.alloc(0), fault };
     if (fault.status !== undefined) {
       request.resume();
@@ -294,6 +297,7 @@ export class Emulator implements AsyncDisposable {
     const { query, method } = turn;
     if (method === "HEAD") return this.#answer(turn, 200);
     if (method === "POST" && query.has("delete")) return this.#deleteMany(turn);
+    if (query.has("cors")) return this.#onCors(turn);
     const keyOf =
       this.#dialect.listUrlEncode && query.get("encoding-type") === "url" ? encode : escapeXml;
     const encoding = keyOf === encode ? "<EncodingType>url</EncodingType>" : "";
@@ -329,6 +333,24 @@ export class Emulator implements AsyncDisposable {
     const tokenText = v2 && more ? `<NextContinuationToken>${next}</NextContinuationToken>` : "";
     const text = `<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${encoding}<IsTruncated>${more}</IsTruncated>${tokenText}${rows.join("")}</ListBucketResult>`;
     this.#answer(turn, 200, { text });
+  }
+
+  #onCors(turn: Turn): undefined {
+    const { method, request, body } = turn;
+    if (!this.#dialect.bucketCors.kept) return this.#refuse(turn, 501, "NotImplemented");
+    if (method === "PUT") {
+      if (request.headers["content-md5"] === undefined) {
+        return this.#refuse(turn, 400, "MissingContentMD5");
+      }
+      this.cors = body.toString();
+      return this.#answer(turn, 200);
+    }
+    if (method === "DELETE") {
+      this.cors = undefined;
+      return this.#answer(turn, 204);
+    }
+    if (this.cors === undefined) return this.#refuse(turn, 404, "NoSuchCORSConfiguration");
+    this.#answer(turn, 200, { text: this.cors });
   }
 
   #deleteMany(turn: Turn): undefined {
