@@ -284,6 +284,43 @@ export interface StorageListJson {
   readonly storages: readonly StorageJson[];
 }
 
+/**
+ * `GET /v1/storages/{id}/cors?origin=…` and `PUT`: what the storage's own bucket allows pages of other origins, which
+ * matters where they send direct uploads straight to it.
+ */
+export interface StorageCorsJson {
+  readonly storage: string;
+  /** In the order in which the storage tries them; `null` where it does not show them. */
+  readonly rules: readonly CorsRuleJson[] | null;
+  /** Why there are none, or what else decides about pages. */
+  readonly note: string | null;
+  /** Those that were tried, as a browser would. */
+  readonly origins: readonly TriedOriginJson[];
+}
+
+export interface CorsRuleJson {
+  /** `null` where the storage keeps no names of rules. */
+  readonly id: string | null;
+  readonly allowedOrigins: readonly string[];
+  readonly allowedMethods: readonly string[];
+  readonly allowedHeaders: readonly string[];
+  readonly exposeHeaders: readonly string[];
+  readonly maxAgeSeconds: number | null;
+}
+
+export interface TriedOriginJson {
+  readonly origin: string;
+  /** A page of this origin can send parts to the storage, and read their `ETag`. */
+  readonly ok: boolean;
+  /** The first thing that stops it. */
+  readonly problem: string | null;
+}
+
+/** `PUT /v1/storages/{id}/cors`: the origins of our rule there, and no others; none takes the rule away. */
+export interface StorageCorsSettingsJson {
+  readonly origins: readonly string[];
+}
+
 /** What the long canary found: `POST /v1/storages/{id}/test`. */
 export interface StorageTestJson {
   readonly storage: string;

@@ -7,6 +7,7 @@ import type {
   GrantRequestJson,
   NewAccessKeyJson,
   PolicyStatementJson,
+  StorageCorsJson,
   StorageJson,
   StorageSettingsJson,
   StorageTestJson,
@@ -26,6 +27,7 @@ import {
   parseGrant,
   parseNewAccessKey,
   parseStorage,
+  parseStorageCors,
   parseStorageList,
   parseStorageTest,
   parseUpload,
@@ -242,6 +244,32 @@ export class Storages {
     const path = `${namedPath("/v1/storages", id)}${forget ? "?forget" : ""}`;
     // With `forget`, done twice it would not find what it has forgotten.
     return callNone(this.#caller, { method: "DELETE", path, signal, idempotent: !forget });
+  }
+
+  /**
+   * What the storage's own bucket allows pages of other origins; with `origin` it is tried as a browser of
+   * such a page would. `unsupported` where pages send nothing to the storage itself.
+   */
+  cors(
+    id: string,
+    { origin, signal }: CallSignal & { readonly origin?: string } = {},
+  ): Promise<StorageCorsJson> {
+    const path = `${namedPath("/v1/storages", id)}/cors${query({ origin })}`;
+    return callJson(this.#caller, { method: "GET", path, parse: parseStorageCors, signal });
+  }
+
+  /**
+   * Lets pages of these origins, and of no others, send direct uploads to the storage's own bucket; rules
+   * of others stay. Without origins, our rule goes.
+   */
+  setCors(
+    id: string,
+    origins: readonly string[],
+    { signal }: CallSignal = {},
+  ): Promise<StorageCorsJson> {
+    const path = `${namedPath("/v1/storages", id)}/cors`;
+    const value = { origins };
+    return callJson(this.#caller, { method: "PUT", path, value, parse: parseStorageCors, signal });
   }
 
   /** Tries everything that the storage can do. That it fails is an answer: `ok` is false. */

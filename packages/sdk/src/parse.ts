@@ -6,6 +6,7 @@ import type {
   BucketJson,
   BucketListJson,
   ChecksumsJson,
+  CorsRuleJson,
   GrantJson,
   NewAccessKeyJson,
   ObjectJson,
@@ -13,6 +14,7 @@ import type {
   PlacementJson,
   PlacementRuleJson,
   PolicyStatementJson,
+  StorageCorsJson,
   StorageJson,
   StorageTestJson,
   UploadJson,
@@ -243,6 +245,35 @@ export function parseStorage(value: unknown): StorageJson {
 
 export function parseStorageList(value: unknown): readonly StorageJson[] {
   return list(fieldsOf(value, "list"), "storages", parseStorage);
+}
+
+export function parseStorageCors(value: unknown): StorageCorsJson {
+  const fields = fieldsOf(value, "cors");
+  return {
+    storage: string(fields, "storage"),
+    rules: nullable(fields, "rules", (from, name) => list(from, name, parseCorsRule)),
+    note: nullable(fields, "note", string),
+    origins: list(fields, "origins", (item) => {
+      const tried = fieldsOf(item, "origin");
+      return {
+        origin: string(tried, "origin"),
+        ok: boolean(tried, "ok"),
+        problem: nullable(tried, "problem", string),
+      };
+    }),
+  };
+}
+
+function parseCorsRule(value: unknown): CorsRuleJson {
+  const fields = fieldsOf(value, "rule");
+  return {
+    id: nullable(fields, "id", string),
+    allowedOrigins: strings(fields, "allowedOrigins"),
+    allowedMethods: strings(fields, "allowedMethods"),
+    allowedHeaders: strings(fields, "allowedHeaders"),
+    exposeHeaders: strings(fields, "exposeHeaders"),
+    maxAgeSeconds: nullable(fields, "maxAgeSeconds", number),
+  };
 }
 
 const outcomes = ["passed", "failed", "absent", "skipped"] as const;

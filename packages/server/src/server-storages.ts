@@ -9,6 +9,7 @@ import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
 import type { Sealer } from "./core/sealing.ts";
+import { storageCorsOf } from "./core/storage-cors.ts";
 import type { ReadinessCheck } from "./operations/operations-server.ts";
 import {
   type CanaryReport,
@@ -46,7 +47,7 @@ type Administration = Pick<
     id: string,
     options: { readonly signal: AbortSignal },
   ): Promise<CanaryReport & { readonly markdown: string }>;
-};
+} & ReturnType<typeof storageCorsOf>;
 
 export interface ServerStoragesOptions {
   /** The folder of the local storage. */
@@ -143,6 +144,7 @@ function administrationOf(
     makeDefault: (id, author) => registry.makeDefault(id, author),
     retire: (id, author) => registry.retire(id, author),
     forget: (id, author) => registry.forget(id, author),
+    ...storageCorsOf(registry),
     test: async (id, options) => {
       const report = await registry.test(id, options);
       return { ...report, markdown: canaryMarkdown(report, aboutOf(registry.describe(id))) };

@@ -6,6 +6,7 @@ import type { Context } from "../context.ts";
 import { collect } from "../options.ts";
 import { formatTable, printable } from "../text.ts";
 import { UsageError } from "../usage-error.ts";
+import { addStorageCors } from "./storage-cors.ts";
 
 interface Flags {
   readonly driver?: string;
@@ -56,6 +57,7 @@ export function addStorage(program: Command, context: Context): void {
     });
   addStates(storage, context);
   addTest(storage, context);
+  addStorageCors(storage, context);
 }
 
 function addReading(storage: Command, context: Context): void {

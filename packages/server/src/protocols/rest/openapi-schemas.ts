@@ -9,6 +9,7 @@ import {
   grantRequest,
   keyChanges,
   newKey,
+  storageCors,
   storageSettings,
 } from "./schemas.ts";
 
@@ -170,6 +171,26 @@ const answers: JsonObject = {
       "of `s3`), with their defaults. Secrets read `[redacted]`.",
   },
   StorageList: object({ storages: listOf(ref("Storage")) }),
+  StorageCors: object({
+    storage: text,
+    rules: {
+      ...orNull(
+        listOf(
+          object({
+            id: orNull(text),
+            allowedOrigins: listOf(text),
+            allowedMethods: listOf(text),
+            allowedHeaders: listOf(text),
+            exposeHeaders: listOf(text),
+            maxAgeSeconds: orNull(integer),
+          }),
+        ),
+      ),
+      description: "The first that fits decides; `null` where the storage does not show them.",
+    },
+    note: { ...orNull(text), description: "Why there are none, or what else decides." },
+    origins: listOf(object({ origin: text, ok: { type: "boolean" }, problem: orNull(text) })),
+  }),
   StorageTest: object({
     storage: text,
     startedAt: instant,
@@ -278,6 +299,7 @@ export function componentSchemas(): JsonObject {
     KeyChanges: fromZod(keyChanges),
     GrantRequest: fromZod(grantRequest),
     StorageSettings: fromZod(storageSettings),
+    StorageCorsSettings: fromZod(storageCors),
     DirectUploadRequest: {
       ...direct,
       properties: { ...propertiesOf(direct), metadata: metadataSchema },

@@ -64,6 +64,28 @@ export const storageRows: Readonly<Record<string, OperationRow>> = {
     answers: gone,
     errors: ["storage_not_found", "not_empty", "precondition_failed", "locked"],
   },
+  "GET /storages/{id}/cors": {
+    id: "getStorageCors",
+    tag: "storages",
+    summary: "See what a storage's own bucket allows pages",
+    description:
+      "For pages that send direct uploads straight to the storage. With `origin` the storage is asked " +
+      "as a browser of such a page would ask it; nothing is stored.",
+    parameters: ["origin"],
+    answers: ok("The rules, and whether the origin may send.", "StorageCors"),
+    errors: ["storage_not_found", "unsupported", "unavailable"],
+  },
+  "PUT /storages/{id}/cors": {
+    id: "putStorageCors",
+    tag: "storages",
+    summary: "Let pages send to a storage's own bucket",
+    description:
+      "Sets the origins of one rule, which is put before those of others, and tries each. Without " +
+      "origins the rule is taken away.",
+    body: jsonBody("StorageCorsSettings"),
+    answers: ok("The rules as set, and whether the origins may send.", "StorageCors"),
+    errors: ["storage_not_found", "unsupported", "unavailable", "too_large"],
+  },
   "POST /storages/{id}/test": {
     id: "testStorage",
     tag: "storages",

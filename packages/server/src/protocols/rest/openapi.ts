@@ -40,6 +40,7 @@ const parameters: JsonObject = {
     "Objects and prefixes on the page.",
   ),
   forget: query("forget", text, "Its id may be given to another storage."),
+  origin: query("origin", text, "Of a page, as browsers name it."),
   delete: query("delete", text, "The body is a list of keys to delete."),
   download: query(
     "download",

@@ -19,8 +19,10 @@ import {
   changeStorage,
   deleteStorage,
   getStorage,
+  getStorageCors,
   listStorages,
   putStorage,
+  putStorageCors,
   testStorage,
 } from "./storages.ts";
 import { cancelUpload, getUpload, listUploads } from "./uploads.ts";
@@ -65,6 +67,8 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("PATCH", "/storages/{id}", changeStorage(services)),
     route("DELETE", "/storages/{id}", deleteStorage(services)),
     route("POST", "/storages/{id}/test", testStorage(services)),
+    ...readable("/storages/{id}/cors", "credential", getStorageCors(services)),
+    route("PUT", "/storages/{id}/cors", putStorageCors(services)),
     ...readable("/uploads", "credential", listUploads(services)),
     route("GET", "/uploads/{id}", getUpload(services)),
     route("HEAD", "/uploads/{id}", head),

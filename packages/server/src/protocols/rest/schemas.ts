@@ -3,6 +3,7 @@ import type { BatchDeleteJson } from "@roma/contract";
 import { z } from "zod";
 import { parseBytes, parseDuration } from "../../config/index.ts";
 import { grantCountMax } from "../../core/grants.ts";
+import { pageOriginsMax } from "../../core/storage-cors.ts";
 import { emptyMetadata } from "./user-metadata.ts";
 
 export const text = z.string().max(4096);
@@ -132,6 +133,11 @@ export const grantRequest = z.strictObject({
   count: z.int().min(1).max(grantCountMax).optional(),
   context: z.unknown().optional(),
   expiresIn: duration.optional(),
+});
+
+/** `PUT /v1/storages/{id}/cors`. */
+export const storageCors = z.strictObject({
+  origins: z.array(z.string()).max(pageOriginsMax),
 });
 
 /** `PUT` and `PATCH /v1/storages/{id}`: what is not named here is a setting of the driver. */

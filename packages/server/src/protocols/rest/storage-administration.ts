@@ -1,8 +1,10 @@
 /** What the protocol needs of those who keep the storages. Permission is asked for before each call. */
 import type { Author, StorageState } from "../../core/ports/metadata-store.ts";
 import type { StorageInfo, StorageSettings } from "../../core/ports/storages.ts";
+import type { StorageCors } from "../../core/storage-cors.ts";
 
 export type { StorageInfo as StorageView } from "../../core/ports/storages.ts";
+export type { StorageCors } from "../../core/storage-cors.ts";
 
 /** What the long canary found. */
 export interface StorageTest {
@@ -25,6 +27,10 @@ export interface StorageTest {
   }[];
   /** The same as a text that can be pasted into an issue. */
   readonly markdown: string;
+}
+
+export interface StorageCall {
+  readonly signal: AbortSignal;
 }
 
 export interface StorageAdministration {
@@ -59,5 +65,9 @@ export interface StorageAdministration {
   /** Of a retired one: its id may be given again. */
   forget(id: string, author: Author): Promise<void>;
   /** Rejects if it cannot be tried, not if it fails the test. */
-  test(id: string, options: { readonly signal: AbortSignal }): Promise<StorageTest>;
+  test(id: string, options: StorageCall): Promise<StorageTest>;
+  /** `unsupported` where pages send nothing to the storage itself; `invalid_request` for origins. */
+  cors(id: string, origins: readonly string[], options: StorageCall): Promise<StorageCors>;
+  /** As `cors`; `unsupported` too where nobody may set rules. */
+  setCors(id: string, origins: readonly string[], options: StorageCall): Promise<StorageCors>;
 }

@@ -2,20 +2,25 @@
  * Storages: add, change, retire, test. Only who may `storage:read` is shown settings, which name places
  * of the server; secrets are shown to nobody.
  */
-import type { StorageJson, StorageListJson, StorageTestJson } from "@roma/contract";
+import type {
+  StorageCorsJson,
+  StorageJson,
+  StorageListJson,
+  StorageTestJson,
+} from "@roma/contract";
 import type { z } from "zod";
 import { authorize, isAllowed } from "../../core/access.ts";
 import { authorOf } from "../../core/author.ts";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import type { Author } from "../../core/ports/author.ts";
 import type { StorageInfo, StorageSettings } from "../../core/ports/storages.ts";
-import { hasQuery, requestSignal } from "../../http/index.ts";
+import { hasQuery, queryValue, requestSignal } from "../../http/index.ts";
 import { basePath, idOf } from "./address.ts";
 import { receiveJson } from "./json-body.ts";
-import { storageSettings } from "./schemas.ts";
+import { storageCors, storageSettings } from "./schemas.ts";
 import type { Exchange, Handler, RestServices } from "./services.ts";
 import type { StorageAdministration } from "./storage-administration.ts";
-import { storageJson, storageTestJson } from "./wire.ts";
+import { storageCorsJson, storageJson, storageTestJson } from "./wire.ts";
 import { writeConditions } from "./write-conditions.ts";
 
 export const listStorages =
@@ -86,6 +91,30 @@ export const testStorage =
     if (!wantsMarkdown(request.headers.accept)) return storageTestJson(found);
     reply.type("text/markdown; charset=utf-8");
     return found.markdown;
+  };
+
+/** With `?origin`, which is tried as a browser would. */
+export const getStorageCors =
+  ({ storages }: RestServices): Handler =>
+  async ({ request, caller }): Promise<StorageCorsJson> => {
+    authorize(caller.actor, "storage:read", {});
+    const origin = queryValue(request, "origin");
+    const origins = origin === undefined ? [] : [origin];
+    const id = idOf(request);
+    const found = await storages.cors(id, origins, { signal: requestSignal(request) });
+    return storageCorsJson(id, found);
+  };
+
+export const putStorageCors =
+  ({ storages }: RestServices): Handler =>
+  async (exchange): Promise<StorageCorsJson> => {
+    const { request, caller } = exchange;
+    authorize(caller.actor, "storage:write", {});
+    authorize(caller.actor, "storage:read", {});
+    const { origins } = await receiveJson(exchange, storageCors);
+    const id = idOf(request);
+    const found = await storages.setCors(id, origins, { signal: requestSignal(request) });
+    return storageCorsJson(id, found);
   };
 
 interface Given {

@@ -19,6 +19,7 @@ import { silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
 import { ResumableUploads, SteadyClock } from "../../core/resumable/index.ts";
 import { createSealer } from "../../core/sealing.ts";
+import { storageCorsOf } from "../../core/storage-cors.ts";
 import { Uploads } from "../../core/uploads.ts";
 import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
@@ -205,6 +206,7 @@ function administrationOf(registry: StorageRegistry<CanaryReport>): StorageAdmin
     makeDefault: (id) => registry.makeDefault(id),
     retire: (id) => registry.retire(id),
     forget: (id) => registry.forget(id),
+    ...storageCorsOf(registry),
     test: async (id, options) => {
       const report = await registry.test(id, options);
       return { ...report, markdown: canaryMarkdown(report) };

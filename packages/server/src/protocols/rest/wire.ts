@@ -3,7 +3,9 @@ import type {
   AccessKeyJson,
   BucketJson,
   ChecksumsJson,
+  CorsRuleJson,
   ObjectJson,
+  StorageCorsJson,
   StorageJson,
   StorageTestJson,
   UploadJson,
@@ -14,6 +16,7 @@ import { contextAttribute } from "../../core/grant-writes.ts";
 import type {
   AccessKeyRecord,
   BucketRecord,
+  CorsRule,
   ObjectRecord,
 } from "../../core/ports/metadata-store.ts";
 import type { UploadView } from "../../core/resumable/index.ts";
@@ -21,7 +24,7 @@ import { offsetOf } from "../../core/upload.ts";
 import type { RunningUpload } from "../../core/uploads.ts";
 import { etagField } from "../../http/index.ts";
 import { objectPath } from "./address.ts";
-import type { StorageTest, StorageView } from "./storage-administration.ts";
+import type { StorageCors, StorageTest, StorageView } from "./storage-administration.ts";
 
 /** The context of a grant is for who keeps keys: neither for readers nor for who holds another grant. */
 export function shownContext(
@@ -138,6 +141,23 @@ export function storageJson(storage: StorageView): StorageJson {
     createdAt: storage.createdAt.toISOString(),
     changedAt: storage.changedAt.toISOString(),
   };
+}
+
+export function storageCorsJson(storage: string, found: StorageCors): StorageCorsJson {
+  return {
+    storage,
+    rules: found.rules?.map(corsRuleJson) ?? null,
+    note: found.note ?? null,
+    origins: found.origins.map(({ origin, problem }) => ({
+      origin,
+      ok: problem === undefined,
+      problem: problem ?? null,
+    })),
+  };
+}
+
+function corsRuleJson({ id, maxAgeSeconds, ...rule }: CorsRule): CorsRuleJson {
+  return { id: id ?? null, ...rule, maxAgeSeconds: maxAgeSeconds ?? null };
 }
 
 export function storageTestJson(found: StorageTest): StorageTestJson {
