@@ -1,6 +1,6 @@
 /**
  * Unfinished uploads in a folder: a file for each, replaced as a whole. The folder is its owner's
- * alone; what has expired is removed when something new is remembered.
+ * alone; what has expired, and the oldest beyond a thousand, is removed when something new is remembered.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -9,10 +9,13 @@ import { join } from "node:path";
 import { parseResumeRecord, type ResumeRecord, type ResumeStore } from "../upload/resume-store.ts";
 
 const temporaryMsMax = 3_600_000;
+const recordsMax = 1000;
 
 /** Where the platform keeps such things of a user. */
-export function defaultStateFolder(): string {
-  const { XDG_STATE_HOME, LOCALAPPDATA } = process.env;
+export function defaultStateFolder(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const { XDG_STATE_HOME, LOCALAPPDATA } = environment;
   const base =
     process.platform === "win32"
       ? (LOCALAPPDATA ?? join(homedir(), "AppData", "Local"))
@@ -44,7 +47,7 @@ export class FileResumeStore implements ResumeStore {
       await writeFile(temporary, text, { mode: 0o600 });
     }
     await rename(temporary, path);
-    if (Object.keys(record.crcs).length <= 1) await this.#removeExpired();
+    if (Object.keys(record.crcs).length <= 1) await this.#tidy();
   }
 
   async delete(key: string): Promise<void> {
@@ -64,20 +67,29 @@ export class FileResumeStore implements ResumeStore {
     }
   }
 
-  async #removeExpired(): Promise<void> {
+  async #tidy(): Promise<void> {
+    const kept: { readonly path: string; readonly at: number }[] = [];
     for (const name of await readdir(this.#folder)) {
       const path = join(this.#folder, name);
-      if (!name.endsWith(".json")) {
-        // Of a process that was killed while it wrote.
-        const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
-        if (/\.json\.[0-9a-f]{12}$/.test(name) && mtimeMs < Date.now() - temporaryMsMax) {
-          await rm(path, { force: true });
-        }
-        continue;
-      }
+      const at = await writtenAt(path);
+      const temporary = /\.json\.[0-9a-f]{12}$/.test(name);
+      // Of a process that was killed while it wrote.
+      if (temporary && at < Date.now() - temporaryMsMax) await rm(path, { force: true });
+      if (!name.endsWith(".json")) continue;
       const record = await this.#read(path);
       const expired = record === undefined || !(Date.parse(record.expiresAt) > Date.now());
       if (expired) await rm(path, { force: true });
+      else kept.push({ path, at });
     }
+    const newest = kept.toSorted((a, b) => b.at - a.at);
+    for (const { path } of newest.slice(recordsMax)) await rm(path, { force: true });
   }
+}
+
+/** Now, for what has just gone. */
+async function writtenAt(path: string): Promise<number> {
+  return await stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => Date.now(),
+  );
 }

@@ -1,12 +1,12 @@
 /** Going on with what another process had sent: what is remembered, and what of it is believed. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { isRomaError } from "../errors.ts";
-import type { UploadNotice } from "../upload/job.ts";
+import type { UploadNotice, UploadOptions } from "../upload/job.ts";
 import type { ResumeRecord } from "../upload/resume-store.ts";
 import { FileResumeStore } from "./file-resume-store.ts";
 import { Roma } from "./roma.ts";
@@ -30,15 +30,15 @@ async function scene(t: TestContext) {
     await server.close();
   });
   const notices: UploadNotice["code"][] = [];
-  const upload = () =>
-    roma
-      .upload(path, {
-        ...{ bucket: "test", key: "a", via: "server" },
-        onNotice: ({ code }) => notices.push(code),
-      })
-      .done();
+  const begin = (options: Partial<UploadOptions> = {}) =>
+    roma.upload(path, {
+      ...{ bucket: "test", key: "a", via: "server" },
+      onNotice: ({ code }) => notices.push(code),
+      ...options,
+    });
+  const upload = () => begin().done();
   return {
-    ...{ server, state, path, bytes, notices, upload },
+    ...{ server, state, path, bytes, notices, begin, upload },
     puts: () => server.requests.filter((request) => request.startsWith("PUT /signed/")).length,
     /** As a crash leaves it: some parts are there, and the upload is remembered. */
     async interrupt() {
@@ -122,6 +122,44 @@ test("one that was completed without anybody seeing it is the object", async (t)
   assert.deepEqual(await readdir(state), []);
 });
 
+test("what was suspended goes on later, and says how much is there", async (t) => {
+  const { server, begin, puts, assertStored, state } = await scene(t);
+  // The last parts are never answered.
+  server.intercept = (request) => /\/signed\/[^/]+\/([7-9]|1\d)\?/.test(request.url ?? "");
+  const first = begin({ parallel: 2 });
+  while (first.progress.bytes < 6 * MiB) await new Promise(setImmediate);
+  await first.suspend();
+  await assert.rejects(first.done(), (error) => isRomaError(error, "aborted") && error.retryable);
+  assert.equal(first.state, "cancelled");
+  assert.equal((await readdir(state)).length, 1);
+  assert.equal(server.direct.uploads.size, 1);
+  server.intercept = () => false;
+  server.requests.length = 0;
+  const there: unknown[] = [];
+  await begin({ onNotice: (notice) => there.push([notice.code, notice.bytes]) }).done();
+  assertStored();
+  assert.deepEqual(there, [["resumed", (13 - puts()) * MiB]]);
+  assert.deepEqual(await readdir(state), []);
+});
+
+test("what is not to be resumed is freed when it fails or is suspended", async (t) => {
+  const { server, begin, state } = await scene(t);
+  server.intercept = (request, response) => {
+    if (!/\/signed\/[^/]+\/9\?/.test(request.url ?? "")) return false;
+    answerProblem(response, 503, "overloaded", "no more");
+    return true;
+  };
+  const failing = begin({ resume: false }).done();
+  await assert.rejects(failing, (error) => isRomaError(error, "overloaded"));
+  assert.equal(server.direct.uploads.size, 0);
+  server.intercept = (request) => /\/signed\/[^/]+\/9\?/.test(request.url ?? "");
+  const suspended = begin({ resume: false });
+  while (suspended.progress.bytes < 6 * MiB) await new Promise(setImmediate);
+  await suspended.suspend();
+  assert.equal(server.direct.uploads.size, 0);
+  assert.deepEqual(await readdir(state).catch(() => []), []);
+});
+
 test("a token that fails leaves what is remembered", async (t) => {
   const { server, interrupt, upload, puts, assertStored } = await scene(t);
   await interrupt();
@@ -131,6 +169,25 @@ test("a token that fails leaves what is remembered", async (t) => {
   await upload();
   assertStored();
   assert.ok(puts() <= 8, `${puts()} of 13 parts were sent`);
+});
+
+test("a thousand records are kept at most, the newest", async (t) => {
+  const { state } = await scene(t);
+  const store = new FileResumeStore(state);
+  const record = { uploadId: "1", partBytes: 1, crcs: {}, expiresAt: "2100-01-01T00:00:00Z" };
+  await store.set("first", record);
+  const [name = ""] = await readdir(state);
+  // One written after the other, an hour ago.
+  for (let index = 0; index < 1000; index++) {
+    const path = join(state, `${index.toString(16).padStart(64, "0")}.json`);
+    await copyFile(join(state, name), path);
+    await utimes(path, 0, Date.now() / 1000 - 3600 + index);
+  }
+  await store.set("last", record);
+  const left = await readdir(state);
+  assert.equal(left.length, 1000);
+  assert.ok(await store.get("last"));
+  assert.ok(!left.includes(`${"0".repeat(64)}.json`) && left.includes(name));
 });
 
 test("the folder is its owner's alone; torn and expired records are nobody's", async (t) => {

@@ -135,7 +135,6 @@ class DirectUpload {
   readonly #crcs: Map<number, string>;
   readonly #etags = new Map<number, string>();
   readonly #group: Group = {};
-  readonly #remembers: boolean;
 
   private constructor(
     job: Job,
@@ -152,7 +151,6 @@ class DirectUpload {
     this.json = given.json;
     this.#resumption = given.resumption;
     this.#sha256 = given.sha256;
-    this.#remembers = job.store !== undefined && supply.identity !== undefined;
     const crcs = Object.entries(given.record?.crcs ?? {});
     this.#crcs = new Map(crcs.map(([number, crc]) => [Number(number), crc]));
   }
@@ -180,7 +178,7 @@ class DirectUpload {
       resumption.forget();
       if (found !== undefined) {
         await resumption.settled();
-        job.notify({ code: "resumed", message: "all bytes are there already" });
+        notifyResumed(job, supply.length);
         return found;
       }
     }
@@ -229,7 +227,7 @@ class DirectUpload {
   /** After a failure: what may be gone on with stays, the rest is freed. */
   async abandon(error: unknown): Promise<void> {
     await this.#resumption.settled();
-    const later = isRomaError(error) && error.retryable && this.#remembers;
+    const later = isRomaError(error) && error.retryable && this.#resumption.remembers;
     if (!later) await this.cancel();
   }
 
@@ -283,7 +281,6 @@ class DirectUpload {
 
   /** Numbers of parts that are not there; counts those that are. */
   #findMissing(transfer: PartsTransfer): number[] {
-    const { meter, notify } = this.#job;
     let bytes = 0;
     for (const { number, length, etag } of transfer.parts) {
       const { first, end } = this.#bounds(transfer, number);
@@ -295,10 +292,7 @@ class DirectUpload {
     for (const number of this.#crcs.keys()) {
       if (!this.#etags.has(number)) this.#crcs.delete(number);
     }
-    if (bytes > 0) {
-      notify({ code: "resumed", message: `${bytes} bytes are there already` });
-      meter.add(bytes);
-    }
+    if (bytes > 0) notifyResumed(this.#job, bytes);
     const numbers = Array.from({ length: transfer.partCount }, (_, index) => index + 1);
     return numbers.filter((number) => !this.#etags.has(number));
   }
@@ -349,6 +343,11 @@ class DirectUpload {
       ...(known ? { parts: parts.map(([number, etag]) => ({ number, etag })) } : {}),
     });
   }
+}
+
+function notifyResumed({ notify, meter }: Job, bytes: number): void {
+  notify({ code: "resumed", message: `${bytes} bytes are there already`, bytes });
+  meter.add(bytes);
 }
 
 /** Asks until the server has made the object; a storage may take long to put its parts together. */

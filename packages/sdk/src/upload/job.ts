@@ -57,6 +57,8 @@ export interface UploadNotice {
     /** The server had the bytes already. */
     | "instant";
   readonly message: string;
+  /** Of `resumed`: how many are there already. */
+  readonly bytes?: number;
   readonly cause?: unknown;
 }
 

@@ -42,6 +42,10 @@ export class Resumption {
     this.#key = key;
   }
 
+  get remembers(): boolean {
+    return this.#store !== undefined;
+  }
+
   async find(): Promise<ResumeRecord | undefined> {
     try {
       return await this.#store?.get(this.#key);

@@ -1,6 +1,6 @@
 /** An upload: begun when it is made, held up and ended by its owner, done once. */
 import type { Caller } from "../caller.ts";
-import { RomaError } from "../errors.ts";
+import { RomaError, type RomaErrorOptions } from "../errors.ts";
 import { lazily } from "../lazily.ts";
 import { type Connectivity, Control, type UploadState } from "./control.ts";
 import { rangedParts, signsNothing, uploadDirect } from "./direct.ts";
@@ -76,16 +76,25 @@ export class Upload {
   }
 
   /**
+   * Ends it in this page or process, and keeps what has arrived: with `resume`, the same upload goes on
+   * there later. Resolves when nothing is under way any more; `done` rejects with `aborted`.
+   */
+  async suspend(): Promise<void> {
+    this.#end("the upload was suspended", { retryable: true });
+    await this.#done.catch(() => {});
+  }
+
+  /**
    * Resolves when the server holds the object durably and has confirmed its size and CRC-64/NVME.
-   * Rejects with a `RomaError`; `aborted` after `cancel` or by the signal.
+   * Rejects with a `RomaError`; `aborted` after `cancel`, `suspend` or by the signal.
    */
   done(): Promise<UploadResult> {
     return this.#done;
   }
 
-  #end(message: string, cause?: unknown): void {
+  #end(message: string, options?: RomaErrorOptions): void {
     this.#cancelled = true;
-    this.#control.end(new RomaError("aborted", message, { cause }));
+    this.#control.end(new RomaError("aborted", message, options));
   }
 
   async #run(
@@ -94,7 +103,9 @@ export class Upload {
     options: UploadOptions,
   ): Promise<UploadResult> {
     const { signal } = options;
-    const onAbort = () => this.#end("the upload was ended by its signal", signal?.reason);
+    const onAbort = () => {
+      this.#end("the upload was ended by its signal", { cause: signal?.reason });
+    };
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
     const control = this.#control;
