@@ -78,15 +78,22 @@ export class Context {
     return new Administration(client);
   }
 
-  /** The client of this run; the run closes it. */
-  async client(command: Command): Promise<Roma> {
+  /** The client of this run; the run closes it. `resume`: it remembers unfinished uploads of files. */
+  async client(
+    command: Command,
+    { resume = false }: { readonly resume?: boolean } = {},
+  ): Promise<Roma> {
     if (this.#client === undefined) {
       const { endpoint, credential } = await this.connection(command);
       this.#anonymous = credential === undefined;
-      const { Roma } = await import("@roma/sdk/node");
-      // How many go at once is for `--parallel` to say.
-      const uploadsMax = 256;
-      this.#client = new Roma({ endpoint: endpoint.value, token: credential?.value, uploadsMax });
+      const { defaultStateFolder, Roma } = await import("@roma/sdk/node");
+      this.#client = new Roma({
+        endpoint: endpoint.value,
+        token: credential?.value,
+        // How many go at once is for `--parallel` to say.
+        uploadsMax: 256,
+        resume: resume && defaultStateFolder(this.terminal.env),
+      });
     }
     return this.#client;
   }

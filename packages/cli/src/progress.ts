@@ -9,6 +9,8 @@ const rateSamplesMax = 100;
 export interface TransferProgress {
   /** Takes the absolute count; it starts over when an attempt does. */
   update(bytes: number): void;
+  /** So many of them, in all, were there already: they say nothing about the rate. */
+  present(bytes: number): void;
   finish(): void;
 }
 
@@ -18,6 +20,7 @@ export class Progress {
   readonly #samples: { readonly at: number; readonly bytes: number }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
+  #presentBytes = 0;
   #totalBytes = 0;
   #count = 0;
   #totalCount = 0;
@@ -40,6 +43,11 @@ export class Progress {
     return this.#bytes;
   }
 
+  /** Of `bytes`, those that were there already. */
+  get presentBytes(): number {
+    return this.#presentBytes;
+  }
+
   get count(): number {
     return this.#count;
   }
@@ -60,10 +68,15 @@ export class Progress {
 
   transfer(): TransferProgress {
     let last = 0;
+    let present = 0;
     return {
       update: (bytes) => {
         this.#bytes += bytes - last;
         last = bytes;
+      },
+      present: (bytes) => {
+        this.#presentBytes += bytes - present;
+        present = bytes;
       },
       finish: () => {
         this.#count += 1;
@@ -84,11 +97,12 @@ export class Progress {
 
   #draw(): void {
     const now = performance.now();
-    this.#samples.push({ at: now, bytes: this.#bytes });
+    const moved = this.#bytes - this.#presentBytes;
+    this.#samples.push({ at: now, bytes: moved });
     if (this.#samples.length > rateSamplesMax) this.#samples.shift();
     const [first] = this.#samples;
     const seconds = first === undefined ? 0 : (now - first.at) / 1000;
-    const rate = first === undefined || seconds === 0 ? 0 : (this.#bytes - first.bytes) / seconds;
+    const rate = first === undefined || seconds === 0 ? 0 : (moved - first.bytes) / seconds;
     const line = progressLine({
       bytes: this.#bytes,
       totalBytes: this.#totalKnown ? this.#totalBytes : undefined,

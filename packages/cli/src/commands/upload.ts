@@ -1,5 +1,11 @@
 /** `roma upload`: files, folders, patterns or stdin into a bucket, several at a time. */
-import { isRomaError, type Roma, type UploadOptions, type UploadResult } from "@roma/sdk/node";
+import {
+  isRomaError,
+  type Roma,
+  type Upload,
+  type UploadOptions,
+  type UploadResult,
+} from "@roma/sdk/node";
 import { type Command, Option } from "commander";
 import { isPrefix, type ParsedAddress, parseAddress } from "../address.ts";
 import { contentTypeOf } from "../content-types.ts";
@@ -7,7 +13,8 @@ import type { Context } from "../context.ts";
 import { isFatal } from "../failure.ts";
 import { collectMetadata, wholeNumber } from "../options.ts";
 import { forEachParallel } from "../parallel.ts";
-import { Progress } from "../progress.ts";
+import { Progress, type TransferProgress } from "../progress.ts";
+import { isStoredAlready } from "../stored-already.ts";
 import { countObjects, formatBytes, printable } from "../text.ts";
 import { planUpload, type UploadPlan, type UploadSource } from "../upload-sources.ts";
 import { UsageError } from "../usage-error.ts";
@@ -17,6 +24,7 @@ interface Flags {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly ifAbsent?: boolean;
+  readonly resume?: boolean;
   readonly contentType?: string;
   readonly meta?: Readonly<Record<string, string>>;
 }
@@ -34,6 +42,7 @@ export function addUpload(program: Command, context: Context): void {
     .addOption(new Option("-r, --recursive", "accepted; folders are always sent whole").hideHelp())
     .option("--parallel <n>", "uploads at a time", wholeNumber(1, 256), 4)
     .option("--if-absent", "refuse to replace objects")
+    .option("--resume", "go on where an earlier run was ended; leave out what is there")
     .option("--content-type <type>", "for all sources; else known by extension or by content")
     .option("--meta <name=value>", "user metadata; repeatable", collectMetadata)
     .option("--json", "one JSON object per line on stdout")
@@ -44,7 +53,8 @@ export function addUpload(program: Command, context: Context): void {
       if (dest === undefined || sources.length === 0) {
         throw new UsageError("upload needs at least one SOURCE and, last, the DEST");
       }
-      await upload(context, await context.client(command), { sources, dest, flags });
+      const client = await context.client(command, { resume: flags.resume === true });
+      await upload(context, client, { sources, dest, flags });
     });
 }
 
@@ -66,10 +76,14 @@ async function upload(context: Context, client: Roma, wish: Wish): Promise<void>
   if (wish.sources.includes("-") && (!plan.single || isPrefix(target))) {
     throw new UsageError("stdin has no name: upload it alone, to BUCKET/KEY");
   }
+  if (wish.sources.includes("-") && flags.resume === true) {
+    throw new UsageError("stdin cannot be read again: leave out --resume");
+  }
   const { stderr } = context.terminal;
   const shown = flags.json !== true && flags.quiet !== true;
   const progress = new Progress(stderr, { shown });
   const counted = progress.visible ? count(plan, progress) : Promise.resolve();
+  let presentCount = 0;
   const onSkipped = (path: string, error: Error) => {
     progress.clear();
     context.fail(error, printable(path));
@@ -80,12 +94,22 @@ async function upload(context: Context, client: Roma, wish: Wish): Promise<void>
       const address = addressOf(source, target);
       const transfer = progress.transfer();
       try {
-        const result = await putOne({ context, client, source, address, flags }, transfer.update);
+        const put = { context, client, source, address, flags };
+        if (await isPresent(put)) {
+          transfer.update(source.size ?? 0);
+          transfer.present(source.size ?? 0);
+          presentCount += 1;
+          progress.clear();
+          await reportPresent(put);
+        } else {
+          const result = await putOne(put, transfer);
+          progress.clear();
+          await reportStored(context, flags, source, result);
+        }
         transfer.finish();
-        progress.clear();
-        await reportStored(context, flags, source, result);
       } catch (error) {
         transfer.update(0);
+        transfer.present(0);
         if (isRomaError(error, "aborted")) throw error;
         // What ends the run is said once, not by each upload that was under way.
         if (ended && isFatal(error)) return;
@@ -99,9 +123,12 @@ async function upload(context: Context, client: Roma, wish: Wish): Promise<void>
     if (!(error instanceof AlreadyReported)) throw error;
   } finally {
     progress.end();
+    if (flags.resume === true && context.signal.aborted) {
+      context.note("what has arrived is kept: the same command goes on from there");
+    }
   }
   await counted;
-  await reportSummary(context, flags, progress);
+  await reportSummary(context, flags, { progress, presentCount });
 }
 
 /** Ends the run after a failure that all others would share; it has been printed. */
@@ -124,19 +151,55 @@ interface Put {
   readonly flags: Flags;
 }
 
-function putOne(put: Put, onBytes: (bytes: number) => void): Promise<UploadResult> {
+/** Of the runs before this one, if it resumes them. */
+async function isPresent({ context, client, source, address, flags }: Put): Promise<boolean> {
+  const { path, size } = source;
+  if (flags.resume !== true || size === undefined) return false;
+  const { contentType, meta: metadata } = flags;
+  const wanted = { ...address, path, size, contentType, metadata };
+  return await isStoredAlready(client, wanted, context.signal);
+}
+
+function putOne(put: Put, transfer: TransferProgress): Promise<UploadResult> {
   const { context, client, source, address, flags } = put;
+  const { signal } = context;
+  const resume = flags.resume === true;
   const contentType = flags.contentType ?? contentTypeOf(address.key, source.path);
   const options: UploadOptions = {
     ...address,
-    signal: context.signal,
-    onProgress: ({ bytes }) => onBytes(bytes),
+    onProgress: ({ bytes }) => transfer.update(bytes),
+    onNotice: ({ code, bytes = 0 }) => {
+      if (code === "resumed" || code === "began_again") transfer.present(bytes);
+    },
+    ...(resume ? {} : { signal }),
     ...(contentType === undefined ? {} : { contentType }),
     ...(flags.meta === undefined ? {} : { metadata: flags.meta }),
     ...(flags.ifAbsent === true ? { createOnly: true } : {}),
   };
   const { path } = source;
-  return client.upload(path === "-" ? context.terminal.stdin : path, options).done();
+  const upload = client.upload(path === "-" ? context.terminal.stdin : path, options);
+  return resume ? suspendedBy(signal, upload) : upload.done();
+}
+
+/** An interruption ends it, and keeps what has arrived. */
+async function suspendedBy(signal: AbortSignal, upload: Upload): Promise<UploadResult> {
+  const suspend = () => void upload.suspend();
+  signal.addEventListener("abort", suspend, { once: true });
+  if (signal.aborted) suspend();
+  try {
+    return await upload.done();
+  } finally {
+    signal.removeEventListener("abort", suspend);
+  }
+}
+
+async function reportPresent({ context, source, address, flags }: Put): Promise<void> {
+  const { path, size } = source;
+  if (flags.json === true) {
+    await context.printJson({ event: "present", source: path, ...address, size });
+  } else if (flags.quiet !== true) {
+    await context.print(printable(`${address.bucket}/${address.key}`));
+  }
 }
 
 async function reportStored(
@@ -167,16 +230,23 @@ async function reportFailed(
   await context.printJson({ event: "failed", source: source.path, ...address, code, message });
 }
 
-async function reportSummary(context: Context, flags: Flags, progress: Progress): Promise<void> {
-  const { bytes, count: uploaded, seconds } = progress;
+async function reportSummary(
+  context: Context,
+  flags: Flags,
+  { progress, presentCount }: { readonly progress: Progress; readonly presentCount: number },
+): Promise<void> {
+  const { bytes, presentBytes, count, seconds } = progress;
   const failed = context.failures.count;
   if (flags.json === true) {
-    await context.printJson({ event: "summary", uploaded, failed, bytes, seconds });
+    const counts = { uploaded: count - presentCount, present: presentCount, failed };
+    await context.printJson({ event: "summary", ...counts, bytes, presentBytes, seconds });
     return;
   }
   if (flags.quiet === true) return;
-  const rate = `${formatBytes(bytes / Math.max(seconds, 0.001))}/s`;
+  const rate = `${formatBytes((bytes - presentBytes) / Math.max(seconds, 0.001))}/s`;
+  const present = presentBytes === 0 ? "" : `, ${formatBytes(presentBytes)} were there`;
   const failures = failed === 0 ? "" : `, ${failed} failed`;
   const time = `${seconds.toFixed(1)} s`;
-  context.note(`${countObjects(uploaded)}, ${formatBytes(bytes)} in ${time} (${rate})${failures}`);
+  const facts = `${formatBytes(bytes)} in ${time} (${rate})${present}${failures}`;
+  context.note(`${countObjects(count)}, ${facts}`);
 }
