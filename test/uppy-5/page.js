@@ -6,12 +6,14 @@ import Dashboard from "@uppy/dashboard";
 import "@uppy/core/css/style.min.css";
 import "@uppy/dashboard/css/style.min.css";
 
-globalThis.startUppy = ({ server, grant }) => {
+globalThis.startUppy = ({ server, grant, options = {} }) => {
   const uppy = new Uppy().use(Dashboard, { inline: true, target: "#uppy", hideAfterFinish: false });
   uppy.use(AwsS3, {
+    ...options,
     endpoint: `${server}/companion`,
     headers: { authorization: `Bearer ${grant}` },
   });
+  globalThis.fileState = () => ({ bytes: uppy.getFiles()[0]?.progress.bytesUploaded || 0 });
   globalThis.nextResult = () =>
     new Promise((resolve) => {
       uppy.once("complete", ({ successful, failed }) => {

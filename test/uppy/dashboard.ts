@@ -3,7 +3,7 @@
  * small file and one that comes in parts, chosen as a person does, compared byte by byte.
  */
 import { strict as assert } from "node:assert";
-import { copyFile } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Browser, chromium, type Page } from "playwright-core";
@@ -25,7 +25,7 @@ export type Uploader =
   | "xhr"
   | "tus";
 
-interface Result {
+export interface Result {
   readonly uploaded: readonly { readonly name: string; readonly uploadURL?: string }[];
   readonly errors: readonly string[];
 }
@@ -46,22 +46,22 @@ export function testDashboard(
     const pages = { "page-6": "page-6.js", "page-5": "../uppy-5/page.js" };
     const origin = await startPages(t, pages);
     const files = {
-      small: await named(t, "small.BIN", MB),
-      large: await named(t, "large.BIN", largeBytes),
-      third: await named(t, "third.BIN", 1000),
+      small: await namedFile(t, "small.BIN", MB),
+      large: await namedFile(t, "large.BIN", largeBytes),
+      third: await namedFile(t, "third.BIN", 1000),
     };
     const args = ["--no-sandbox", "--disable-dev-shm-usage"];
     const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
     t.after(() => browser.close());
     for (const uploader of uploaders) {
       await t.test(uploader, async () => {
-        const before = await list(backing);
+        const before = await listObjects(backing);
         await using dashboard = await openDashboard(browser, { origin, uploader, backing });
         const chosen = [files.small, files.large];
         const { uploaded, errors } = await dashboard.upload(chosen.map(({ path }) => path));
         assert.deepEqual(errors, []);
         assert.equal(uploaded.length, 2);
-        const made = (await list(backing)).filter(
+        const made = (await listObjects(backing)).filter(
           ({ key }) => !before.some((one) => one.key === key),
         );
         assert.equal(made.length, 2);
@@ -82,7 +82,7 @@ export function testDashboard(
         // The grant was for two.
         const refused = await dashboard.upload([files.third.path], { again: true });
         assert.equal(refused.errors.length, 1, JSON.stringify(refused));
-        assert.equal((await list(backing)).length, before.length + 2);
+        assert.equal((await listObjects(backing)).length, before.length + 2);
       });
     }
     await assertNothingPending(backing);
@@ -90,20 +90,20 @@ export function testDashboard(
 }
 
 /** Random bytes under a name that a person gave. */
-async function named(t: TestContext, name: string, length: number): Promise<RandomFile> {
+export async function namedFile(t: TestContext, name: string, length: number): Promise<RandomFile> {
   const file = await randomFile(t, length);
   const path = join(await temporaryFolder(t), name);
-  await copyFile(file.path, path);
+  await rename(file.path, path);
   return { ...file, path };
 }
 
-async function list({ server }: Backing): Promise<readonly Listed[]> {
+export async function listObjects({ server }: Backing): Promise<readonly Listed[]> {
   const answer = await send(server, "GET", "/v1/objects/demo");
   const { objects } = JSON.parse(answer.body.toString()) as { readonly objects: readonly Listed[] };
   return objects;
 }
 
-async function grantFor({ server }: Backing, uploader: Uploader): Promise<string> {
+export async function grantFor({ server }: Backing, uploader: Uploader): Promise<string> {
   const body = JSON.stringify({
     bucket: "demo",
     template: "in/{uuid}{ext}",

@@ -3,19 +3,21 @@
 import AwsS3 from "@uppy/aws-s3";
 import Uppy from "@uppy/core";
 import Dashboard from "@uppy/dashboard";
+import GoldenRetriever from "@uppy/golden-retriever";
 import Tus from "@uppy/tus";
 import XHRUpload from "@uppy/xhr-upload";
 import "@uppy/dashboard/css/style.min.css";
 
 /** By name: the plugin, and what a page tells it. */
 const uploaders = {
-  companionEndpoint: (server, grant) => [
+  companionEndpoint: (server, grant, options) => [
     AwsS3,
-    { companionEndpoint: `${server}/companion/~${grant}` },
+    { ...options, companionEndpoint: `${server}/companion/~${grant}` },
   ],
-  signRequest: (server, grant) => [
+  signRequest: (server, grant, options) => [
     AwsS3,
     {
+      ...options,
       signRequest: async (request) => {
         const answer = await fetch(`${server}/companion/sign`, {
           method: "POST",
@@ -26,9 +28,10 @@ const uploaders = {
       },
     },
   ],
-  getCredentials: (server, grant) => [
+  getCredentials: (server, grant, options) => [
     AwsS3,
     {
+      ...options,
       s3Endpoint: `${server}/s3/demo`,
       getCredentials: async () => {
         const headers = { authorization: `Bearer ${grant}` };
@@ -49,9 +52,24 @@ const uploaders = {
   ],
 };
 
-globalThis.startUppy = ({ uploader, server, grant }) => {
+/** What a page does that restores its files: those of any size by the database, or all by a service worker. */
+const retrievers = {
+  IndexedDB: async () => ({ indexedDB: { maxFileSize: 1e9, maxTotalSize: 1e9 } }),
+  "service worker": async () => {
+    await navigator.serviceWorker.register("/worker.js", { type: "module" });
+    return { serviceWorker: true };
+  },
+};
+
+globalThis.startUppy = async ({ uploader, server, grant, options = {}, retriever }) => {
   const uppy = new Uppy().use(Dashboard, { inline: true, target: "#uppy", hideAfterFinish: false });
-  uppy.use(...uploaders[uploader](server, grant));
+  uppy.use(...uploaders[uploader](server, grant, options));
+  if (retriever !== undefined) uppy.use(GoldenRetriever, await retrievers[retriever]());
+  /** Of the one file: how far it is, and what would be restored. */
+  globalThis.fileState = () => {
+    const [{ progress, s3Multipart, tus } = {}] = uppy.getFiles();
+    return { bytes: progress?.bytesUploaded || 0, s3Multipart, uploadUrl: tus?.uploadUrl };
+  };
   globalThis.nextResult = () =>
     new Promise((resolve) => {
       uppy.once("complete", ({ successful, failed }) => {
