@@ -10,19 +10,13 @@
  */
 import { abortableBody } from "./abortable-body.ts";
 import { type Actor, authorize, isAllowed } from "./access.ts";
-import { authorOf } from "./author.ts";
 import type { Buckets } from "./buckets.ts";
 import { type BodyChecks, CheckedBody } from "./checked-body.ts";
-import { isOperationalError, OperationalError } from "./errors.ts";
+import { commitUpload, dropUncommitted } from "./commit-upload.ts";
+import { OperationalError } from "./errors.ts";
 import { failedCondition, hasEarlyCondition } from "./failed-condition.ts";
-import {
-  assertUsesLeft,
-  contextOf,
-  grantConditions,
-  grantUse,
-  withContext,
-} from "./grant-writes.ts";
-import { etagOfVersion, newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
+import { assertUsesLeft, grantConditions } from "./grant-writes.ts";
+import { newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
 import { choosePlace } from "./place.ts";
@@ -36,7 +30,7 @@ import type {
   WriteResult,
 } from "./ports/metadata-store.ts";
 import type { Meter } from "./ports/meter.ts";
-import type { BlobHead, Body, DigestName, Digests, StorageDriver } from "./ports/storage-driver.ts";
+import type { Body, DigestName, Digests } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
 import type { TypeDetector } from "./ports/type-detector.ts";
 import { type CancelReason, newUploadState, nextUploadState, type UploadState } from "./upload.ts";
@@ -210,7 +204,7 @@ export class Uploads {
       readonly body: Body;
     },
   ): Promise<WriteResult> {
-    const { storages, metadata, meter } = this.#options;
+    const { storages, meter, log } = this.#options;
     const { entry, contentType, signal, version, now } = plan;
     const storageId = await choosePlace(
       { ...plan, ...request, bucket: plan.bucket },
@@ -236,55 +230,21 @@ export class Uploads {
       // The last moment to give up: after this the work is finished and its result recorded.
       signal.throwIfAborted();
       entry.state = nextUploadState(entry.state, { event: "finished" });
-      const result = await metadata.commitObject(
-        {
-          bucket: request.bucket,
-          key: request.key,
-          version,
-          etag: digests.md5 === undefined ? etagOfVersion(version) : hex(digests.md5),
-          contentType,
-          userMetadata: request.userMetadata ?? {},
-          attributes: withContext(request.attributes ?? {}, contextOf(actor)),
-          createdAt: now,
-        },
-        {
-          storageId,
-          blobKey: entry.blobKey,
-          length: head.length,
-          digests: { ...digests, crc64nvme },
-          ...(head.blocks === undefined ? {} : { blocks: head.blocks }),
-        },
-        {
-          ...request.conditions,
-          ...grantUse(actor),
-          author: authorOf(actor),
-          garbageDueAt: this.#garbageDueAt(),
-        },
-      );
+      const blob = {
+        storageId,
+        blobKey: entry.blobKey,
+        length: head.length,
+        digests: { ...digests, crc64nvme },
+        ...(head.blocks === undefined ? {} : { blocks: head.blocks }),
+      };
+      const made = { ...request, version, createdAt: now, contentType };
+      const result = await commitUpload(actor, made, blob, this.#options);
       entry.state = nextUploadState(entry.state, { event: "committed", version });
       meter.count("upload_completed_total");
       return result;
     } catch (error) {
-      await this.#dropBlob(storage, head, error);
+      await dropUncommitted(storage, head.key, { log, error });
       throw error;
-    }
-  }
-
-  /**
-   * Removes the bytes of an upload that was not committed. Where the store's answer was lost the
-   * commit may have happened, so the blob is left to the sweeper, which asks the store.
-   */
-  async #dropBlob(storage: StorageDriver, head: BlobHead, error: unknown): Promise<void> {
-    const { log } = this.#options;
-    const unknownOutcome =
-      isOperationalError(error, "unavailable") || isOperationalError(error, "internal");
-    if (unknownOutcome) return;
-    try {
-      const signal = AbortSignal.timeout(10_000);
-      await storage.delete(head.key, { signal });
-    } catch (cause) {
-      const fields = { err: cause, blobKey: head.key, storageId: storage.id };
-      log.warn(fields, "blob left for the sweeper");
     }
   }
 
@@ -361,10 +321,6 @@ export class Uploads {
     }
     return entry;
   }
-
-  #garbageDueAt(): Date {
-    return new Date(this.#options.clock.now().getTime() + this.#options.blobGraceMs);
-  }
 }
 
 /** Keeps the upload's offset, and stops at the byte that crosses a limit. */
@@ -389,8 +345,4 @@ function mayAct(actor: Actor, action: "upload:read" | "upload:cancel", entry: En
 
 function view(entry: Entry): RunningUpload {
   return { ...entry.upload, state: entry.state };
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
 }
