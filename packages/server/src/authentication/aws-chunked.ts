@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { createHash, type Hash } from "node:crypto";
 import type { OperationalError } from "../core/errors.ts";
-import { giveChunk } from "../core/ports/given-chunks.ts";
+import { shrinkChunk } from "../core/ports/given-chunks.ts";
 import { S3Refusal } from "./s3-refusal.ts";
 import type { ChunkSeed, StreamingPayload } from "./signed-payload.ts";
 import { emptySha256, hmac, isSignature, scopeText, sha256Hex } from "./sigv4-key.ts";
@@ -247,19 +247,13 @@ class ChunkSignatures {
   }
 }
 
-/**
- * What is left of a chunk, as memory of its own, so that whoever stores it can free it at once. A part of
- * another's memory stays there.
- */
+/** What is left of a chunk, as memory of its own where that can be. */
 function dataOf(chunk: Uint8Array, start: number, end: number): Uint8Array {
-  const { buffer } = chunk;
-  const data = chunk.subarray(start, end);
-  const isWhole = chunk.length === buffer.byteLength && buffer instanceof ArrayBuffer;
-  if (!isWhole || data.length === 0 || data.length === chunk.length) return data;
+  const length = end - start;
+  if (start === 0) return shrinkChunk(chunk, length);
+  if (chunk.length !== chunk.buffer.byteLength) return chunk.subarray(start, end);
   chunk.copyWithin(0, start, end);
-  const own = new Uint8Array(buffer.transfer(data.length));
-  giveChunk(own);
-  return own;
+  return shrinkChunk(chunk, length);
 }
 
 function latin1(chunk: Uint8Array, from: number, to: number): string {

@@ -25,6 +25,20 @@ export function freeChunk(chunk: Uint8Array): void {
   buffer.transfer(0);
 }
 
+/**
+ * The first bytes of a chunk as memory of its own, given away, so that whoever stores them can free it at once;
+ * the chunk itself is gone then. A part of another's memory stays there.
+ */
+export function shrinkChunk(chunk: Uint8Array, length: number): Uint8Array {
+  const { buffer } = chunk;
+  const isOwn = isWhole(chunk) && buffer instanceof ArrayBuffer;
+  if (length === chunk.length) return chunk;
+  if (!isOwn || length === 0) return chunk.subarray(0, length);
+  const own = new Uint8Array(buffer.transfer(length));
+  giveChunk(own);
+  return own;
+}
+
 function isWhole({ byteLength, buffer }: Uint8Array): boolean {
   return byteLength === buffer.byteLength;
 }
