@@ -4,6 +4,7 @@ import { bytes, duration, secret } from "./config/index.ts";
 import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
 import { logConfig, sweeperConfig, trashConfig, uploadsConfig } from "./operations/config.ts";
+import { parseConfig } from "./protocols/parse/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
 
 export const serverConfig = z.strictObject({
@@ -52,6 +53,7 @@ export const serverConfig = z.strictObject({
     .describe("how long a stop waits for requests that are under way"),
   http: httpConfig.prefault({}),
   s3: s3Config.prefault({}),
+  parse: parseConfig.prefault({}),
   log: logConfig.prefault({}),
   sweeper: sweeperConfig.prefault({}),
   uploads: uploadsConfig.prefault({}),

@@ -20,6 +20,7 @@ import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
+import { StagedUploads } from "./core/staged-uploads.ts";
 import { Uploads } from "./core/uploads.ts";
 import { closeHttp, createHttp } from "./http/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
@@ -30,6 +31,13 @@ import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
 import { companionProtocol } from "./protocols/companion/index.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
+import {
+  Applications,
+  parseProtocol,
+  Replays,
+  renderParseError,
+  Sessions,
+} from "./protocols/parse/index.ts";
 import { objectPath, refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
 import { renderS3Error, s3Protocol } from "./protocols/s3/index.ts";
 import { tusProtocol } from "./protocols/tus/index.ts";
@@ -40,6 +48,9 @@ import { mountCallsMax } from "./thread-pool.ts";
 
 /** Where the S3 interface is on the main listener. */
 const s3Path = "/s3";
+
+/** Where Parse's files are. */
+const parsePath = "/parse";
 
 /** The bucket to try, made at the first start. */
 const demoBucket = "demo";
@@ -101,7 +112,7 @@ export async function startServer(
     ...ports,
     signingKey: sealer.deriveKey(partSignaturePurpose),
   });
-  const { uploads, resumable, multipart, direct } = core;
+  const { uploads, resumable, multipart, direct, staged } = core;
 
   const sweeper = opened.use(
     new Sweeper({
@@ -109,10 +120,11 @@ export async function startServer(
       storages,
       installation,
       isWriting: (blobKey) =>
-        uploads.isWriting(blobKey) || resumable.isWriting(blobKey) || multipart.isWriting(blobKey),
+        [uploads, resumable, multipart, staged].some((one) => one.isWriting(blobKey)),
       isReading: (blobKey) => core.objects.isReading(blobKey),
       ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
-      oldestRunningAt: () => earliest(uploads.oldestRunningAt(), multipart.oldestRunningAt()),
+      oldestRunningAt: () =>
+        earliest(...[uploads, multipart, staged].map((one) => one.oldestRunningAt())),
       clock,
       log,
       meter,
@@ -140,10 +152,7 @@ export async function startServer(
   const http = createHttp({
     log,
     config: config.http,
-    renderError: (error, request) =>
-      isUnder(s3Path, request.raw.url)
-        ? renderS3Error(error, request)
-        : renderRestError(error, request),
+    renderError: (error, request) => rendererOf(request.raw.url)(error, request),
     notFound: (request, reply) => refuseRoute([], { request, reply }),
     clock,
   });
@@ -176,6 +185,21 @@ export async function startServer(
   await s3Http?.register(s3);
   const companion = companionProtocol({ ...located, region: config.s3.region, s3Path });
   await http.register(companion, { prefix: "/companion" });
+  const sessions = opened.use(
+    new Sessions({
+      clock,
+      log,
+      msMax: config.parse.sessionMsMax,
+      cacheMs: config.parse.sessionCache,
+    }),
+  );
+  const parse = parseProtocol({
+    ...located,
+    applications: new Applications(config.parse, accessKeys),
+    sessions,
+    replays: new Replays(clock),
+  });
+  await http.register(parse, { prefix: parsePath });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
   const store = { name: "metadata", essential: true, check: () => metadata.probe() };
@@ -240,6 +264,7 @@ function createCore(
       holder: ports.installation,
     }),
     multipart,
+    staged: new StagedUploads({ ...shared, ...config.parse }),
     direct: new DirectUploads({ ...bounded, objects, multipart, holder: ports.installation }),
   };
 }
@@ -275,6 +300,12 @@ function earliest(...instants: readonly (Date | undefined)[]): Date | undefined 
   return instants.reduce((one, other) =>
     one === undefined || (other && other < one) ? other : one,
   );
+}
+
+/** For what goes wrong before a protocol has seen the request. */
+function rendererOf(target: string | undefined) {
+  if (isUnder(s3Path, target)) return renderS3Error;
+  return isUnder(parsePath, target) ? renderParseError : renderRestError;
 }
 
 function isUnder(prefix: string, target = ""): boolean {
