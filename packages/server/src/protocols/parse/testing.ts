@@ -1,10 +1,11 @@
 /** A whole server and a client that hides nothing, for the tests of this folder. Nothing else imports it. */
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { listFiles } from "../../../../../test/harness/data-folder.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import { silentLog } from "../../core/ports/log.ts";
 import { startServer } from "../../server.ts";
@@ -51,8 +52,10 @@ export interface ParseTestServer {
   readonly call: (method: string, target: string, sent?: Sent) => Promise<Answered>;
   /** Keys of a bucket. */
   readonly keys: (bucket?: string) => Promise<readonly string[]>;
-  /** Blobs in the storage, named by a row or not. */
-  readonly blobs: () => Promise<number>;
+  /** Files of blobs and temporaries in the storage whose folder it is; left out: of the server's own. */
+  readonly blobs: (folder?: string) => Promise<number>;
+  /** Its folder. */
+  readonly data: string;
   readonly advance: (ms: number) => void;
 }
 
@@ -81,12 +84,10 @@ export async function startParse(
       const { json } = await call("GET", `/v1/objects/${bucket}`, { headers: asRoot });
       return json.objects.map(({ key: name }) => name);
     },
-    blobs: async () => {
-      const entries = await readdir(join(data, "objects", "b"), {
-        recursive: true,
-        withFileTypes: true,
-      }).catch(() => []);
-      return entries.filter((entry) => entry.isFile()).length;
+    data,
+    blobs: async (folder = "objects") => {
+      const files = await listFiles(join(data, folder));
+      return files.filter((file) => file !== join(".roma", "storage.json")).length;
     },
     advance: (ms) => {
       aheadMs += ms;
