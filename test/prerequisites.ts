@@ -52,6 +52,10 @@ const checks = {
     enable: "run test/s3-clients/python/environment.sh build, with python3 and python3-venv",
     isMet: () => succeeds(join(import.meta.dirname, "s3-clients/python/environment.sh"), ["path"]),
   },
+  next: {
+    enable: "run test/examples/next/environment.sh build",
+    isMet: () => succeeds(join(import.meta.dirname, "examples/next/environment.sh"), ["path"]),
+  },
   fuse: {
     enable: "run as root, with /dev/fuse and the right to mount",
     isMet: () => canMountTmpfs() && canOpen("/dev/fuse"),

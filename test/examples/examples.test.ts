@@ -3,11 +3,9 @@ import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, type TestContext, test } from "node:test";
-import { build } from "esbuild";
 import { type Browser, chromium } from "playwright-core";
 import { cleanUp } from "../harness/cleanup.ts";
 import { send } from "../harness/http-client.ts";
@@ -17,7 +15,8 @@ import {
   startServer,
   temporaryFolder,
 } from "../harness/server-process.ts";
-import { describeWhere } from "../prerequisites.ts";
+import { describeWhere, requirePrerequisite } from "../prerequisites.ts";
+import { startNext } from "./next.ts";
 
 const examples = resolve(import.meta.dirname, "../../examples");
 const text = "a file of a person";
@@ -28,7 +27,7 @@ describeWhere(["chromium"], "examples", () => {
     const args = ["--no-sandbox", "--disable-dev-shm-usage"];
     browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
   });
-  after(() => browser.close());
+  after(() => browser?.close());
 
   test("express", async (t) => {
     const server = await startServer(t);
@@ -37,9 +36,10 @@ describeWhere(["chromium"], "examples", () => {
     await assertStored(server);
   });
 
-  test("next: the route handler and the uploader", async (t) => {
+  test("next", async (t) => {
+    if (!requirePrerequisite(t, "next")) return;
     const server = await startServer(t);
-    const url = await startRoutes(t, server);
+    const url = await startNext(t, { ROMA_URL: server.url, ROMA_KEY: rootKey });
     await uploadAt(t, { browser, url });
     await assertStored(server);
   });
@@ -60,41 +60,6 @@ async function startExpress(t: TestContext, roma: ServerProcess): Promise<string
     if (url !== undefined) return url;
   }
   throw new Error("the example ended before it listened");
-}
-
-/** What Next.js does with both files: calls the one, and puts the other into a page. */
-async function startRoutes(t: TestContext, roma: ServerProcess): Promise<string> {
-  Object.assign(process.env, { ROMA_URL: roma.url, ROMA_KEY: rootKey });
-  const file = join(examples, "next/app/api/grant/route.js");
-  const route = (await import(file)) as { readonly POST: (request: Request) => Promise<Response> };
-  const { outputFiles } = await build({
-    stdin: {
-      contents:
-        'import "@uppy/dashboard/css/style.min.css"; import { mountUploader } from "./uploader.js"; await mountUploader("#uppy");',
-      resolveDir: join(examples, "next/app"),
-    },
-    ...{ bundle: true, format: "esm", outdir: "/", write: false },
-  });
-  const script = outputFiles.find(({ path }) => path.endsWith(".js"))?.text ?? "";
-  const style = outputFiles.find(({ path }) => path.endsWith(".css"))?.text ?? "";
-  const page = `<!doctype html><meta charset="utf-8"><style>${style}</style><div id="uppy"></div><script type="module" src="/page.js"></script>`;
-  const http = createServer(async ({ method = "", url = "" }, response) => {
-    if (url === "/api/grant") {
-      const answer = await route.POST(new Request(`http://next.test${url}`, { method }));
-      response.writeHead(answer.status, Object.fromEntries(answer.headers));
-      response.end(await answer.text());
-    } else if (url === "/page.js") {
-      response.writeHead(200, { "content-type": "text/javascript" }).end(script);
-    } else response.writeHead(200, { "content-type": "text/html" }).end(page);
-  });
-  await new Promise<void>((listening) => http.listen(0, "127.0.0.1", listening));
-  cleanUp(t, () => {
-    http.closeAllConnections();
-    http.close();
-  });
-  const address = http.address();
-  assert(typeof address === "object" && address !== null);
-  return `http://127.0.0.1:${address.port}`;
 }
 
 async function uploadAt(
