@@ -123,7 +123,8 @@ async function send(
     headers: { ...length, ...headers },
     agent: false,
   });
-  if (isWhole || body === undefined) sent.end(body);
+  // As bytes: a text would make Node write the headers in its encoding.
+  if (isWhole || body === undefined) sent.end(body === undefined ? body : Buffer.from(body));
   else {
     for (const piece of body) sent.write(piece);
     sent.end();
