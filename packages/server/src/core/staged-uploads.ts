@@ -53,6 +53,8 @@ export interface StagedUploadsOptions {
   readonly maxObjectBytes?: number;
   /** At once. */
   readonly stagedMax: number;
+  /** Of these, from one sender. */
+  readonly stagedPerAddressMax: number;
   /** Of all together. */
   readonly stagedBytesMax: number;
   /** From the first byte of one to its last. */
@@ -60,6 +62,8 @@ export interface StagedUploadsOptions {
 }
 
 export interface StageRequest {
+  /** From where it comes; of one sender only so many wait at once. */
+  readonly sender: string;
   readonly body: Body;
   /** What it will most likely be, for the choice of a storage; another is found out, and costs a copy. */
   readonly likely: {
@@ -124,7 +128,7 @@ export class StagedUploads {
 
   async #stage(request: StageRequest, using: AsyncDisposableStack): Promise<StagedUpload> {
     const { storages, detector, clock, installation, meter } = this.#options;
-    const slot = using.use(this.#room.enter());
+    const slot = using.use(this.#room.enter(request.sender));
     const now = clock.now();
     const version = newVersion(now);
     const blobKey = newBlobKey(installation, now, version);

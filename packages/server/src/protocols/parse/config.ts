@@ -86,6 +86,14 @@ export const parseConfig = z.strictObject({
     .describe(
       "uploads at once whose credentials come after their bytes, as Parse's SDKs send them in JSON",
     ),
+  stagedPerAddressMax: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(16)
+    .describe(
+      "of these, from one address, or one /64 of IPv6 (behind a proxy: http.trustedProxies)",
+    ),
   stagedBytesMax: bytes({ min: "1 MiB" })
     .default("4 GiB")
     .describe("bytes of all such uploads together that wait in storages for their credentials"),

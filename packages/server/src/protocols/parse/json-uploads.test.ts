@@ -145,6 +145,29 @@ test("uploads that wait for their credentials are bounded in number and in bytes
   assert.equal((await post(server, jsonUpload(randomBytes(1_000_000)))).status, 201);
 });
 
+test("one address has only its share of them, as a trusted proxy names it", async (t) => {
+  const server = await startParse(t, { parse: { stagedPerAddressMax: 1 } });
+  const { hostname: host, port } = new URL(server.url);
+  const headers = { "x-forwarded-for": "192.0.2.1" };
+  const sent = httpRequest({ host, port, method: "POST", path: "/parse/files/a.bin", headers });
+  const body = jsonUpload(randomBytes(200_000));
+  sent.write(body.slice(0, 100_000));
+  const answered = once(sent, "response");
+  const from = (address: string) =>
+    server.call("POST", "/parse/files/a.bin", {
+      headers: { "x-forwarded-for": address },
+      body: jsonUpload(Buffer.from("x")),
+    });
+  await eventually("its share is used up", async () => (await from("192.0.2.1")).status === 503);
+  assert.equal((await from("192.0.2.2")).status, 201);
+  sent.end(body.slice(100_000));
+  const [response] = await answered;
+  assert.equal(response.statusCode, 201);
+  response.resume();
+  await once(response, "end");
+  assert.equal((await from("192.0.2.1")).status, 201);
+});
+
 test("one that takes too long is refused, and leaves nothing", async (t) => {
   const server = await startParse(t, { parse: { stagedMsMax: "1 s" } });
   const { hostname: host, port } = new URL(server.url);

@@ -5,7 +5,7 @@
 import { OperationalError } from "../../core/errors.ts";
 import { freeChunk, shrinkChunk } from "../../core/ports/given-chunks.ts";
 import type { Body } from "../../core/ports/storage-driver.ts";
-import { receiveBody, requestSignal } from "../../http/index.ts";
+import { clientAddress, receiveBody, requestSignal } from "../../http/index.ts";
 import { admit } from "./admit.ts";
 import { ensureBucket } from "./bucket.ts";
 import { credentialsOfFields } from "./credentials.ts";
@@ -13,6 +13,7 @@ import { describedObject, type FileData } from "./described.ts";
 import { nameAndType } from "./file-type.ts";
 import { JsonUploadReader, restBytesMax } from "./json-reader.ts";
 import { renderSaved } from "./saved.ts";
+import { senderOf } from "./sender.ts";
 import type { Exchange, ParseServices } from "./services.ts";
 import { emptyFile, planUpload, replayId } from "./upload-plan.ts";
 
@@ -29,6 +30,7 @@ export async function uploadJson(services: ParseServices, exchange: Exchange, na
   const reader = new JsonUploadReader();
   const { contentType: likelyType } = nameAndType(name, undefined);
   await using staged = await uploads.stage({
+    sender: senderOf(clientAddress(request).address),
     body: decoded(body, reader, bytesMax),
     likely: {
       bucket: applications.likelyBucket,
