@@ -20,6 +20,7 @@ export async function ensureBucket(
   const server = {
     kind: "key",
     keyId: actor.keyId,
+    ...(actor.origin === undefined ? {} : { origin: actor.origin }),
     policy: [{ buckets: [bucket], actions: ["bucket:write"] }],
   } as const;
   try {
