@@ -56,6 +56,16 @@ const rows: Record<RomaErrorCode, Row> = {
     exit: failed,
     advice: "`roma bucket show BUCKET` prints the types it takes",
   },
+  object_retained: {
+    exit: denied,
+    advice:
+      "nobody can, not even with the root key, until its retention ends or its hold is taken off",
+  },
+  delete_cap_reached: {
+    exit: denied,
+    advice:
+      "is it meant? `roma bulk-delete plan` deletes more, `roma trash restore` brings it back",
+  },
   precondition_failed: { exit: precondition },
   checksum_mismatch: {
     exit: failed,

@@ -52,6 +52,10 @@ export const errorCodes = [
   "quota_exceeded",
   /** Not offered by this protocol, storage or version. */
   "unsupported",
+  /** Under retention or legal hold: nobody deletes, moves or replaces it. */
+  "object_retained",
+  /** As many objects of the bucket were deleted within an hour as may be. */
+  "delete_cap_reached",
   /** A storage or store does not answer; the same request may succeed later. */
   "unavailable",
   /** A defect of ours; the log has it under the request id. */

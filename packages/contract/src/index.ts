@@ -3,3 +3,4 @@ export type * from "./direct.ts";
 export * from "./errors.ts";
 export * from "./limits.ts";
 export * from "./rest.ts";
+export type * from "./trash.ts";

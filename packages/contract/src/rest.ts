@@ -28,6 +28,17 @@ export interface ObjectJson {
   readonly url: string;
   /** Of the grant that wrote it; shown to access keys alone. */
   readonly context?: unknown;
+  /** Until then nobody deletes, moves or replaces it. */
+  readonly retainUntil?: string;
+  /** The same, until it is taken off. */
+  readonly legalHold?: true;
+}
+
+/** `PATCH /v1/objects/{bucket}/{key}`: what is left out keeps its value. */
+export interface ObjectHoldJson {
+  /** Only ever later than it is. */
+  readonly retainUntil?: string;
+  readonly legalHold?: boolean;
 }
 
 export interface ObjectListJson {
@@ -135,6 +146,10 @@ export type ActionJson =
   | "object:write"
   | "object:delete"
   | "object:list"
+  | "object:hold"
+  | "trash:read"
+  | "trash:restore"
+  | "trash:purge"
   | "bucket:read"
   | "bucket:write"
   | "bucket:delete"

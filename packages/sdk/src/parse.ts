@@ -36,7 +36,7 @@ import {
 
 const digestNames = ["md5", "sha256", "sha1", "crc32", "crc32c"] as const;
 
-function parseChecksums(value: unknown): ChecksumsJson {
+export function parseChecksums(value: unknown): ChecksumsJson {
   const fields = fieldsOf(value, "checksums");
   const others = digestNames.map((name) => optional(fields, name, string));
   return Object.assign({ crc64nvme: string(fields, "crc64nvme") }, ...others);
@@ -63,6 +63,8 @@ export function parseObject(value: unknown): ObjectJson {
     checksums: parseChecksums(fields.checksums),
     storage: string(fields, "storage"),
     url: string(fields, "url"),
+    ...optional(fields, "retainUntil", string),
+    ...(fields.legalHold === true ? { legalHold: true as const } : {}),
   };
 }
 
@@ -137,6 +139,10 @@ export const actions = [
   "object:write",
   "object:delete",
   "object:list",
+  "object:hold",
+  "trash:read",
+  "trash:restore",
+  "trash:purge",
   "bucket:read",
   "bucket:write",
   "bucket:delete",

@@ -21,6 +21,7 @@ import type { Meter } from "./core/ports/meter.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
 import { StagedUploads } from "./core/staged-uploads.ts";
+import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
 import { closeHttp, createHttp } from "./http/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
@@ -126,6 +127,7 @@ export async function startServer(
       oldestRunningAt: () =>
         earliest(...[uploads, multipart, staged].map((one) => one.oldestRunningAt())),
       clock,
+      steadyNow: () => steady.now(),
       log,
       meter,
       intervalMs: config.sweeper.interval,
@@ -249,13 +251,15 @@ function createCore(
   const { maxObjectBytes, blobGrace } = config;
   const detector = typeDetector;
   const shared = { ...ports, buckets, detector, maxObjectBytes, blobGraceMs: blobGrace };
-  const objects = new Objects(shared);
+  const { productionDeletesPerHour } = config.trash;
+  const objects = new Objects({ ...shared, productionDeletesPerHour });
   const { openMax, createsPerSecondMax } = config.uploads;
   const bounded = { ...shared, openMax, createsPerSecondMax };
   const multipart = new Multipart({ ...bounded, objects });
   return {
     buckets,
     objects,
+    trash: new Trash(shared),
     uploads: new Uploads(shared),
     // The data folder is this process's alone, its lock sees to that: so its name may stay the same.
     resumable: new ResumableUploads({

@@ -4,6 +4,7 @@ import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
 import { authorOf } from "./author.ts";
 import { openBlob } from "./blob-body.ts";
 import type { Buckets } from "./buckets.ts";
+import { DeleteCaps } from "./delete-caps.ts";
 import { isOperationalError, OperationalError } from "./errors.ts";
 import {
   contextAttribute,
@@ -18,7 +19,10 @@ import { partSizesOf } from "./multipart/object-attributes.ts";
 import { type KeyPrefix, type ObjectKey, parseKey } from "./object-key.ts";
 import { pieceNumbersFrom } from "./pieces.ts";
 import type { Clock } from "./ports/clock.ts";
+import type { Log } from "./ports/log.ts";
 import type {
+  BucketRecord,
+  DeleteOptions,
   ListPage,
   MetadataStore,
   ObjectAttributes,
@@ -28,6 +32,7 @@ import type {
   WriteConditions,
   WriteResult,
 } from "./ports/metadata-store.ts";
+import type { Meter } from "./ports/meter.ts";
 import type { Digests, ObjectBody } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
 import {
@@ -91,15 +96,23 @@ export interface ObjectsOptions {
   readonly clock: Clock;
   /** How long a deleted blob stays readable for those who already opened its row. */
   readonly blobGraceMs: number;
+  readonly log: Log;
+  readonly meter: Meter;
+  /** The server's label. */
+  readonly environment?: string | null;
+  /** As in `DeleteCaps`. */
+  readonly productionDeletesPerHour?: number;
 }
 
 export class Objects {
   readonly #options: ObjectsOptions;
+  readonly #caps: DeleteCaps;
   /** Blobs in pieces that are being read here, and how often. */
   readonly #reading = new Map<string, number>();
 
   constructor(options: ObjectsOptions) {
     this.#options = options;
+    this.#caps = new DeleteCaps(options);
   }
 
   /**
@@ -141,19 +154,24 @@ export class Objects {
     return this.#options.metadata.listObjects({ ...query, limit });
   }
 
-  /** Whether or not it was there. `bucket_not_found`, `precondition_failed`. */
+  /**
+   * Whether or not it was there; into the bucket's trash, if it has one. `bucket_not_found`,
+   * `precondition_failed`, `object_retained`, `delete_cap_reached`.
+   */
   async delete(
     actor: Actor,
     address: ObjectAddress,
     conditions: WriteConditions = {},
   ): Promise<ObjectRecord | undefined> {
     authorize(actor, "object:delete", address);
-    await this.#options.buckets.require(address.bucket);
-    return this.#options.metadata.deleteObject(address.bucket, address.key, {
-      ...conditions,
-      author: authorOf(actor),
-      garbageDueAt: this.#garbageDueAt(),
-    });
+    const bucket = await this.#options.buckets.require(address.bucket);
+    const options = { ...conditions, ...this.#deleting(actor, bucket) };
+    try {
+      return await this.#options.metadata.deleteObject(address.bucket, address.key, options);
+    } catch (error) {
+      if (isOperationalError(error, "delete_cap_reached")) this.#caps.alarm(bucket, actor);
+      throw error;
+    }
   }
 
   /** Each key is judged by itself; what may be deleted is, in one transaction. */
@@ -181,14 +199,19 @@ export class Objects {
       }
     }
     // Only who may delete something in it is told whether the bucket exists.
-    if (good.length > 0) {
-      await this.#options.buckets.require(bucket);
-      await this.#options.metadata.deleteObjects(bucket, good, {
-        author: authorOf(actor),
-        garbageDueAt: this.#garbageDueAt(),
+    if (good.length === 0) return { deleted: [], failed };
+    const record = await this.#options.buckets.require(bucket);
+    const { metadata } = this.#options;
+    const { refused } = await metadata.deleteObjects(bucket, good, this.#deleting(actor, record));
+    for (const { key, code, message } of refused) {
+      failed.push({
+        key,
+        error: new OperationalError(code, message, { context: { bucket, key } }),
       });
     }
-    return { deleted: good, failed };
+    if (refused.some(({ code }) => code === "delete_cap_reached")) this.#caps.alarm(record, actor);
+    const stayed = new Set(refused.map(({ key }) => key));
+    return { deleted: good.filter((key) => !stayed.has(key)), failed };
   }
 
   /**
@@ -198,7 +221,7 @@ export class Objects {
   async change(
     actor: Actor,
     address: ObjectAddress,
-    changes: ObjectChanges,
+    changes: Pick<ObjectChanges, "attributes">,
     conditions: WriteConditions = {},
   ): Promise<ObjectRecord> {
     authorize(actor, "object:write", address);
@@ -209,6 +232,21 @@ export class Objects {
     const { metadata } = this.#options;
     const options = { ...conditions, author: authorOf(actor) };
     return await metadata.changeObject(address.bucket, address.key, changes, options);
+  }
+
+  /**
+   * Retains it, or puts it under legal hold, or takes that off. `object_not_found`; `object_retained` for a
+   * retention that would end earlier than it does.
+   */
+  async hold(
+    actor: Actor,
+    address: ObjectAddress,
+    hold: Pick<ObjectChanges, "retainUntil" | "legalHold">,
+  ): Promise<ObjectRecord> {
+    authorize(actor, "object:hold", address);
+    await this.#options.buckets.require(address.bucket);
+    const options = { author: authorOf(actor) };
+    return await this.#options.metadata.changeObject(address.bucket, address.key, hold, options);
   }
 
   /** Copies no bytes: blobs are immutable, so both objects point at one. */
@@ -372,6 +410,15 @@ export class Objects {
   async #notFound(address: ObjectAddress): Promise<OperationalError> {
     await this.#options.buckets.require(address.bucket);
     return new OperationalError("object_not_found", "there is no such object");
+  }
+
+  #deleting(actor: Actor, bucket: BucketRecord): DeleteOptions {
+    return {
+      author: authorOf(actor),
+      deletedAt: this.#options.clock.now(),
+      garbageDueAt: this.#garbageDueAt(),
+      deletesPerHour: this.#caps.of(bucket),
+    };
   }
 
   #garbageDueAt(): Date {

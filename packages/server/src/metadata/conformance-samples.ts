@@ -30,6 +30,7 @@ export type OpenStore = (t: TestContext) => Promise<MetadataStore>;
 /** Whoever changes something, where it does not matter who. */
 export const author: Author = serverAuthor("test");
 
+export const deletedAt = new Date("2026-02-28T12:00:00.000Z");
 export const garbageDueAt = new Date("2026-03-01T00:00:00.000Z");
 export const createdAt = new Date("2026-02-03T04:05:06.789Z");
 
@@ -229,10 +230,14 @@ export async function put(
   return written;
 }
 
-/** A store with the bucket `b`. */
-export async function openWithBucket(open: OpenStore, t: TestContext): Promise<MetadataStore> {
+/** A store with the bucket `b`, which has no trash unless `changes` say so. */
+export async function openWithBucket(
+  open: OpenStore,
+  t: TestContext,
+  changes: Partial<BucketRecord> = {},
+): Promise<MetadataStore> {
   const store = await open(t);
-  await store.createBucket(bucket("b"), { author });
+  await store.createBucket(bucket("b", changes), { author });
   return store;
 }
 

@@ -24,6 +24,10 @@ export const metricDefinitions: MetricDefinitions = {
     help: "Resumable uploads that were begun",
     labels: ["protocol"],
   },
+  delete_caps_reached_total: {
+    kind: "counter",
+    help: "Hours in which a bucket's cap on deletes was reached",
+  },
   uploads_expired_total: { kind: "counter", help: "Resumable uploads tidied away" },
   upload_completed_total: { kind: "counter", help: "Uploads that became an object" },
   storage_calls_running: {

@@ -1,7 +1,9 @@
 /**
- * The sweeper: removes what no object needs any more. Four kinds of rubbish, each with the proof that
+ * The sweeper: removes what no object needs any more. Five kinds of rubbish, each with the proof that
  * it is rubbish:
  *
+ * - trash: deleted and replaced objects whose time there is over, by the clock that no change of the system's
+ *   time moves;
  * - garbage: blobs whose last reference went, written down by the transaction that took it;
  * - left-overs: temporary files of writes that never ended, not of writes that run here;
  * - orphans: published blobs that no row knows, because a crash came before the commit;
@@ -42,6 +44,8 @@ export interface SweeperOptions {
   /** When the oldest running upload began: its blob's key is as old as that. */
   readonly oldestRunningAt: () => Date | undefined;
   readonly clock: Clock;
+  /** Of the steady clock: by which trash is due. */
+  readonly steadyNow: () => Date;
   readonly log: Log;
   readonly meter: Meter;
   readonly intervalMs: number;
@@ -58,6 +62,7 @@ export interface SweeperOptions {
 }
 
 export interface SweepReport {
+  readonly trash: number;
   readonly garbage: number;
   readonly leftOvers: number;
   readonly orphans: number;
@@ -70,6 +75,8 @@ export interface SweepReport {
 const orphansMax = 100_000;
 
 const garbageBatch = 500;
+/** Of one transaction, which others wait for. */
+const trashBatch = 500;
 const knownBatch = 500;
 const deletesAtOnce = 8;
 /** Of one transaction, which others wait for. */
@@ -108,6 +115,7 @@ export class Sweeper implements AsyncDisposable {
     const { storages, clock, log, meter } = this.#options;
     const ageMs = options.afterCrash === true ? 0 : this.#options.ageMsMin;
     const before = new Date(clock.now().getTime() - ageMs);
+    const trash = await this.#purgeTrash();
     const garbage = await this.#sweepGarbage();
     let leftOvers = 0;
     let orphans = 0;
@@ -127,12 +135,13 @@ export class Sweeper implements AsyncDisposable {
         log.warn({ err: error, storageId: id }, "sweep of a storage failed; the others go on");
       }
     }
-    const report = { garbage, leftOvers, orphans, pendingUploads, stopped };
+    const report = { trash, garbage, leftOvers, orphans, pendingUploads, stopped };
+    meter.count("sweeper_removed_total", trash, { kind: "trash" });
     meter.count("sweeper_removed_total", garbage, { kind: "garbage" });
     meter.count("sweeper_removed_total", leftOvers, { kind: "left_over" });
     meter.count("sweeper_removed_total", orphans, { kind: "orphan" });
     meter.count("sweeper_removed_total", pendingUploads, { kind: "pending_upload" });
-    if (garbage + leftOvers + orphans + pendingUploads > 0) log.info(report, "swept");
+    if (trash + garbage + leftOvers + orphans + pendingUploads > 0) log.info(report, "swept");
     return report;
   }
 
@@ -140,6 +149,19 @@ export class Sweeper implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#stop.abort();
     await this.#running;
+  }
+
+  /** Nobody reads what is in the trash, so its bytes go in the same round. */
+  async #purgeTrash(): Promise<number> {
+    const { metadata, clock, steadyNow } = this.#options;
+    let purged = 0;
+    for (;;) {
+      this.#stop.signal.throwIfAborted();
+      const due = { dueBefore: steadyNow(), garbageDueAt: clock.now(), limit: trashBatch };
+      const count = await metadata.purgeTrashDue(due);
+      purged += count;
+      if (count < trashBatch) return purged;
+    }
   }
 
   async #sweepGarbage(): Promise<number> {

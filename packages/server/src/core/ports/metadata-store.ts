@@ -5,7 +5,12 @@
  * it did not happen. What takes an author is written down with it. Reads see every write that resolved before they began. Keys are ordered by
  * their UTF-8 bytes.
  */
-import type { BucketVisibility, PlacementJson, PolicyStatementJson } from "@roma/contract";
+import type {
+  BucketVisibility,
+  ErrorCode,
+  PlacementJson,
+  PolicyStatementJson,
+} from "@roma/contract";
 import type { Authored } from "./author.ts";
 import type { CorsRule } from "./cors-rule.ts";
 import type {
@@ -18,11 +23,37 @@ import type {
   WriteConditions,
   WriteResult,
 } from "./object-records.ts";
+import type { TrashStore } from "./trash-store.ts";
 import type { UploadStore } from "./upload-store.ts";
 
 export type * from "./author.ts";
 export type { CorsRule } from "./cors-rule.ts";
 export type * from "./object-records.ts";
+export type * from "./trash-store.ts";
+
+/** The setting in which the steady clock is remembered, in milliseconds: trash is due by it. */
+export const steadyClockSetting = "steady-clock";
+
+/** Who, when, and how many requests may. */
+export interface DeleteOptions extends Authored {
+  /** Of the system's clock. */
+  readonly deletedAt: Date;
+  /** For the blobs of what does not go into the trash. */
+  readonly garbageDueAt: Date;
+  /** Of the bucket, in any hour; left out or null: any number. */
+  readonly deletesPerHour?: number | null;
+}
+
+export interface DeleteResult {
+  /** Those that existed. */
+  readonly deleted: readonly ObjectRecord[];
+  /** Those that stayed, and why: `object_retained`, `delete_cap_reached`. */
+  readonly refused: readonly {
+    readonly key: string;
+    readonly code: ErrorCode;
+    readonly message: string;
+  }[];
+}
 
 export interface BucketRecord {
   readonly name: string;
@@ -125,7 +156,7 @@ export interface BlobAddress {
   readonly blobKey: string;
 }
 
-export interface MetadataStore extends UploadStore, AsyncDisposable {
+export interface MetadataStore extends UploadStore, TrashStore, AsyncDisposable {
   /** `already_exists` if the name is taken. */
   createBucket(bucket: BucketRecord, options: Authored): Promise<void>;
   getBucket(name: string): Promise<BucketRecord | undefined>;
@@ -133,13 +164,14 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   listBuckets(): Promise<readonly BucketRecord[]>;
   /** `bucket_not_found`; answers the bucket as changed. */
   changeBucket(name: string, changes: BucketChanges, options: Authored): Promise<BucketRecord>;
-  /** `bucket_not_found`, `not_empty`. */
+  /** `bucket_not_found`, `not_empty`. What of it is in the trash stays there. */
   deleteBucket(name: string, options: Authored): Promise<void>;
 
   /**
-   * The pointer swap: adds the blob and makes the object point at it. A replaced object's blob
-   * loses a reference; at none it becomes garbage, due at `garbageDueAt`.
-   * `bucket_not_found`, `precondition_failed`; `quota_exceeded` if the bucket would then hold and have
+   * The pointer swap: adds the blob and makes the object point at it. A replaced object goes into the
+   * bucket's trash; without one its blob loses a reference, and at none it becomes garbage, due at
+   * `garbageDueAt`. The new one is retained as the bucket says.
+   * `bucket_not_found`, `precondition_failed`; `object_retained` if what it replaces is; `quota_exceeded` if the bucket would then hold and have
    * reserved more than its quota; `access_denied` if the grant has no use left.
    */
   commitObject(
@@ -151,7 +183,8 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
   /**
    * Points another object at the source's blob. `object_not_found` if the source is gone,
    * `precondition_failed` if it is no longer `source.version`, or a condition on the target fails.
-   * With `deleteSource` it is a move: both rows change in the one transaction. `access_denied` if the grant
+   * With `deleteSource` it is a move: both rows change in the one transaction, and nothing of the source goes
+   * into the trash; `object_retained` for it as well. `access_denied` if the grant
    * has no use left.
    */
   copyObject(
@@ -182,18 +215,21 @@ export interface MetadataStore extends UploadStore, AsyncDisposable {
     readonly length: number;
   }): Promise<readonly ObjectRecord[]>;
   listObjects(query: ListQuery): Promise<ListPage>;
-  /** Answers what was deleted; `undefined` if there was nothing. `precondition_failed`. */
+  /**
+   * Answers what was deleted; `undefined` if there was nothing. `precondition_failed`, `object_retained`;
+   * `delete_cap_reached` if as many as may be were deleted in the last hour.
+   */
   deleteObject(
     bucket: string,
     key: string,
-    options: WriteConditions & Authored & { readonly garbageDueAt: Date },
+    options: WriteConditions & DeleteOptions,
   ): Promise<ObjectRecord | undefined>;
-  /** One transaction for all; answers those that existed. */
+  /** One transaction for all, in the order given; each key is refused by itself. */
   deleteObjects(
     bucket: string,
     keys: readonly string[],
-    options: Authored & { readonly garbageDueAt: Date },
-  ): Promise<readonly ObjectRecord[]>;
+    options: DeleteOptions,
+  ): Promise<DeleteResult>;
 
   /** Which of these blobs a row knows: referenced, waiting as garbage, or a tail or part of an upload. */
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>>;

@@ -108,7 +108,10 @@ export interface NewObject {
 /** To an object as it is: its bytes, version and instant stay. */
 export interface ObjectChanges {
   /** Those that are named: set, or with `null` removed. The others stay. */
-  readonly attributes: Readonly<Record<string, string | null>>;
+  readonly attributes?: Readonly<Record<string, string | null>>;
+  /** Never earlier than it is: `object_retained`. */
+  readonly retainUntil?: Date;
+  readonly legalHold?: boolean;
 }
 
 export interface WriteResult {

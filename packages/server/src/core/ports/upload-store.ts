@@ -197,6 +197,9 @@ export interface BucketUsage {
   /** Of uploads that run. */
   readonly reservedBytes: number;
   readonly objects: number;
+  /** In the trash: counted against no quota. */
+  readonly trashBytes: number;
+  readonly trashObjects: number;
 }
 
 export interface UploadStore {

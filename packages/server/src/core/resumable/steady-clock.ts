@@ -7,9 +7,8 @@
  * than its bucket says, never less.
  */
 import type { Clock } from "../ports/clock.ts";
-import type { MetadataStore } from "../ports/metadata-store.ts";
+import { type MetadataStore, steadyClockSetting } from "../ports/metadata-store.ts";
 
-const settingName = "steady-clock";
 const downMsMax = 60 * 60 * 1000;
 
 type Settings = Pick<MetadataStore, "getSetting" | "putSetting">;
@@ -33,7 +32,7 @@ export class SteadyClock {
     readonly settings: Settings;
   }): Promise<SteadyClock> {
     const { clock, settings } = options;
-    const seen = Number((await settings.getSetting(settingName)) ?? Number.NaN);
+    const seen = Number((await settings.getSetting(steadyClockSetting)) ?? Number.NaN);
     const wallMs = clock.now().getTime();
     const startMs = Number.isSafeInteger(seen)
       ? Math.max(seen, Math.min(wallMs, seen + downMsMax))
@@ -58,6 +57,6 @@ export class SteadyClock {
 
   /** To be called now and then: what is not remembered is an hour at most after a restart. */
   async remember(): Promise<void> {
-    await this.#settings.putSetting(settingName, String(Math.floor(this.now().getTime())));
+    await this.#settings.putSetting(steadyClockSetting, String(Math.floor(this.now().getTime())));
   }
 }

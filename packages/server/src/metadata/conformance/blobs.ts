@@ -5,6 +5,7 @@ import {
   author,
   blob,
   bytes,
+  deletedAt,
   garbage,
   garbageDueAt,
   type OpenStore,
@@ -26,7 +27,7 @@ export function blobTests(open: OpenStore): void {
       author,
       garbageDueAt: later,
     });
-    await store.deleteObject("b", "k", { author, garbageDueAt: muchLater });
+    await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt: muchLater });
     const due = async (dueBefore: Date, limit = 10) =>
       (await store.listGarbage({ dueBefore, limit })).map(({ blobKey }) => blobKey);
     assert.deepEqual(await due(garbageDueAt), []);
@@ -43,10 +44,10 @@ export function blobTests(open: OpenStore): void {
     const source = await put(store, "a", { blobKey: "x" });
     await store.copyObject(source, object("b"), { author, garbageDueAt });
     await store.copyObject(source, object("c"), { author, garbageDueAt });
-    await store.deleteObject("b", "a", { author, garbageDueAt });
+    await store.deleteObject("b", "a", { deletedAt, author, garbageDueAt });
     await put(store, "b", { version: "v2", blobKey: "y" });
     assert.deepEqual(await garbage(store), []);
-    await store.deleteObjects("b", ["c"], { author, garbageDueAt });
+    await store.deleteObjects("b", ["c"], { deletedAt, author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
@@ -69,7 +70,7 @@ export function blobTests(open: OpenStore): void {
       deleteSource: true,
     });
     assert.deepEqual(await garbage(store), []);
-    await store.deleteObject("b", "b", { author, garbageDueAt });
+    await store.deleteObject("b", "b", { deletedAt, author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
@@ -85,7 +86,7 @@ export function blobTests(open: OpenStore): void {
   test("a blob that is committed again leaves the garbage", async (t) => {
     await using store = await openWithBucket(open, t);
     await put(store, "k", { blobKey: "x" });
-    await store.deleteObject("b", "k", { author, garbageDueAt });
+    await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
     await put(store, "k", { blobKey: "x" });
     assert.deepEqual(await garbage(store), []);
@@ -98,7 +99,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     await put(store, "k", { blobKey: "x" });
     await put(store, "k", { blobKey: "x" });
-    await store.deleteObject("b", "k", { author, garbageDueAt });
+    await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt });
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
@@ -119,7 +120,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     await put(store, "kept", { blobKey: "kept" });
     await put(store, "gone", { blobKey: "gone" });
-    await store.deleteObject("b", "gone", { author, garbageDueAt });
+    await store.deleteObject("b", "gone", { deletedAt, author, garbageDueAt });
     const addresses = ["kept", "gone", "absent"].map((blobKey) => ({
       storageId: "local",
       blobKey,
@@ -138,7 +139,7 @@ export function blobTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const keys = Array.from({ length: 1300 }, (_, index) => `blob-${index}`);
     await Promise.all(keys.map((key) => put(store, key, { blobKey: key })));
-    await store.deleteObjects("b", keys.slice(0, 650), { author, garbageDueAt });
+    await store.deleteObjects("b", keys.slice(0, 650), { deletedAt, author, garbageDueAt });
     const asked = [...keys, ...keys.map((key) => `no-${key}`)];
     assert.deepEqual(await store.knownBlobs("local", asked), new Set(keys));
     assert.deepEqual(await store.knownBlobs("other", asked), new Set());

@@ -6,6 +6,7 @@ import {
   author,
   bucket,
   createdAt,
+  deletedAt,
   type OpenStore,
   openWithBucket,
   put,
@@ -84,7 +85,7 @@ export function bucketTests(open: OpenStore): void {
     await put(store, "k");
     await assert.rejects(store.deleteBucket("b", { author }), withCode("not_empty"));
     assert.notEqual(await store.getBucket("b"), undefined);
-    await store.deleteObject("b", "k", { author, garbageDueAt: createdAt });
+    await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt: createdAt });
     await store.deleteBucket("b", { author });
     assert.equal(await store.getBucket("b"), undefined);
     await assert.rejects(store.deleteBucket("b", { author }), withCode("bucket_not_found"));

@@ -5,6 +5,7 @@ import type { WriteConditions } from "../../core/ports/metadata-store.ts";
 import {
   author,
   blob,
+  deletedAt,
   garbage,
   garbageDueAt,
   type OpenStore,
@@ -51,7 +52,7 @@ export function conditionTests(open: OpenStore): void {
               ? store.commitObject(next, blob(`new of ${key}`), { ...options, author })
               : kind === "copy"
                 ? store.copyObject(source, next, { ...options, author })
-                : store.deleteObject("b", key, { ...options, author });
+                : store.deleteObject("b", key, { ...options, author, deletedAt });
           const what = `${key} ${JSON.stringify(when)}`;
           if (holds[state]) {
             await writing;
@@ -99,7 +100,7 @@ export function conditionTests(open: OpenStore): void {
             ifVersion: "v0",
             garbageDueAt,
           })
-        : store.deleteObject("b", "k", { author, ifVersion: "v0", garbageDueAt }),
+        : store.deleteObject("b", "k", { deletedAt, author, ifVersion: "v0", garbageDueAt }),
     );
     const results = await Promise.allSettled(racing);
     assert.equal(results.filter(({ status }) => status === "fulfilled").length, 1);

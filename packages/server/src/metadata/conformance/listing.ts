@@ -5,6 +5,7 @@ import type { ListQuery, MetadataStore } from "../../core/ports/metadata-store.t
 import {
   author,
   bucket,
+  deletedAt,
   garbageDueAt,
   type OpenStore,
   oddKeys,
@@ -114,9 +115,10 @@ export function listingTests(open: OpenStore): void {
         // The place itself may go, and others may come on both sides of it.
         await put(store, `a-comes-${page}`);
         await put(store, `${after}-comes`);
-        await store.deleteObject("b", `a-comes-${page - 1}`, { author, garbageDueAt });
-        if (delimiter === "") await store.deleteObject("b", after, { author, garbageDueAt });
-        else await store.deleteObject("b", `${after}-comes`, { author, garbageDueAt });
+        await store.deleteObject("b", `a-comes-${page - 1}`, { deletedAt, author, garbageDueAt });
+        if (delimiter === "")
+          await store.deleteObject("b", after, { deletedAt, author, garbageDueAt });
+        else await store.deleteObject("b", `${after}-comes`, { deletedAt, author, garbageDueAt });
       }
       const expected = stable.map((key) => (delimiter === "" ? `${key}/stays` : `${key}/`));
       assert.deepEqual(seen, expected);

@@ -10,6 +10,7 @@ import {
   bucket,
   bytes,
   complete,
+  deletedAt,
   garbage,
   garbageDueAt,
   type OpenStore,
@@ -177,10 +178,10 @@ export function multipartTests(open: OpenStore): void {
     const release = (limit: number) => store.releasePieces(address, { garbageDueAt, limit });
     const source = { bucket: "b", key: "key of u", version: "v" };
     await store.copyObject(source, object("copy", { version: "c" }), { author, garbageDueAt });
-    await store.deleteObject("b", "key of u", { author, garbageDueAt });
+    await store.deleteObject("b", "key of u", { deletedAt, author, garbageDueAt });
     assert.deepEqual([await garbage(store), await release(10)], [[], 0]);
     assert.equal((await store.getObject("b", "copy"))?.pieces?.uploadId, "u");
-    await store.deleteObject("b", "copy", { author, garbageDueAt });
+    await store.deleteObject("b", "copy", { deletedAt, author, garbageDueAt });
     const due = await store.listGarbage({ dueBefore: garbageDueAt, limit: 9 });
     assert.deepEqual(due, [{ ...address, length: 30, inPieces: true }]);
     assert.equal(await release(2), 2);

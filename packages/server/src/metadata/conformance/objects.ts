@@ -8,6 +8,7 @@ import {
   bucket,
   bytes,
   createdAt,
+  deletedAt,
   garbageDueAt,
   type OpenStore,
   object,
@@ -195,11 +196,17 @@ export function objectTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const written = await put(store, "k");
     assert.deepEqual(
-      plain(await store.deleteObject("b", "k", { author, garbageDueAt })),
+      plain(await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt })),
       plain(written),
     );
-    assert.equal(await store.deleteObject("b", "k", { author, garbageDueAt }), undefined);
-    assert.equal(await store.deleteObject("absent", "k", { author, garbageDueAt }), undefined);
+    assert.equal(
+      await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt }),
+      undefined,
+    );
+    assert.equal(
+      await store.deleteObject("absent", "k", { deletedAt, author, garbageDueAt }),
+      undefined,
+    );
     assert.equal(await store.headObject("b", "k"), undefined);
   });
 
@@ -209,10 +216,16 @@ export function objectTests(open: OpenStore): void {
     await Promise.all(keys.map((key) => put(store, key)));
     const kept = await put(store, "kept");
     const asked = [...keys, "absent", "k0"];
-    const deleted = await store.deleteObjects("b", asked, { author, garbageDueAt });
+    const { deleted } = await store.deleteObjects("b", asked, { deletedAt, author, garbageDueAt });
     assert.deepEqual(deleted.map(({ key }) => key).sort(), keys.toSorted());
-    assert.deepEqual(await store.deleteObjects("b", asked, { author, garbageDueAt }), []);
-    assert.deepEqual(await store.deleteObjects("b", [], { author, garbageDueAt }), []);
+    assert.deepEqual(await store.deleteObjects("b", asked, { deletedAt, author, garbageDueAt }), {
+      deleted: [],
+      refused: [],
+    });
+    assert.deepEqual(await store.deleteObjects("b", [], { deletedAt, author, garbageDueAt }), {
+      deleted: [],
+      refused: [],
+    });
     assert.deepEqual(plain(await store.headObject("b", "kept")), plain(kept));
   });
 
@@ -240,7 +253,7 @@ export function objectTests(open: OpenStore): void {
     for (let index = 0; index < 20; index += 1) await add(`many ${index}`, "b", {});
     const many = (await store.findObjects(asked)).length;
     assert.ok(many >= 2 && many <= 20, `${many} are a few`);
-    await store.deleteObject("b", "k", { author, garbageDueAt });
+    await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt });
     assert.ok(!(await store.findObjects(asked)).some(({ key }) => key === "k"));
     assert.deepEqual(await store.findObjects({ ...asked, bucket: "none" }), []);
   });

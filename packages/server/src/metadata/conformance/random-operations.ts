@@ -1,6 +1,15 @@
-/** Random calls that change what buckets hold and reserve; the same for the same seed. */
+/** Random calls that change what buckets hold, reserve and have in the trash; the same for the same seed. */
 import type { MetadataStore } from "../../core/ports/metadata-store.ts";
-import { at, author, blob, garbageDueAt, object, take, upload } from "../conformance-samples.ts";
+import {
+  at,
+  author,
+  blob,
+  deletedAt,
+  garbageDueAt,
+  object,
+  take,
+  upload,
+} from "../conformance-samples.ts";
 
 const keysCount = 12;
 
@@ -67,14 +76,37 @@ export function randomOperation(store: MetadataStore, seed: number): () => Promi
     await store.cancelUpload(id);
     if (below(2) === 0) await store.forgetUpload(id, { garbageDueAt });
   };
-  const remove = () => store.deleteObject(bucketName(), keyName(), { author, garbageDueAt });
+  const remove = () =>
+    store.deleteObject(bucketName(), keyName(), { author, deletedAt, garbageDueAt });
   const removeMany = () =>
-    store.deleteObjects(bucketName(), [keyName(), keyName(), keyName()], { author, garbageDueAt });
+    store.deleteObjects(bucketName(), [keyName(), keyName(), keyName()], {
+      author,
+      deletedAt,
+      garbageDueAt,
+    });
+
+  const page = () => ({
+    bucket: bucketName(),
+    prefix: below(3) === 0 ? `k${below(2)}` : "",
+    limit: 1 + below(5),
+  });
+  const ids = () => ({ bucket: bucketName(), ids: [1 + below(count + 1), 1 + below(count + 1)] });
+  const selection = () => (below(2) === 0 ? page() : ids());
+  const restore = () => {
+    const ifExists = below(2) === 0 ? "skip" : "replace";
+    return store.restoreTrash(selection(), { ifExists, author, now: deletedAt, garbageDueAt });
+  };
+  const purge = () => store.purgeTrash(selection(), { author, now: deletedAt, garbageDueAt });
+  const purgeDue = () =>
+    store.purgeTrashDue({ dueBefore: at(4_000_000_000), garbageDueAt, limit: 1 + below(3) });
+  const changeTrash = () =>
+    store.changeBucket(bucketName(), { trashMs: below(3) === 0 ? null : 1000 }, { author });
 
   // The more often one stands here, the more often it is done.
   const operations: readonly (() => Promise<unknown>)[] = [
     ...[put, put, put, copy, copy, remove, removeMany],
     ...[create, create, reserve, complete, complete, cancel],
+    ...[restore, restore, restore, purge, purgeDue, changeTrash],
   ];
   return () => (operations[below(operations.length)] ?? put)();
 }

@@ -7,6 +7,7 @@ import {
   author,
   blob,
   bytes,
+  deletedAt,
   garbageDueAt,
   type OpenStore,
   object,
@@ -70,7 +71,7 @@ export function storageTests(open: OpenStore): void {
     assert.deepEqual(await store.countBlobsOfStorage("s"), { referenced: 0, garbage: 0 });
     await put(store, "elsewhere");
     for (const key of ["1", "2", "3"]) await putIn(store, "s", key);
-    await store.deleteObject("b", "2", { author, garbageDueAt });
+    await store.deleteObject("b", "2", { deletedAt, author, garbageDueAt });
     assert.deepEqual(await store.countBlobsOfStorage("s"), { referenced: 2, garbage: 1 });
   });
 
@@ -79,7 +80,7 @@ export function storageTests(open: OpenStore): void {
     await store.putStorage(storage("s"), { author });
     await putIn(store, "s", "1");
     await putIn(store, "s", "2");
-    await store.deleteObject("b", "2", { author, garbageDueAt });
+    await store.deleteObject("b", "2", { deletedAt, author, garbageDueAt });
     const retired = storage("s", { revision: 2, state: "retired" });
     const refusal = (error: unknown): boolean => {
       assert.ok(isOperationalError(error, "not_empty"));
@@ -89,7 +90,7 @@ export function storageTests(open: OpenStore): void {
     };
     await assert.rejects(store.putStorage(retired, { author }), refusal);
     await assert.rejects(store.deleteStorage("s", { author }), refusal);
-    await store.deleteObject("b", "1", { author, garbageDueAt });
+    await store.deleteObject("b", "1", { deletedAt, author, garbageDueAt });
     await assert.rejects(store.putStorage(retired, { author }), withCode("not_empty"));
     await store.forgetGarbage(["1", "2"].map((blobKey) => ({ storageId: "s", blobKey })));
     await store.putStorage(retired, { author });

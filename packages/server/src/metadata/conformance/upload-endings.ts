@@ -12,6 +12,7 @@ import {
   bytes,
   checks,
   complete,
+  deletedAt,
   garbage,
   garbageDueAt,
   type OpenStore,
@@ -68,9 +69,9 @@ export function uploadEndingTests(open: OpenStore): void {
     assert.deepEqual(await store.bucketUsage("b"), { bytes: 46, objects: 2, reservedBytes: 0 });
     const again = await store.completeByReference(taken, source, made, { ...options, author });
     assert.deepEqual(plain(again.object), plain(written));
-    await store.deleteObject("b", "source", { author, garbageDueAt });
+    await store.deleteObject("b", "source", { deletedAt, author, garbageDueAt });
     assert.ok(!(await garbage(store)).includes("shared"), "the other still points there");
-    await store.deleteObject("b", "key of u", { author, garbageDueAt });
+    await store.deleteObject("b", "key of u", { deletedAt, author, garbageDueAt });
     assert.ok((await garbage(store)).includes("shared"));
   });
 
@@ -122,7 +123,7 @@ export function uploadEndingTests(open: OpenStore): void {
     await put(store, "key of u", { version: "w", blobKey: "y" });
     assert.deepEqual((await garbage(store)).sort(), ["tail 1", "x"]);
     await assert.rejects(completing(), withCode("precondition_failed"));
-    await store.deleteObject("b", "key of u", { author, garbageDueAt });
+    await store.deleteObject("b", "key of u", { deletedAt, author, garbageDueAt });
     await assert.rejects(completing(), withCode("precondition_failed"));
     assert.equal((await store.getUpload("u"))?.phase, "complete");
   });
@@ -196,7 +197,7 @@ export function uploadEndingTests(open: OpenStore): void {
     const neighbour = object("k", { version: "n" });
     await store.commitObject(neighbour, whole, { author, garbageDueAt });
     assert.deepEqual(await store.partialBlobs(["p"]), new Map());
-    await store.deleteObject("b", "k", { author, garbageDueAt });
+    await store.deleteObject("b", "k", { deletedAt, author, garbageDueAt });
     await store.forgetGarbage([whole]);
     const after = await store.completePartial(taken, whole, asPartial);
     assert.deepEqual([after.phase, after.offset, after.length], ["complete", 23, 23]);
@@ -326,7 +327,7 @@ export function uploadEndingTests(open: OpenStore): void {
     await store.completePartial((await take(store, "p")).upload, blob("partial"), asPartial);
     await store.createUpload(upload("o"), many);
     await complete(store, "o");
-    await store.deleteObject("b", "key of o", { author, garbageDueAt });
+    await store.deleteObject("b", "key of o", { deletedAt, author, garbageDueAt });
     const refusal = (error: unknown): boolean => {
       assert.ok(isOperationalError(error, "not_empty"), String(error));
       assert.equal(error.context.uploads, 1);

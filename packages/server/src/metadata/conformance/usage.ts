@@ -9,6 +9,7 @@ import {
   blob,
   bucket,
   complete,
+  deletedAt,
   garbageDueAt,
   type OpenStore,
   object,
@@ -55,7 +56,7 @@ export function usageTests(open: OpenStore): void {
       ],
     );
     await assert.rejects(
-      store.deleteObject("b", "4", { author, garbageDueAt, ifVersion: "stale" }),
+      store.deleteObject("b", "4", { author, deletedAt, garbageDueAt, ifVersion: "stale" }),
       withCode("precondition_failed"),
     );
     await assert.rejects(
@@ -67,9 +68,9 @@ export function usageTests(open: OpenStore): void {
       withCode("precondition_failed"),
     );
     assert.deepEqual(await usage(), [20, 2, 0]);
-    await store.deleteObjects("b", ["2", "absent", "4", "4"], { author, garbageDueAt });
+    await store.deleteObjects("b", ["2", "absent", "4", "4"], { author, deletedAt, garbageDueAt });
     assert.deepEqual(await usage(), [0, 0, 0]);
-    await store.deleteObject("b", "2", { author, garbageDueAt });
+    await store.deleteObject("b", "2", { author, deletedAt, garbageDueAt });
     assert.deepEqual(await usage(), [0, 0, 0]);
     await assert.rejects(store.bucketUsage("absent"), withCode("bucket_not_found"));
   });
@@ -160,7 +161,7 @@ export function usageTests(open: OpenStore): void {
     await store.checkpointUpload(taken, { reservedBytes: 30 });
     // It was promised room.
     await complete(store, "u", { length: 30 });
-    await store.deleteObject("b", "1", { author, garbageDueAt });
+    await store.deleteObject("b", "1", { author, deletedAt, garbageDueAt });
     await assert.rejects(write(store, "2", 1), withCode("quota_exceeded"));
     await store.changeBucket("b", { quotaBytes: null }, { author });
     await write(store, "2", 1000);
@@ -184,10 +185,11 @@ export function usageTests(open: OpenStore): void {
   });
 
   for (const seed of [1, 2, 3]) {
-    test(`sums equal a recount after random operations of seed ${seed}`, async (t) => {
-      await using store = await openWithBucket(open, t);
-      await store.createBucket(bucket("c", { quotaBytes: 500 }), { author });
+    test(`sums and references equal a recount after random operations of seed ${seed}`, async (t) => {
+      await using store = await openWithBucket(open, t, { trashMs: 1000 });
+      await store.createBucket(bucket("c", { quotaBytes: 500, trashMs: 1000 }), { author });
       const operate = randomOperation(store, seed);
+      let trashed = 0;
       for (let round = 0; round < 25; round += 1) {
         // Some are refused, which must leave no trace either.
         const results = await Promise.allSettled(Array.from({ length: 16 }, () => operate()));
@@ -198,10 +200,16 @@ export function usageTests(open: OpenStore): void {
         for (const name of ["b", "c"]) {
           assert.deepEqual(await store.bucketUsage(name), await recount(store, name));
         }
-        const { bytes, reservedBytes } = await store.bucketUsage("c");
+        const { bytes, reservedBytes, trashObjects } = await store.bucketUsage("c");
         assert.ok(bytes + reservedBytes <= 500);
+        trashed += trashObjects;
+        const { referenced } = await store.countBlobsOfStorage("local");
+        assert.equal(referenced, (await referencedBlobs(store)).size);
       }
-      assert.ok((await store.bucketUsage("b")).objects > 0);
+      assert.ok((await store.bucketUsage("b")).objects > 0 && trashed > 0);
+      // A reference too many would keep a blob for ever.
+      await emptyAll(store);
+      assert.equal((await store.countBlobsOfStorage("local")).referenced, 0);
     });
   }
 }
@@ -219,10 +227,47 @@ async function recount(store: MetadataStore, name: string) {
   const { objects } = await store.listObjects(query);
   const uploads = await store.listUploads({ bucket: name, limit: 1000 });
   assert.ok(objects.length < 1000 && uploads.length < 1000);
+  const { entries } = await store.listTrash({ bucket: name, prefix: "", limit: 1000 });
+  assert.ok(entries.length < 1000);
   const running = uploads.filter(({ phase }) => phase === "receiving" || phase === "completing");
   return {
     bytes: objects.reduce((total, { length }) => total + length, 0),
     objects: objects.length,
     reservedBytes: running.reduce((total, record) => total + record.reservedBytes, 0),
+    trashBytes: entries.reduce((total, entry) => total + entry.object.length, 0),
+    trashObjects: entries.length,
   };
+}
+
+/** Of objects, of the trash and of complete partials. */
+async function referencedBlobs(store: MetadataStore): Promise<ReadonlySet<string>> {
+  const keys = new Set<string>();
+  for (const name of ["b", "c"]) {
+    const everything = { bucket: name, prefix: "", delimiter: "", limit: 1000 };
+    const { objects } = await store.listObjects(everything);
+    const { entries } = await store.listTrash({ bucket: name, prefix: "", limit: 1000 });
+    for (const { blobKey } of objects) keys.add(blobKey);
+    for (const entry of entries) keys.add(entry.object.blobKey);
+    for (const record of await store.listUploads({ bucket: name, limit: 1000 })) {
+      const isOwner = record.kind === "partial" && record.phase === "complete";
+      if (isOwner && record.place !== null) keys.add(record.place.blobKey);
+    }
+  }
+  return keys;
+}
+
+async function emptyAll(store: MetadataStore): Promise<void> {
+  for (const name of ["b", "c"]) {
+    const everything = { bucket: name, prefix: "", delimiter: "", limit: 1000 };
+    const { objects } = await store.listObjects(everything);
+    const keys = objects.map(({ key }) => key);
+    await store.deleteObjects(name, keys, { author, deletedAt, garbageDueAt });
+    const all = { bucket: name, prefix: "", limit: 1000 };
+    await store.purgeTrash(all, { author, now: deletedAt, garbageDueAt });
+    for (const { id } of await store.listUploads({ bucket: name, limit: 1000 })) {
+      await store.cancelUpload(id);
+      await store.forgetUpload(id, { garbageDueAt });
+    }
+    assert.deepEqual(await store.bucketUsage(name), await recount(store, name));
+  }
 }

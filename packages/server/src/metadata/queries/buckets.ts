@@ -1,8 +1,12 @@
-/** Buckets. A bucket that holds objects, or uploads that are not complete, cannot be deleted. */
+/**
+ * Buckets. A bucket that holds objects, or uploads that are not complete, cannot be deleted. What of it is in the
+ * trash stays there, and can be restored once there is a bucket of that name again.
+ */
 import { OperationalError } from "../../core/errors.ts";
 import type { Authored, BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
 import { bucketToRow, rowToBucket } from "../records.ts";
 import type { BucketRow, Database } from "../schema.ts";
+import { forgetDeletes } from "./delete-cap.ts";
 import { countUnfinished, deleteCompleteUploads } from "./list-uploads.ts";
 import { prepared } from "./prepared.ts";
 import { bucketNotFound, createUsage, deleteUsage } from "./usage.ts";
@@ -76,6 +80,7 @@ export async function deleteBucket(db: Database, name: string, _options: Authore
   }
   await deleteCompleteUploads(db, name);
   await deleteUsage(db, name);
+  await forgetDeletes(db, name);
   const deleted = await db
     .deleteFrom("buckets")
     .where("name", "=", name)

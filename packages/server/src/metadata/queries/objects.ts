@@ -4,7 +4,8 @@
  * writer; PostgreSQL: isolation level SERIALIZABLE, repeated when the engine says so). So
  * conditions are judged on what the write itself replaces.
  *
- * References are added before they are removed: a blob that stays in use is never garbage between.
+ * References are added before they are removed: a blob that stays in use is never garbage between. How an object
+ * leaves its row is `discard.ts`'s.
  */
 import { sql } from "kysely";
 import { OperationalError } from "../../core/errors.ts";
@@ -28,18 +29,25 @@ import {
 } from "../records.ts";
 import type { BlockColumns, Database, ObjectRow, PieceColumns } from "../schema.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
+import { assertConditions } from "./conditions.ts";
+import { changeOfDelete, deleteRow } from "./delete-objects.ts";
+import { assertNotRetained, discard, trashMsOf } from "./discard.ts";
 import { takeGrantUse } from "./grant-uses.ts";
+import { headObject } from "./head-object.ts";
 import { prepared } from "./prepared.ts";
-import { assertQuota, changeUsage, type UsageChange } from "./usage.ts";
+import {
+  assertQuota,
+  changeUsage,
+  noChange,
+  sumOfChanges,
+  type UsageAfter,
+  type UsageChange,
+} from "./usage.ts";
 
 interface ObjectAddress {
   readonly bucket: string;
   readonly key: string;
 }
-
-const selectObject = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
-  db.selectFrom("objects").selectAll().where("bucket", "=", bucket).where("key", "=", key),
-);
 
 const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns & PieceColumns>(
   (db, { bucket, key }) =>
@@ -88,6 +96,9 @@ const upsertObject = prepared<ObjectRow, never>((db, row) => {
     sha1: row.sha1,
     sha256: row.sha256,
     attributes: row.attributes,
+    retain_until: row.retain_until,
+    legal_hold: row.legal_hold,
+    restored_through: row.restored_through,
   };
   return db
     .insertInto("objects")
@@ -95,15 +106,13 @@ const upsertObject = prepared<ObjectRow, never>((db, row) => {
     .onConflict((conflict) => conflict.columns(["bucket", "key"]).doUpdateSet(changing));
 });
 
-const deleteRow = prepared<ObjectAddress, ObjectRow>((db, { bucket, key }) =>
-  db.deleteFrom("objects").where("bucket", "=", bucket).where("key", "=", key).returningAll(),
-);
+type Changeable = Pick<ObjectRow, "attributes" | "retain_until" | "legal_hold">;
 
-const updateAttributes = prepared<ObjectAddress & { attributes: string | null }, never>(
-  (db, { bucket, key, attributes }) =>
+const updateChangeable = prepared<ObjectAddress & Changeable, never>(
+  (db, { bucket, key, attributes, retain_until, legal_hold }) =>
     db
       .updateTable("objects")
-      .set({ attributes })
+      .set({ attributes, retain_until, legal_hold })
       .where("bucket", "=", bucket)
       .where("key", "=", key),
 );
@@ -130,14 +139,14 @@ export async function commitReleasing(
   blob: BlobRecord,
   options: WriteOptions & { readonly reservedBytes: number },
 ): Promise<WriteResult> {
-  const replaced = await headObject(db, object.bucket, object.key);
+  const replaced = await findReplaced(db, object);
   const change = { ...changeOfWrite(blob, replaced), reservedBytes: -options.reservedBytes };
-  await admit(db, object, { replaced, change, options });
-  const written = objectOf(object, blob);
+  const { retention_ms } = await admit(db, object, { replaced, change, options });
+  const written = retainedFor(objectOf(object, blob), retention_ms);
   await addBlob(db, blob);
+  await replace(db, replaced, { by: written, ...options });
   await upsertObject(db, objectToRow(written));
-  if (replaced !== undefined) await removeReference(db, replaced, options.garbageDueAt);
-  return writeResult(written, replaced);
+  return writeResult(written, replaced?.object);
 }
 
 export async function copyObject(
@@ -161,51 +170,62 @@ export async function copyReleasing(
   if (from.version !== source.version) {
     throw sourceReplaced(source);
   }
-  const replaced = await headObject(db, object.bucket, object.key);
+  const replaced = await findReplaced(db, object);
   const withinBucket = source.bucket === object.bucket;
   const ontoItself = withinBucket && source.key === object.key;
   // A move onto itself has replaced its source already.
   const deletesSource = options.deleteSource === true && !ontoItself;
   const adding = { ...changeOfWrite(from, replaced), reservedBytes: -options.reservedBytes };
-  const change = deletesSource && withinBucket ? sum(adding, changeOfDelete([from])) : adding;
-  await admit(db, object, { replaced, change, options });
-  const written = objectOf(object, from);
+  const leaving = changeOfDelete([from], { trashMs: null });
+  const change = deletesSource && withinBucket ? sumOfChanges(adding, leaving) : adding;
+  const { retention_ms } = await admit(db, object, { replaced, change, options });
+  if (deletesSource) assertNotRetained(from, object.createdAt);
+  const written = retainedFor(objectOf(object, from), retention_ms);
   await addReference(db, { storageId: from.storageId, blobKey: from.blobKey });
+  await replace(db, replaced, { by: written, ...options });
   await upsertObject(db, objectToRow(written));
-  if (replaced !== undefined) await removeReference(db, replaced, options.garbageDueAt);
   if (deletesSource) {
     await deleteRow(db, { bucket: source.bucket, key: source.key });
     await removeReference(db, from, options.garbageDueAt);
-    if (!withinBucket) await changeUsage(db, source.bucket, changeOfDelete([from]));
+    if (!withinBucket) await changeUsage(db, source.bucket, leaving);
   }
-  return writeResult(written, replaced);
+  return writeResult(written, replaced?.object);
 }
 
 export async function changeObject(
   db: Database,
   bucket: string,
   key: string,
-  { attributes: changes }: ObjectChanges,
+  changes: ObjectChanges,
   options: WriteConditions & Authored,
 ): Promise<ObjectRecord> {
   const before = await headObject(db, bucket, key);
   if (before === undefined) throw objectNotFound({ bucket, key });
   assertConditions({ bucket, key }, before, options);
-  const entries = Object.entries({ ...before.attributes, ...changes });
+  const { retainUntil = before.retainUntil, legalHold = before.legalHold } = changes;
+  if (before.retainUntil !== undefined && (retainUntil ?? 0) < before.retainUntil) {
+    const until = before.retainUntil.toISOString();
+    const message = `object "${key}" is retained until ${until}, which can only be moved later`;
+    throw new OperationalError("object_retained", message, { context: { bucket, key } });
+  }
+  const entries = Object.entries({ ...before.attributes, ...changes.attributes });
   const attributes = Object.fromEntries(
     entries.flatMap(([name, value]) => (value === null ? [] : [[name, value] as const])),
   );
-  await updateAttributes(db, { bucket, key, attributes: attributesToJson(attributes) });
-  return { ...before, attributes };
-}
-
-export async function headObject(
-  db: Database,
-  bucket: string,
-  key: string,
-): Promise<ObjectRecord | undefined> {
-  const [row] = await selectObject(db, { bucket, key });
-  return row && rowToObject(row);
+  await updateChangeable(db, {
+    bucket,
+    key,
+    attributes: attributesToJson(attributes),
+    retain_until: retainUntil?.getTime() ?? null,
+    legal_hold: legalHold === true ? 1 : null,
+  });
+  const { retainUntil: _until, legalHold: _hold, ...rest } = before;
+  return {
+    ...rest,
+    attributes,
+    ...(retainUntil === undefined ? {} : { retainUntil }),
+    ...(legalHold === true ? { legalHold } : {}),
+  };
 }
 
 /** Port: `findObjects`. */
@@ -225,113 +245,73 @@ export async function getObject(
   return row && rowToObjectWithBlob(row);
 }
 
-export async function deleteObject(
-  db: Database,
-  bucket: string,
-  key: string,
-  options: WriteOptions,
-): Promise<ObjectRecord | undefined> {
-  const deleted = await removeObject(db, { bucket, key }, options);
-  if (deleted !== undefined) await changeUsage(db, bucket, changeOfDelete([deleted]));
-  return deleted;
+/** What a write replaces, and how long its bucket keeps that. */
+interface Replaced {
+  readonly object: ObjectRecord;
+  readonly trashMs: number | null;
 }
 
-export async function deleteObjects(
+async function findReplaced(
   db: Database,
-  bucket: string,
-  keys: readonly string[],
-  options: Authored & { readonly garbageDueAt: Date },
-): Promise<readonly ObjectRecord[]> {
-  const deleted: ObjectRecord[] = [];
-  for (const key of keys) {
-    const object = await removeObject(db, { bucket, key }, options);
-    if (object !== undefined) deleted.push(object);
-  }
-  if (deleted.length > 0) await changeUsage(db, bucket, changeOfDelete(deleted));
-  return deleted;
+  { bucket, key }: ObjectAddress,
+): Promise<Replaced | undefined> {
+  const object = await headObject(db, bucket, key);
+  return object && { object, trashMs: await trashMsOf(db, bucket) };
 }
 
-/** The caller takes it out of the bucket's sums. */
-async function removeObject(
+/** To be called before the new row takes the place of the old. */
+async function replace(
   db: Database,
-  address: ObjectAddress,
-  options: WriteOptions,
-): Promise<ObjectRecord | undefined> {
-  const [row] = await deleteRow(db, address);
-  const deleted = row && rowToObject(row);
-  // A refusal rolls the deletion back.
-  assertConditions(address, deleted, options);
-  if (deleted !== undefined) await removeReference(db, deleted, options.garbageDueAt);
-  return deleted;
+  replaced: Replaced | undefined,
+  options: Authored & { readonly by: ObjectRecord; readonly garbageDueAt: Date },
+): Promise<void> {
+  if (replaced === undefined) return;
+  const { object, trashMs } = replaced;
+  const { by, author, garbageDueAt } = options;
+  const now = by.createdAt;
+  await discard(db, object, { now, reason: "replaced", author, garbageDueAt, trashMs });
+}
+
+/** As its bucket says; from then on it is the object's own. */
+function retainedFor(object: ObjectRecord, retentionMs: number | null): ObjectRecord {
+  if (retentionMs === null) return object;
+  return { ...object, retainUntil: new Date(object.createdAt.getTime() + retentionMs) };
 }
 
 /**
- * Whether the write may be: its bucket exists, its conditions hold, its bytes fit, its grant has a use left;
- * refused in this order. Adds it to the bucket's sums, which a refusal rolls back.
+ * Whether the write may be: its bucket exists, its conditions hold, what it replaces may go, its bytes fit, its
+ * grant has a use left; refused in this order. Adds it to the bucket's sums, which a refusal rolls back.
  */
 async function admit(
   db: Database,
-  address: ObjectAddress,
+  address: ObjectAddress & { readonly createdAt: Date },
   write: {
-    readonly replaced: ObjectRecord | undefined;
+    readonly replaced: Replaced | undefined;
     readonly change: UsageChange;
     readonly options: Pick<WriteOptions, "grantUse"> & WriteConditions;
   },
-): Promise<void> {
-  const { bucket } = address;
+): Promise<UsageAfter> {
+  const { bucket, createdAt } = address;
   const after = await changeUsage(db, bucket, write.change);
-  assertConditions(address, write.replaced, write.options);
+  const replaced = write.replaced?.object;
+  assertConditions(address, replaced, write.options);
+  assertNotRetained(replaced, createdAt);
   assertQuota(bucket, write.change, after);
   await takeGrantUse(db, write.options.grantUse);
+  return after;
 }
 
 function changeOfWrite(
   written: { readonly length: number },
-  replaced: ObjectRecord | undefined,
+  replaced: Replaced | undefined,
 ): UsageChange {
-  const { length } = written;
-  if (replaced === undefined) return { bytes: length, objects: 1, reservedBytes: 0 };
-  return { bytes: length - replaced.length, objects: 0, reservedBytes: 0 };
-}
-
-function changeOfDelete(deleted: readonly ObjectRecord[]): UsageChange {
-  const bytes = deleted.reduce((total, { length }) => total + length, 0);
-  return { bytes: -bytes, objects: -deleted.length, reservedBytes: 0 };
-}
-
-function sum(a: UsageChange, b: UsageChange): UsageChange {
-  return {
-    bytes: a.bytes + b.bytes,
-    objects: a.objects + b.objects,
-    reservedBytes: a.reservedBytes + b.reservedBytes,
-  };
-}
-
-function assertConditions(
-  address: ObjectAddress,
-  existing: ObjectRecord | undefined,
-  { ifAbsent, ifMatch, ifVersion }: WriteConditions,
-): void {
-  if (ifAbsent === true && existing !== undefined) throw preconditionFailed(address, "exists");
-  if (ifMatch !== undefined) {
-    if (existing === undefined) throw preconditionFailed(address, "does not exist");
-    if (ifMatch !== "*" && !ifMatch.includes(existing.etag)) {
-      throw preconditionFailed(address, `has the etag "${existing.etag}"`);
-    }
-  }
-  if (ifVersion !== undefined && existing?.version !== ifVersion) {
-    throw preconditionFailed(address, `is no longer version ${ifVersion}`);
-  }
+  const adding = { ...noChange, bytes: written.length, objects: 1 };
+  if (replaced === undefined) return adding;
+  return sumOfChanges(adding, changeOfDelete([replaced.object], replaced));
 }
 
 function writeResult(object: ObjectRecord, replaced: ObjectRecord | undefined): WriteResult {
   return replaced === undefined ? { object } : { object, replaced };
-}
-
-function preconditionFailed({ bucket, key }: ObjectAddress, what: string): OperationalError {
-  return new OperationalError("precondition_failed", `object "${key}" ${what}`, {
-    context: { bucket, key },
-  });
 }
 
 /** Told from a condition on the target by its context: the caller may look for the source again. */

@@ -13,20 +13,15 @@ import {
 } from "./access-keys.ts";
 import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import { purgeTrash, purgeTrashDue, restoreTrash } from "./change-trash.ts";
+import { deleteObject, deleteObjects } from "./delete-objects.ts";
 import { forgetGrantUses, getGrantUses } from "./grant-uses.ts";
+import { headObject } from "./head-object.ts";
 import { listMultipart } from "./list-multipart.ts";
 import { listObjects } from "./list-objects.ts";
+import { getTrash, listTrash } from "./list-trash.ts";
 import { listUploads, listUploadsDue, partialBlobs, uploadsOwning } from "./list-uploads.ts";
-import {
-  changeObject,
-  commitObject,
-  copyObject,
-  deleteObject,
-  deleteObjects,
-  findObjects,
-  getObject,
-  headObject,
-} from "./objects.ts";
+import { changeObject, commitObject, copyObject, findObjects, getObject } from "./objects.ts";
 import { getSetting, putSetting } from "./settings.ts";
 import { countBlobsOfStorage, deleteStorage, listStorages, putStorage } from "./storages.ts";
 import {
@@ -61,6 +56,9 @@ export const writes = {
   copyObject,
   deleteObject,
   deleteObjects,
+  restoreTrash,
+  purgeTrash,
+  purgeTrashDue,
   forgetGarbage,
   releasePieces,
   forgetGrantUses,
@@ -90,6 +88,8 @@ export const reads = {
   headObject,
   findObjects,
   listObjects,
+  listTrash,
+  getTrash,
   knownBlobs,
   listGarbage,
   getAccessKey,

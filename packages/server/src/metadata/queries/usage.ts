@@ -1,7 +1,8 @@
 /**
- * What each bucket holds and has reserved, as sums that are changed in the transactions that change what
+ * What each bucket holds, has reserved and has in the trash, as sums that are changed in the transactions that change what
  * they sum up: so they are exact at every commit, and a quota is judged on them.
  */
+import { sql } from "kysely";
 import { OperationalError } from "../../core/errors.ts";
 import type { BucketUsage } from "../../core/ports/upload-store.ts";
 import type { BucketUsageRow, Database } from "../schema.ts";
@@ -12,13 +13,34 @@ export interface UsageChange {
   readonly bytes: number;
   readonly objects: number;
   readonly reservedBytes: number;
+  readonly trashBytes: number;
+  readonly trashObjects: number;
 }
 
-/** A bucket's sums with a change, and its quota. */
+export const noChange: UsageChange = {
+  bytes: 0,
+  objects: 0,
+  reservedBytes: 0,
+  trashBytes: 0,
+  trashObjects: 0,
+};
+
+export function sumOfChanges(a: UsageChange, b: UsageChange): UsageChange {
+  return {
+    bytes: a.bytes + b.bytes,
+    objects: a.objects + b.objects,
+    reservedBytes: a.reservedBytes + b.reservedBytes,
+    trashBytes: a.trashBytes + b.trashBytes,
+    trashObjects: a.trashObjects + b.trashObjects,
+  };
+}
+
+/** A bucket's sums with a change, its quota and its retention. */
 export interface UsageAfter {
   readonly bytes: number;
   readonly reserved_bytes: number;
   readonly quota_bytes: number | null;
+  readonly retention_ms: number | null;
 }
 
 const addToUsage = prepared<UsageChange & { bucket: string }, UsageAfter>((db, values) =>
@@ -28,6 +50,8 @@ const addToUsage = prepared<UsageChange & { bucket: string }, UsageAfter>((db, v
       bytes: eb("bytes", "+", values.bytes),
       objects: eb("objects", "+", values.objects),
       reserved_bytes: eb("reserved_bytes", "+", values.reservedBytes),
+      trash_bytes: eb("trash_bytes", "+", values.trashBytes),
+      trash_objects: eb("trash_objects", "+", values.trashObjects),
     }))
     .where("bucket", "=", values.bucket)
     .returning((eb) => [
@@ -39,7 +63,25 @@ const addToUsage = prepared<UsageChange & { bucket: string }, UsageAfter>((db, v
         .select("buckets.quota_bytes")
         .where("buckets.name", "=", values.bucket)
         .as("quota_bytes"),
+      eb
+        .selectFrom("buckets")
+        .select("buckets.retention_ms")
+        .where("buckets.name", "=", values.bucket)
+        .as("retention_ms"),
     ]),
+);
+
+const addToTrashUsage = prepared<
+  { readonly bytes: number; readonly objects: number; readonly bucket: string },
+  never
+>((db, values) =>
+  db
+    .updateTable("bucket_usage")
+    .set((eb) => ({
+      trash_bytes: eb("trash_bytes", "+", values.bytes),
+      trash_objects: eb("trash_objects", "+", values.objects),
+    }))
+    .where("bucket", "=", values.bucket),
 );
 
 const selectUsage = prepared<{ bucket: string }, BucketUsageRow>((db, { bucket }) =>
@@ -50,11 +92,20 @@ const selectUsage = prepared<{ bucket: string }, BucketUsageRow>((db, { bucket }
 export async function changeUsage(
   db: Database,
   bucket: string,
-  { bytes, objects, reservedBytes }: UsageChange,
+  change: UsageChange,
 ): Promise<UsageAfter> {
-  const [after] = await addToUsage(db, { bucket, bytes, objects, reservedBytes });
+  const [after] = await addToUsage(db, { ...change, bucket });
   if (after === undefined) throw bucketNotFound(bucket);
   return after;
+}
+
+/** Of what leaves the trash for good. Its bucket may be gone, and the sums with it. */
+export async function changeTrashUsage(
+  db: Database,
+  bucket: string,
+  change: { readonly bytes: number; readonly objects: number },
+): Promise<void> {
+  await addToTrashUsage(db, { ...change, bucket });
 }
 
 /**
@@ -82,15 +133,23 @@ export async function changeReservation(
   bucket: string,
   reservedBytes: number,
 ): Promise<void> {
-  const change = { bytes: 0, objects: 0, reservedBytes };
+  const change = { ...noChange, reservedBytes };
   assertQuota(bucket, change, await changeUsage(db, bucket, change));
 }
 
-/** Of a bucket that is made in the same transaction. */
+/** Of a bucket that is made in the same transaction. One of its name may have left a trash. */
 export async function createUsage(db: Database, bucket: string): Promise<void> {
+  const trash = await db
+    .selectFrom("trash")
+    .select((eb) => [
+      eb.fn.coalesce(eb.fn.sum<number>("length"), sql.lit(0)).as("trash_bytes"),
+      eb.fn.countAll<number>().as("trash_objects"),
+    ])
+    .where("bucket", "=", bucket)
+    .executeTakeFirstOrThrow();
   await db
     .insertInto("bucket_usage")
-    .values({ bucket, bytes: 0, objects: 0, reserved_bytes: 0, trash_bytes: 0, trash_objects: 0 })
+    .values({ bucket, bytes: 0, objects: 0, reserved_bytes: 0, ...trash })
     .execute();
 }
 
@@ -101,7 +160,13 @@ export async function deleteUsage(db: Database, bucket: string): Promise<void> {
 export async function bucketUsage(db: Database, bucket: string): Promise<BucketUsage> {
   const [row] = await selectUsage(db, { bucket });
   if (row === undefined) throw bucketNotFound(bucket);
-  return { bytes: row.bytes, reservedBytes: row.reserved_bytes, objects: row.objects };
+  return {
+    bytes: row.bytes,
+    reservedBytes: row.reserved_bytes,
+    objects: row.objects,
+    trashBytes: row.trash_bytes,
+    trashObjects: row.trash_objects,
+  };
 }
 
 export function bucketNotFound(name: string): OperationalError {

@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { isOperationalError } from "../../core/errors.ts";
 import { silentLog } from "../../core/ports/log.ts";
-import { author, bucket, garbageDueAt, put, withCode } from "../conformance-samples.ts";
+import { author, bucket, deletedAt, garbageDueAt, put, withCode } from "../conformance-samples.ts";
 import { openSqliteStore } from "./store.ts";
 
 test("a full disk answers storage_full, keeps all that was acknowledged, and nothing else", async (t) => {
@@ -43,7 +43,7 @@ test("a full disk answers storage_full, keeps all that was acknowledged, and not
     assert.equal(acknowledged.length, before + 20, "writes succeed once there is room");
     writeFileSync(ballast, new Uint8Array(1 << 20));
     for (const key of acknowledged.slice(0, 5)) {
-      await store.deleteObject("b", key, { author, garbageDueAt }).catch((error) => {
+      await store.deleteObject("b", key, { deletedAt, author, garbageDueAt }).catch((error) => {
         if (!isOperationalError(error, "storage_full")) throw error;
       });
     }

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { Kysely } from "kysely";
-import { at, author, bucket, upload } from "../conformance-samples.ts";
+import { at, author, blob, bucket, object, upload } from "../conformance-samples.ts";
 import { sqliteEngine } from "../migrations/engine.ts";
 import { migrate } from "../migrations/migrate.ts";
 import { reads, writes } from "../queries/operations.ts";
@@ -115,6 +115,82 @@ test("objects are found by their SHA-256 without a scan", async () => {
   const plans = await plansOf((db) => reads.findObjects(db, bytes), /objects/);
   assert.equal(plans.length, 1);
   assert.match(plans[0] ?? "", /^SEARCH objects USING INDEX objects_by_sha256/);
+});
+
+const trash = { bucket: "b", limit: 9 };
+const behind = { id: 7, key: "ab", deletedAt: at(1) };
+const window = { deletedAfter: at(1), deletedBefore: at(2) };
+const restoring = { author, ifExists: "skip", now: at(1), garbageDueAt: at(1) } as const;
+const trashed = async (db: Database) => {
+  await writes.commitObject(db, object("k"), blob("k"), { author, garbageDueAt: at(1) });
+  await writes.changeBucket(db, "b", { trashMs: 1 }, { author });
+  await writes.deleteObject(db, "b", "k", { author, deletedAt: at(1), garbageDueAt: at(1) });
+};
+
+const trashCases: readonly {
+  readonly what: string;
+  readonly run: (db: Database) => Promise<unknown>;
+  readonly index: string;
+}[] = [
+  {
+    what: "a list by prefix",
+    run: (db) => reads.listTrash(db, { ...trash, ...window, prefix: "a", after: behind }),
+    index: "trash_by_key (bucket=? AND key>? AND key<?)",
+  },
+  {
+    what: "a list by time",
+    run: (db) => reads.listTrash(db, { ...trash, ...window, prefix: "", after: behind }),
+    index: "trash_by_time (bucket=? AND",
+  },
+  {
+    what: "a list by bulk delete",
+    run: (db) => reads.listTrash(db, { ...trash, prefix: "", jobId: "j", after: behind }),
+    index: "trash_by_job (job_id=? AND id>?)",
+  },
+  {
+    what: "a restore by time, which asks for the newest of each key",
+    run: async (db) => {
+      await trashed(db);
+      await writes.restoreTrash(db, { ...trash, prefix: "" }, restoring);
+    },
+    index: "trash_by_key (bucket=? AND key=?",
+  },
+  {
+    what: "a purge by prefix",
+    run: async (db) => {
+      await trashed(db);
+      await writes.purgeTrash(db, { ...trash, prefix: "k" }, restoring);
+    },
+    index: "trash_by_key (bucket=? AND",
+  },
+  {
+    what: "what is due",
+    run: (db) => writes.purgeTrashDue(db, { dueBefore: at(1), garbageDueAt: at(1), limit: 9 }),
+    index: "trash_due (purge_due_at<?)",
+  },
+];
+
+for (const { what, run, index } of trashCases) {
+  test(`the trash is read without a scan or a sort: ${what}`, async () => {
+    const plans = await plansOf(run, /trash|TEMP B-TREE/);
+    assert.ok(
+      plans.some((plan) => plan.includes(index)),
+      plans.join("\n"),
+    );
+    for (const plan of plans) assert.ok(!/^SCAN|TEMP B-TREE/.test(plan), plan);
+  });
+}
+
+test("the deletes of an hour are summed up without a scan", async () => {
+  const capped = { author, deletedAt: at(1), garbageDueAt: at(1), deletesPerHour: 1 };
+  const plans = await plansOf(async (db) => {
+    await writes.commitObject(db, object("k"), blob("k"), { author, garbageDueAt: at(1) });
+    await writes.deleteObject(db, "b", "k", capped);
+  }, /delete_counts/);
+  assert.equal(plans.length, 2);
+  for (const plan of plans) {
+    assert.match(plan, /^SEARCH delete_counts USING PRIMARY KEY \(bucket=\? AND minute[<>]\?\)/);
+  }
 });
 
 for (const { what, run, index } of cases) {

@@ -19,6 +19,7 @@ import {
   author,
   blob,
   bucket,
+  deletedAt,
   garbageDueAt,
   object,
   openWithBucket,
@@ -82,7 +83,7 @@ test("a read does not wait for a long write before it", async (t) => {
   await putAll(store, keys);
   const ended: string[] = [];
   const many = Array.from({ length: 12 }, () => keys).flat();
-  const writing = store.deleteObjects("b", many, { author, garbageDueAt });
+  const writing = store.deleteObjects("b", many, { deletedAt, author, garbageDueAt });
   const written = writing.then(() => ended.push("write"));
   await store.headObject("b", "k");
   ended.push("read");

@@ -13,6 +13,8 @@ import type {
   BlobRecord,
   BucketChanges,
   BucketRecord,
+  DeleteOptions,
+  DeleteResult,
   GarbageRecord,
   GrantUse,
   ListPage,
@@ -22,8 +24,14 @@ import type {
   ObjectChanges,
   ObjectRecord,
   ObjectWithBlob,
+  PurgeResult,
+  RestoreResult,
   StorageBlobCount,
   StorageRecord,
+  TrashPage,
+  TrashQuery,
+  TrashRecord,
+  TrashSelection,
   WriteConditions,
   WriteResult,
 } from "../../core/ports/metadata-store.ts";
@@ -186,7 +194,7 @@ class SqliteStore implements MetadataStore {
   deleteObject(
     bucket: string,
     key: string,
-    options: WriteConditions & Authored & { readonly garbageDueAt: Date },
+    options: WriteConditions & DeleteOptions,
   ): Promise<ObjectRecord | undefined> {
     return this.#write("deleteObject", bucket, key, options);
   }
@@ -194,9 +202,43 @@ class SqliteStore implements MetadataStore {
   deleteObjects(
     bucket: string,
     keys: readonly string[],
-    options: Authored & { readonly garbageDueAt: Date },
-  ): Promise<readonly ObjectRecord[]> {
+    options: DeleteOptions,
+  ): Promise<DeleteResult> {
     return this.#write("deleteObjects", bucket, keys, options);
+  }
+
+  listTrash(query: TrashQuery): Promise<TrashPage> {
+    return this.#read("listTrash", query);
+  }
+
+  getTrash(bucket: string, ids: readonly number[]): Promise<readonly TrashRecord[]> {
+    return this.#read("getTrash", bucket, ids);
+  }
+
+  restoreTrash(
+    selection: TrashSelection,
+    options: Authored & {
+      readonly ifExists: "skip" | "replace";
+      readonly now: Date;
+      readonly garbageDueAt: Date;
+    },
+  ): Promise<RestoreResult> {
+    return this.#write("restoreTrash", selection, options);
+  }
+
+  purgeTrash(
+    selection: TrashSelection,
+    options: Authored & { readonly now: Date; readonly garbageDueAt: Date },
+  ): Promise<PurgeResult> {
+    return this.#write("purgeTrash", selection, options);
+  }
+
+  purgeTrashDue(options: {
+    readonly dueBefore: Date;
+    readonly garbageDueAt: Date;
+    readonly limit: number;
+  }): Promise<number> {
+    return this.#write("purgeTrashDue", options);
   }
 
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>> {

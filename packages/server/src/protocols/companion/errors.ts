@@ -37,6 +37,8 @@ export const errorTable: Readonly<Record<ErrorCode, number>> = {
   overloaded: 503,
   storage_full: 507,
   quota_exceeded: 413,
+  object_retained: 403,
+  delete_cap_reached: 403,
   unsupported: 404,
   unavailable: 503,
   internal: 500,

@@ -62,6 +62,8 @@ export const errorTable: Readonly<Record<ErrorCode, Row>> = {
   overloaded: { status: 503, code: server },
   storage_full: { status: 507, code: server },
   quota_exceeded: { status: 400, code: save },
+  object_retained: { status: 403, code: parseCodes.operationForbidden },
+  delete_cap_reached: { status: 403, code: parseCodes.operationForbidden },
   unsupported: { status: 404, code: parseCodes.commandUnavailable },
   unavailable: { status: 503, code: server },
   internal: { status: 500, code: server },

@@ -43,6 +43,8 @@ export const errorTable: Readonly<
   overloaded: { status: 503, title: "The server is at a limit of its own" },
   storage_full: { status: 507, title: "The storage is full" },
   quota_exceeded: { status: 507, title: "The quota is used up" },
+  object_retained: { status: 403, title: "It is retained or under legal hold" },
+  delete_cap_reached: { status: 403, title: "Too many objects were deleted within an hour" },
   unsupported: { status: 501, title: "Not offered" },
   unavailable: { status: 503, title: "A part of the server does not answer" },
   internal: { status: 500, title: "A defect of the server" },

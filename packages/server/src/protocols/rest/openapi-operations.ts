@@ -17,6 +17,7 @@ import {
 } from "./openapi-rows.ts";
 import { type JsonObject, ref } from "./openapi-schemas.ts";
 import { storageRows } from "./openapi-storage-operations.ts";
+import { trashRows } from "./openapi-trash-operations.ts";
 import { uploadRows } from "./openapi-upload-operations.ts";
 
 const objectHeaders = [
@@ -213,10 +214,27 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
     id: "deleteObject",
     tag: "objects",
     summary: "Delete an object",
-    description: "Whether or not it was there.",
+    description: "Whether or not it was there. It goes into the bucket's trash, if that has one.",
     parameters: ["If-Match"],
     answers: gone,
-    errors: ["invalid_key", "bucket_not_found", "precondition_failed"],
+    errors: [
+      "invalid_key",
+      "bucket_not_found",
+      "precondition_failed",
+      "object_retained",
+      "delete_cap_reached",
+    ],
+  },
+  "PATCH /objects/{bucket}/{key}": {
+    id: "holdObject",
+    tag: "objects",
+    summary: "Retain an object, or put it under legal hold",
+    description:
+      "Nobody deletes, moves or replaces it then, the root key neither. A retention is only ever moved " +
+      "later; a legal hold holds until it is taken off. Action `object:hold`.",
+    body: jsonBody("ObjectHold"),
+    answers: ok("The object as changed.", "Object"),
+    errors: ["invalid_key", "bucket_not_found", "object_not_found", "object_retained"],
   },
   "POST /copy": {
     id: "copyObject",
@@ -232,6 +250,7 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
       "invalid_key",
       "too_large",
       "content_type_refused",
+      "object_retained",
     ],
   },
   "POST /move": {
@@ -248,6 +267,7 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
       "invalid_key",
       "too_large",
       "content_type_refused",
+      "object_retained",
     ],
   },
   "GET /keys": {
@@ -300,6 +320,7 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
     answers: { "201": { description: "The grant.", content: json("Grant") } },
     errors: ["invalid_key"],
   },
+  ...trashRows,
   ...storageRows,
   ...uploadRows,
   "GET /openapi.json": {

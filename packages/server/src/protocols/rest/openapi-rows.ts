@@ -54,6 +54,7 @@ export const writeErrors: readonly ErrorCode[] = [
   "incomplete_body",
   "request_timeout",
   "storage_full",
+  "object_retained",
   "unavailable",
 ];
 /** Of requests that begin an upload which can be resumed. */

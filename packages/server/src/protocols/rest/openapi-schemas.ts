@@ -9,9 +9,11 @@ import {
   grantRequest,
   keyChanges,
   newKey,
+  objectHold,
   storageCors,
   storageSettings,
 } from "./schemas.ts";
+import { purgeTrash, restoreTrash } from "./trash-schemas.ts";
 
 /** JSON as it stands in the document. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
@@ -47,6 +49,17 @@ const policy = listOf(
 
 const shownContext = {
   description: "Any JSON: of the grant that wrote it. Shown to access keys alone.",
+};
+
+const checksums = {
+  description: "Lower-case hex.",
+  ...object({ crc64nvme: text, md5: text, sha256: text, sha1: text, crc32: text, crc32c: text }, [
+    "md5",
+    "sha256",
+    "sha1",
+    "crc32",
+    "crc32c",
+  ]),
 };
 
 const accessKey = {
@@ -109,18 +122,14 @@ const answers: JsonObject = {
       contentType: text,
       createdAt: instant,
       metadata: { type: "object", additionalProperties: text },
-      checksums: {
-        description: "Lower-case hex.",
-        ...object(
-          { crc64nvme: text, md5: text, sha256: text, sha1: text, crc32: text, crc32c: text },
-          ["md5", "sha256", "sha1", "crc32", "crc32c"],
-        ),
-      },
+      checksums,
       storage: text,
       url: { type: "string", description: "Relative to the server." },
       context: shownContext,
+      retainUntil: { ...instant, description: "Until then nobody deletes or replaces it." },
+      legalHold: { type: "boolean", description: "Nobody deletes or replaces it." },
     },
-    ["context"],
+    ["context", "retainUntil", "legalHold"],
   ),
   ObjectList: object({
     objects: listOf(ref("Object")),
@@ -137,6 +146,43 @@ const answers: JsonObject = {
   BatchDeleteResult: object({
     deleted: listOf(text),
     failed: listOf(object({ key: text, code: text, detail: text })),
+  }),
+  TrashList: object({
+    entries: listOf(
+      object({
+        id: { type: "string", description: "For a restore or a purge." },
+        bucket: text,
+        key: text,
+        version: text,
+        size: integer,
+        etag: text,
+        contentType: text,
+        createdAt: instant,
+        metadata: { type: "object", additionalProperties: text },
+        checksums,
+        storage: text,
+        deletedAt: instant,
+        purgeAt: { ...instant, description: "When it is purged, unless it is restored." },
+        reason: { type: "string", enum: ["deleted", "replaced"] },
+        deletedBy: { description: "Who did it; `null` where nobody was told." },
+        job: { ...orNull(text), description: "The bulk delete that did it." },
+      }),
+    ),
+    cursor: { ...orNull(text), description: "For the next page; `null` on the last." },
+  }),
+  RestoreTrashResult: object({
+    restored: integer,
+    bytes: integer,
+    skipped: { ...integer, description: "Whose key has an object that stayed." },
+    missing: { ...integer, description: "Of ids that are not in the trash." },
+    cursor: { ...orNull(text), description: "Ask again with it; `null`: all is done." },
+  }),
+  PurgeTrashResult: object({
+    purged: integer,
+    bytes: integer,
+    retained: integer,
+    missing: { ...integer, description: "Of ids that are not in the trash." },
+    cursor: { ...orNull(text), description: "Ask again with it; `null`: all is done." },
   }),
   AccessKey: object(accessKey),
   NewAccessKey: object({
@@ -294,6 +340,9 @@ export function componentSchemas(): JsonObject {
     ...answers,
     BucketSettings: fromZod(bucketSettings),
     BatchDelete: fromZod(batchDelete),
+    ObjectHold: fromZod(objectHold),
+    RestoreTrash: fromZod(restoreTrash),
+    PurgeTrash: fromZod(purgeTrash),
     Copy: { ...copy, properties },
     NewKeyRequest: fromZod(newKey),
     KeyChanges: fromZod(keyChanges),

@@ -10,6 +10,7 @@ import type { OperationRow } from "./openapi-rows.ts";
 import { componentSchemas, type JsonObject, ref } from "./openapi-schemas.ts";
 
 const text: JsonObject = { type: "string" };
+const instant: JsonObject = { type: "string", format: "date-time" };
 
 const pathParameters: JsonObject = {
   bucket: { name: "bucket", in: "path", required: true, schema: text },
@@ -39,6 +40,8 @@ const parameters: JsonObject = {
     { type: "integer", minimum: 1, maximum: 1000, default: 1000 },
     "Objects and prefixes on the page.",
   ),
+  deletedAfter: query("deletedAfter", instant, "Deleted at this moment or later."),
+  deletedBefore: query("deletedBefore", instant, "Deleted earlier than this."),
   forget: query("forget", text, "Its id may be given to another storage."),
   origin: query("origin", text, "Of a page, as browsers name it."),
   delete: query("delete", text, "The body is a list of keys to delete."),
@@ -145,9 +148,11 @@ export function openapiDocument({ publicUrl = "/" }: { readonly publicUrl?: stri
       },
     ],
     security: [...credentials],
-    tags: ["buckets", "objects", "access", "storages", "uploads", "description"].map((name) => ({
-      name,
-    })),
+    tags: ["buckets", "objects", "trash", "access", "storages", "uploads", "description"].map(
+      (name) => ({
+        name,
+      }),
+    ),
     paths: paths(),
     components: {
       schemas: componentSchemas(),

@@ -6,6 +6,7 @@ import { copyObject, moveObject } from "./copy-move.ts";
 import { partPath, putDirectPart } from "./direct-parts.ts";
 import { beginDirect, completeDirect, proveDirect, signDirect } from "./direct-uploads.ts";
 import { createGrant } from "./grants.ts";
+import { holdObject } from "./hold.ts";
 import { changeKey, createKey, deleteKey, getKey, listKeys } from "./keys.ts";
 import { deleteObject, deleteObjects } from "./objects-batch.ts";
 import { isForm, putForm } from "./objects-form.ts";
@@ -29,6 +30,8 @@ import { cancelUpload, getUpload, listUploads } from "./uploads.ts";
 
 export type Method = "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
 
+import { listTrash, purgeFromTrash, restoreFromTrash } from "./trash.ts";
+
 export interface Route {
   readonly method: Method;
   /** Under the prefix, as in OpenAPI; `{+key}` takes the rest of the path. */
@@ -51,8 +54,12 @@ export function routeTable(services: RestServices): readonly Route[] {
     ...readable("/objects/{bucket}", "credential", listObjects(services)),
     route("POST", "/objects/{bucket}", post),
     ...readable("/objects/{bucket}/{+key}", "anyone", getObject(services)),
+    route("PATCH", "/objects/{bucket}/{+key}", holdObject(services)),
     route("PUT", "/objects/{bucket}/{+key}", put),
     route("DELETE", "/objects/{bucket}/{+key}", deleteObject(services)),
+    ...readable("/trash/{bucket}", "credential", listTrash(services)),
+    route("POST", "/trash/{bucket}/restore", restoreFromTrash(services)),
+    route("POST", "/trash/{bucket}/purge", purgeFromTrash(services)),
     route("POST", "/copy", copyObject(services)),
     route("POST", "/move", moveObject(services)),
     ...readable("/keys", "credential", listKeys(services)),

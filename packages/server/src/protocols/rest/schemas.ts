@@ -21,6 +21,10 @@ const duration = z.string().transform((given, context) => {
   return z.NEVER;
 });
 
+export const instant = z.iso
+  .datetime({ offset: true, error: "is not an RFC 3339 time like 2026-03-01T14:00:00Z" })
+  .transform((text) => new Date(text));
+
 /** `z.record` would pass over a name like `__proto__` without a word. */
 export const metadata = z
   .custom<object>((value) => typeof value === "object" && value !== null && !Array.isArray(value), {
@@ -63,6 +67,12 @@ export const bucketSettings = z.strictObject({
   bulkDeleteApprovals: z.union([z.literal(1), z.literal(2)]).optional(),
 });
 
+/** `PATCH /v1/objects/{bucket}/{key}`. */
+export const objectHold = z.strictObject({
+  retainUntil: instant.optional(),
+  legalHold: z.boolean().optional(),
+});
+
 export const batchDelete = z.strictObject({
   keys: z.array(z.string()),
 }) satisfies z.ZodType<BatchDeleteJson>;
@@ -85,6 +95,10 @@ const statement = z.strictObject({
         "object:write",
         "object:delete",
         "object:list",
+        "object:hold",
+        "trash:read",
+        "trash:restore",
+        "trash:purge",
         "bucket:read",
         "bucket:write",
         "bucket:delete",

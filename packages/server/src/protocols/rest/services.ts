@@ -8,6 +8,7 @@ import type { Objects } from "../../core/objects.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { ResumableUploads } from "../../core/resumable/index.ts";
+import type { Trash } from "../../core/trash.ts";
 import type { Uploads } from "../../core/uploads.ts";
 import type { StorageAdministration } from "./storage-administration.ts";
 
@@ -17,6 +18,7 @@ export interface RestServices {
   readonly direct: DirectUploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
+  readonly trash: Trash;
   readonly accessKeys: AccessKeys;
   readonly storages: StorageAdministration;
   readonly clock: Clock;

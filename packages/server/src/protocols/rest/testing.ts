@@ -20,6 +20,7 @@ import { silentMeter } from "../../core/ports/meter.ts";
 import { ResumableUploads, SteadyClock } from "../../core/resumable/index.ts";
 import { createSealer } from "../../core/sealing.ts";
 import { storageCorsOf } from "../../core/storage-cors.ts";
+import { Trash } from "../../core/trash.ts";
 import { Uploads } from "../../core/uploads.ts";
 import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
@@ -125,7 +126,7 @@ export async function startRest(
   });
   opened.defer(() => resumable.close());
   const accessKeys = new AccessKeys({ metadata, sealer, clock });
-  const objects = new Objects(shared);
+  const objects = new Objects({ ...shared, meter: silentMeter });
   const core = { ...shared, steady, detector: typeDetector, meter: silentMeter, objects };
   const multipart = new Multipart({ ...core, installation: "test", partBytesMin: 1024 });
   const direct = new DirectUploads({
@@ -155,6 +156,7 @@ export async function startRest(
       buckets,
       accessKeys,
       objects,
+      trash: new Trash({ ...shared, steady }),
       direct,
       uploads: new Uploads({
         installation: "test",

@@ -48,6 +48,8 @@ export function objectJson(object: ObjectRecord, actor: Actor): ObjectJson {
     storage: object.storageId,
     url: objectPath(object.bucket, object.key),
     ...shownContext(actor, object.attributes[contextAttribute]),
+    ...(object.retainUntil && { retainUntil: object.retainUntil.toISOString() }),
+    ...(object.legalHold && { legalHold: true }),
   };
 }
 
@@ -174,7 +176,7 @@ export function storageTestJson(found: StorageTest): StorageTestJson {
   };
 }
 
-function checksumsJson(digests: ObjectRecord["digests"]): ChecksumsJson {
+export function checksumsJson(digests: ObjectRecord["digests"]): ChecksumsJson {
   const { crc64nvme, ...others } = digests;
   const known = Object.entries(others).map(([name, bytes]) => [name, hex(bytes)] as const);
   return { crc64nvme: hex(crc64nvme), ...Object.fromEntries(known) };

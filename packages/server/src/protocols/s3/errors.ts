@@ -44,6 +44,8 @@ export const errorTable: Readonly<Record<ErrorCode, S3Code>> = {
   overloaded: "SlowDown",
   storage_full: "InsufficientStorage",
   quota_exceeded: "QuotaExceeded",
+  object_retained: "AccessDenied",
+  delete_cap_reached: "AccessDenied",
   unsupported: "NotImplemented",
   unavailable: "ServiceUnavailable",
   internal: "InternalError",

@@ -53,6 +53,8 @@ export const errorTable: Readonly<
   storage_full: { status: 507, title: "The storage is full" },
   // Does not pass by itself, and 5xx would be tried again.
   quota_exceeded: { status: 413, title: "The quota is used up" },
+  object_retained: { status: 403, title: "What it would replace is retained" },
+  delete_cap_reached: { status: 403, title: "Too many objects were deleted within an hour" },
   unsupported: { status: 400, title: "Not offered" },
   unavailable: { status: 503, title: "A part of the server does not answer" },
   internal: { status: 500, title: "A defect of the server" },

@@ -374,7 +374,11 @@ test("retiring a storage that holds blobs is refused with the count, and an empt
   await put(registry.get("fast"), "roma/probe/00", "of the probe");
   await commit(world.metadata, "fast", "1");
   await commit(world.metadata, "fast", "2");
-  await world.metadata.deleteObject("b", "2", { author, garbageDueAt: new Date() });
+  await world.metadata.deleteObject("b", "2", {
+    deletedAt: new Date(),
+    author,
+    garbageDueAt: new Date(),
+  });
   await assert.rejects(
     registry.retire("fast"),
     /is active and cannot become retired: drain it first/,
@@ -387,7 +391,11 @@ test("retiring a storage that holds blobs is refused with the count, and an empt
     return true;
   });
   registry.lease("fast", "continue")[Symbol.dispose]();
-  await world.metadata.deleteObject("b", "1", { author, garbageDueAt: new Date() });
+  await world.metadata.deleteObject("b", "1", {
+    deletedAt: new Date(),
+    author,
+    garbageDueAt: new Date(),
+  });
   const blobs = ["1", "2"].map((key) => ({ storageId: "fast", blobKey: `b/${key}` }));
   await world.metadata.forgetGarbage(blobs);
   assert.equal((await registry.retire("fast")).state, "retired");

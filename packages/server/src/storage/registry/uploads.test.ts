@@ -54,12 +54,11 @@ async function serving(t: TestContext) {
     log: silentLog,
   };
   const buckets = new Buckets(shared);
-  const core = { ...shared, buckets, blobGraceMs: 0 };
+  const core = { ...shared, buckets, blobGraceMs: 0, meter: silentMeter };
   const uploads = new Uploads({
     installation: "test",
     ...core,
     detector: typeDetector,
-    meter: silentMeter,
   });
   const objects = new Objects(core);
   const put = async (name: string, text = name, first: Promise<void> = Promise.resolve()) => {
