@@ -113,7 +113,15 @@ const killsOfOneCallMax = 60;
 /** Runs the whole loop; says how many kills there were. */
 export async function killAtEachStep(t: TestContext, scenario: Scenario): Promise<void> {
   const server = await startServer(t, {
-    flags: ["--blob-grace", "0 ms", "--sweeper-interval", "1 day", ...(scenario.flags ?? [])],
+    flags: [
+      "--blob-grace",
+      "0 ms",
+      "--trash-keep",
+      "0 s",
+      "--sweeper-interval",
+      "1 day",
+      ...(scenario.flags ?? []),
+    ],
     // The n-th call is counted in each thread, so one thread must make them all.
     environment: { UV_THREADPOOL_SIZE: "1" },
   });

@@ -25,7 +25,7 @@ export async function startOnEmulator(t: TestContext): Promise<Running> {
   const secretAccessKey = "the-secret-of-a-storage-0123456789";
   const emulator = await new Emulator({ vendor: "minio", secretAccessKey }).listen();
   cleanUp(t, () => emulator[Symbol.asyncDispose]());
-  const flags = ["--blob-grace", "0 ms", "--sweeper-interval", "300 ms"];
+  const flags = ["--blob-grace", "0 ms", "--trash-keep", "0 s", "--sweeper-interval", "300 ms"];
   const server = await startServer(t, { flags });
   const { endpoint, region, bucket } = emulator;
   const at = { endpoint: endpoint.replace("storage.test", "127.0.0.1"), region, bucket };

@@ -41,7 +41,7 @@ before(async () => {
   opened.defer(() => rm(data, { recursive: true, force: true, maxRetries: 5 }));
   const config = parseServerConfig({
     ...{ data, port: 0, opsPort: 0, rootKey: `${signer.keyId}:${signer.secret}` },
-    ...{ blobGrace: "0 ms", sweeper: { interval: "200 ms", age: "0 ms" } },
+    ...{ blobGrace: "0 ms", trash: { keep: "0 s" }, sweeper: { interval: "200 ms", age: "0 ms" } },
     uploads: { tidyInterval: "200 ms" },
   });
   server = opened.use(await startServer(config, { log: silentLog, clock }));

@@ -115,6 +115,8 @@ export interface UsageRow {
   readonly bytes: number;
   readonly objects: number;
   readonly reservedBytes: number;
+  readonly trashBytes: number;
+  readonly trashObjects: number;
 }
 
 /** What quotas are judged on. Throws if it is not the sum of what the buckets hold and have reserved. */
@@ -125,13 +127,17 @@ export function readUsage(data: string): UsageRow[] {
       bytes: Number(row.bytes),
       objects: Number(row.objects),
       reservedBytes: Number(row.reserved_bytes),
+      trashBytes: Number(row.trash_bytes),
+      trashObjects: Number(row.trash_objects),
     }));
   const kept = usage("select * from bucket_usage order by bucket");
   const summed = usage(`
     select name as bucket,
       (select coalesce(sum(length), 0) from objects where bucket = name) as bytes,
       (select count(*) from objects where bucket = name) as objects,
-      (select coalesce(sum(reserved_bytes), 0) from uploads where bucket = name) as reserved_bytes
+      (select coalesce(sum(reserved_bytes), 0) from uploads where bucket = name) as reserved_bytes,
+      (select coalesce(sum(length), 0) from trash where bucket = name) as trash_bytes,
+      (select count(*) from trash where bucket = name) as trash_objects
     from buckets order by name`);
   assert.deepEqual(kept, summed, "the sums that quotas are judged on are right");
   return kept;
@@ -147,13 +153,20 @@ export async function assertNothingLeftOver(data: string, what = ""): Promise<vo
   assert.deepEqual(files, readStoredKeys(data), `the files are those of the rows ${what}`);
 }
 
-/** `pragma integrity_check` of the metadata store. */
+/** `pragma integrity_check` of the metadata store, and every blob has as many references as rows that point at it. */
 export function assertMetadataSound(data: string): void {
   assert.deepEqual(
     query(data, "pragma integrity_check").map((row) => row.integrity_check),
     ["ok"],
   );
   assert.deepEqual(query(data, "pragma foreign_key_check"), []);
+  const pointing = (table: string, which = "") =>
+    `(select count(*) from ${table} as t where t.storage_id = blobs.storage_id
+      and t.blob_key = blobs.blob_key ${which})`;
+  const partials = "and t.kind = 'partial' and t.phase = 'complete'";
+  const sum = [pointing("objects"), pointing("trash"), pointing("uploads", partials)].join(" + ");
+  const miscounted = query(data, `select blob_key from blobs where reference_count <> ${sum}`);
+  assert.deepEqual(miscounted, [], "references are exact");
 }
 
 function query(data: string, sql: string, ...parameters: string[]): Record<string, unknown>[] {

@@ -93,7 +93,7 @@ test("of twenty racing PUTs with If-None-Match: * one wins and the others leave 
 
 test("of twenty racing PUTs with one If-Match one wins and the others leave nothing", async (t) => {
   const server = await startServer(t, {
-    flags: ["--blob-grace", "0 ms", "--sweeper-interval", "100 ms"],
+    flags: ["--blob-grace", "0 ms", "--trash-keep", "0 s", "--sweeper-interval", "100 ms"],
   });
   const first = await put(server, "raced", "first");
   const etag = first.headers.etag ?? "";

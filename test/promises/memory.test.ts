@@ -54,7 +54,7 @@ async function sendLong(
  * done that has run for a minute. The load's own numbers must not be part of it.
  */
 async function startWarm(t: TestContext): Promise<{ server: ServerProcess; idleBytes: number }> {
-  const server = await startServer(t, { flags: ["--blob-grace", "0 ms"] });
+  const server = await startServer(t, { flags: ["--blob-grace", "0 ms", "--trash-keep", "0 s"] });
   const body = Buffer.alloc(4 * MiB, "warm");
   const form = formBody([{ name: "warm-form", bytes: body }]);
   const work = async (worker: number) => {

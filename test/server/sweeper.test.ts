@@ -12,6 +12,7 @@ import { silentMeter } from "../../packages/server/src/core/ports/meter.ts";
 import {
   author,
   blob,
+  deletedAt,
   object,
   partBlob,
   upload,
@@ -58,6 +59,7 @@ async function open(
     ownedKeys: async (_, blobKeys) => new Set(blobKeys.filter((key) => owned.has(key))),
     oldestRunningAt: options.oldestRunningAt ?? (() => undefined),
     clock,
+    steadyNow: () => clock.now(),
     log: silentLog,
     meter: silentMeter,
     intervalMs: hour,
@@ -164,6 +166,7 @@ test("a deleted object's blob goes once its grace is over, not before", async (t
   const { clock, metadata, sweeper, store, has } = await open(t);
   const blobKey = await store("a");
   await metadata.deleteObject("b", "a", {
+    deletedAt,
     author,
     garbageDueAt: new Date(clock.now().getTime() + hour),
   });
@@ -193,7 +196,7 @@ test("a blob that a copy still points at stays", async (t) => {
     },
     { author, garbageDueAt: clock.now() },
   );
-  await metadata.deleteObject("b", "a", { author, garbageDueAt: clock.now() });
+  await metadata.deleteObject("b", "a", { deletedAt, author, garbageDueAt: clock.now() });
   clock.move(2 * hour);
   assert.equal((await sweeper.sweep()).garbage, 0);
   assert.equal(await has(blobKey), true);
@@ -205,7 +208,7 @@ test("the pieces of a deleted object's blob go with it, but not while somebody r
   clock.move(2 * hour);
   assert.equal((await sweeper.sweep({ afterCrash: true })).orphans, 0);
   for (const key of pieces) assert.equal(await has(key), true);
-  await metadata.deleteObject("b", "in pieces", { author, garbageDueAt: clock.now() });
+  await metadata.deleteObject("b", "in pieces", { deletedAt, author, garbageDueAt: clock.now() });
   reading.add("whole");
   assert.equal((await sweeper.sweep()).garbage, 0);
   for (const key of pieces) assert.equal(await has(key), true);

@@ -69,6 +69,7 @@ export async function openSwept(
       now: () => new Date(Date.now() + offsetMs),
       monotonicMs: () => performance.now() + offsetMs,
     },
+    steadyNow: () => new Date(),
     log: silentLog,
     meter: silentMeter,
     intervalMs: hour,

@@ -154,7 +154,7 @@ test("a storage that is full at the start is read, answers 507, and is opened fo
   const folder = await temporaryFolder(t);
   const root = join(folder, "disk");
   await mountTmpfs(t, root, { bytes: 4 * 1024 * 1024, inodes: 1000 });
-  const server = await startServer(t, { flags: ["--blob-grace", "0 ms"] });
+  const server = await startServer(t, { flags: ["--blob-grace", "0 ms", "--trash-keep", "0 s"] });
   await withDisk(server, root);
   await server.stop();
   await writeFile(join(root, "filler"), Buffer.alloc(8 * 1024 * 1024)).catch(() => {});

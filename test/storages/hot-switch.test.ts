@@ -39,7 +39,7 @@ const path = (key: string): string => `/v1/objects/hot/${key}`;
 test("placements and storages change under load, and nothing is lost or misplaced", async (t) => {
   const folder = await temporaryFolder(t);
   const server = await startServer(t, {
-    flags: ["--blob-grace", "0 ms", "--sweeper-interval", "200 ms"],
+    flags: ["--blob-grace", "0 ms", "--trash-keep", "0 s", "--sweeper-interval", "200 ms"],
   });
   const roots = new Map(["a", "b", "c"].map((id) => [id, join(folder, id)]));
   for (const [id, root] of roots) {

@@ -40,7 +40,7 @@ export interface Backing {
 export type OpenBacking = (t: TestContext, options?: ServerOptions) => Promise<Backing>;
 
 /** What is replaced or joined goes at the next sweep. */
-const flags = ["--blob-grace", "0 ms", "--sweeper-interval", "500 ms"];
+const flags = ["--blob-grace", "0 ms", "--trash-keep", "0 s", "--sweeper-interval", "500 ms"];
 
 export const openPosixBacking: OpenBacking = async (t, options = {}) => {
   const server = await startServer(t, { ...options, flags: [...flags, ...(options.flags ?? [])] });

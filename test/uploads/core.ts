@@ -91,7 +91,7 @@ export async function openCore(t: TestContext, options: CoreOptions): Promise<Te
       : withoutAppend(openMemoryStorage({ id: "store" }));
   const driver = withLayers(options.wrap?.(bare) ?? bare);
   const storages = fixedStorages([driver]);
-  const buckets = new Buckets({ metadata, storages, clock });
+  const buckets = new Buckets({ metadata, storages, clock, trashMs: null });
   await buckets.create(root, "b", options.bucket ?? {});
   const buffers = new PartBuffers();
   const steady = await SteadyClock.start({ clock, settings: metadata });
@@ -111,7 +111,7 @@ export async function openCore(t: TestContext, options: CoreOptions): Promise<Te
         : { createsPerSecondMax: options.createsPerSecondMax }),
     });
   const uploads = make();
-  const objects = new Objects(shared);
+  const objects = new Objects({ ...shared, meter: silentMeter });
   const upkeep = new UploadUpkeep({
     uploads,
     metadata,

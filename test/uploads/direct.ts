@@ -94,7 +94,7 @@ export async function openDirect(
   const driver = withLayers(options.wrap?.(opened.driver) ?? opened.driver);
   const dispatcher = opened.dispatcher ?? new Agent();
   const storages = fixedStorages([driver]);
-  const buckets = new Buckets({ metadata, storages, clock });
+  const buckets = new Buckets({ metadata, storages, clock, trashMs: null });
   await buckets.create(root, "b", options.bucket ?? {});
   const steady = await SteadyClock.start({ clock, settings: metadata });
   const sealer = createSealer(randomBytes(32));
@@ -116,6 +116,7 @@ export async function openDirect(
   const upkeep = new UploadUpkeep({ ...shared, uploads: resumable, intervalMs: 60_000 });
   const sweeper = new Sweeper({
     ...{ metadata, storages, installation: "test", clock, log: silentLog, meter: silentMeter },
+    steadyNow: () => clock.now(),
     isWriting: (key) => multipart.isWriting(key),
     isReading: (key) => objects.isReading(key),
     ownedKeys: (storageId, keys) => metadata.uploadsOwning(storageId, keys),

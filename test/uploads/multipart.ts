@@ -102,7 +102,7 @@ export async function openMultipart(
     driver,
     ...others.map((id) => withLayers(openMemoryStorage({ id }))),
   ]);
-  const buckets = new Buckets({ metadata, storages, clock });
+  const buckets = new Buckets({ metadata, storages, clock, trashMs: null });
   await buckets.create(root, "b", options.bucket ?? {});
   const steady = await SteadyClock.start({ clock, settings: metadata });
   const shared = {

@@ -19,7 +19,16 @@ const first = 200_000;
 const rounds = 12;
 
 const flags = [
-  ...["--blob-grace", "0 ms", "--sweeper-interval", "200 ms", "--sweeper-age", "0 ms"],
+  ...[
+    "--blob-grace",
+    "0 ms",
+    "--trash-keep",
+    "0 s",
+    "--sweeper-interval",
+    "200 ms",
+    "--sweeper-age",
+    "0 ms",
+  ],
   ...["--uploads-tidy-interval", "100 ms"],
 ];
 const start = (t: TestContext): Promise<ServerProcess> => startServer(t, { flags });
