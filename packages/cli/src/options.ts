@@ -1,4 +1,5 @@
 /** Readers of option values, shared by the commands; each refuses with a `UsageError`. */
+import { parseMoment } from "./moment.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** `--meta NAME=VALUE`, repeated. */
@@ -29,4 +30,9 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     }
     return value;
   };
+}
+
+/** A moment; given again, the last counts. */
+export function moment(text: string): Date {
+  return parseMoment(text);
 }

@@ -6,6 +6,7 @@ import { addBucket } from "./commands/bucket.ts";
 import { addConfig } from "./commands/config.ts";
 import { addDownload } from "./commands/download.ts";
 import { addGrant } from "./commands/grant.ts";
+import { addHold } from "./commands/hold.ts";
 import { addKey } from "./commands/key.ts";
 import { addLs } from "./commands/ls.ts";
 import { addRm } from "./commands/rm.ts";
@@ -13,6 +14,7 @@ import { addServe } from "./commands/serve.ts";
 import { addStat } from "./commands/stat.ts";
 import { addStorage } from "./commands/storage.ts";
 import { addTransfer } from "./commands/transfer.ts";
+import { addTrash } from "./commands/trash.ts";
 import { addUpload } from "./commands/upload.ts";
 import { addUploads } from "./commands/uploads.ts";
 import { Context, type Terminal } from "./context.ts";
@@ -64,7 +66,16 @@ function buildProgram(context: Context): Command {
       getErrHasColors: () => false,
     });
   addServe(program);
-  for (const add of [addUpload, addDownload, addLs, addStat, addTransfer, addRm]) {
+  for (const add of [
+    addUpload,
+    addDownload,
+    addLs,
+    addStat,
+    addTransfer,
+    addRm,
+    addTrash,
+    addHold,
+  ]) {
     add(program, context);
   }
   for (const add of [addGrant, addBucket, addKey, addUploads, addStorage, addConfig]) {

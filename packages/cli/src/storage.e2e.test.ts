@@ -27,6 +27,7 @@ describe("roma storage", () => {
       port: 0,
       opsPort: 0,
       blobGrace: "0 ms",
+      trash: { keep: "0 s" },
       sweeper: { interval: "100 ms" },
     });
     const rootKey = new Secret(`${id}:${secret}`);

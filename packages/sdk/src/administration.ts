@@ -1,4 +1,4 @@
-/** Buckets, access keys, grants, storages and unfinished uploads. */
+/** Buckets, access keys, grants, storages, unfinished uploads, the trash, and holds on objects. */
 import type {
   AccessKeyJson,
   BucketJson,
@@ -19,6 +19,7 @@ import type { Caller } from "./caller.ts";
 import { callJson, callNone } from "./calls.ts";
 import type { Client } from "./client.ts";
 import { RomaError } from "./errors.ts";
+import { Holds } from "./holds.ts";
 import {
   parseAccessKey,
   parseAccessKeyList,
@@ -33,15 +34,18 @@ import {
   parseUpload,
   parseUploadList,
 } from "./parse.ts";
+import { Trash } from "./trash.ts";
 import { callerOf } from "./upload-client.ts";
 
-/** What is not about objects: buckets, keys, grants, storages, and uploads of every protocol. */
+/** For who keeps a server: buckets, keys, grants, storages, uploads of every protocol, trash and holds. */
 export class Administration {
   readonly buckets: Buckets;
   readonly keys: Keys;
   readonly grants: Grants;
   readonly storages: Storages;
   readonly uploads: Uploads;
+  readonly trash: Trash;
+  readonly holds: Holds;
 
   /** With the connections and the credential of `client`. */
   constructor(client: Client<never>) {
@@ -51,6 +55,8 @@ export class Administration {
     this.grants = new Grants(caller);
     this.storages = new Storages(caller);
     this.uploads = new Uploads(caller);
+    this.trash = new Trash(caller);
+    this.holds = new Holds(caller);
   }
 }
 

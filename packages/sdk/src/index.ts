@@ -24,6 +24,7 @@ export {
   type RomaErrorCode,
   type RomaErrorOptions,
 } from "./errors.ts";
+export type { Holds } from "./holds.ts";
 export type { ObjectHead } from "./object-head.ts";
 export type {
   Address,
@@ -37,6 +38,7 @@ export { actions, parsePolicyStatement } from "./parse.ts";
 export type { RetryPolicy } from "./retry.ts";
 export type { TokenSource } from "./token.ts";
 export type { Body, Transport, TransportRequest, TransportResponse } from "./transport.ts";
+export type { Trash, TrashFilter } from "./trash.ts";
 export type { Connectivity, UploadState } from "./upload/control.ts";
 export type { UploadNotice, UploadOptions, UploadResult } from "./upload/job.ts";
 export type { UploadProgress } from "./upload/progress.ts";
