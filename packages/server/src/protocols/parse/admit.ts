@@ -3,9 +3,8 @@ import type { FastifyRequest } from "fastify";
 import { authenticate, withOrigin } from "../../authentication/index.ts";
 import type { Actor } from "../../core/access.ts";
 import { OperationalError } from "../../core/errors.ts";
-import { queryValue } from "../../http/index.ts";
 import type { Application } from "./applications.ts";
-import { type Credentials, isBasic } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
 import { forbidden, saveRefused, unauthorized } from "./errors.ts";
 import type { ParseServices } from "./services.ts";
 
@@ -89,16 +88,14 @@ export function assertMayDownload({ as, application }: Caller): void {
   }
 }
 
-/** Of a bearer or a grant in the query: the credentials that every other front end takes. */
+/** Of the credentials that every other front end takes. */
 async function ownCaller(
   services: ParseServices,
   request: FastifyRequest,
-  { applicationId }: Credentials,
+  { applicationId, isOwn }: Credentials,
 ): Promise<Caller | undefined> {
-  const { authorization } = request.headers;
-  const isGrant = queryValue(request, "grant") !== undefined;
-  if (!isGrant && (authorization === undefined || isBasic(request))) return undefined;
-  if (authorization !== undefined && !/^bearer /i.test(authorization)) {
+  if (!isOwn) return undefined;
+  if (/^aws4-/i.test(request.headers.authorization ?? "")) {
     throw new OperationalError("unauthenticated", "Authorization must be Basic or Bearer");
   }
   const { actor } = await authenticate(services, request, { protocol });

@@ -213,6 +213,10 @@ test("flags decide who uploads and who downloads", async (t) => {
   assert.equal((await get(as("r:user"))).status, 200);
   assert.equal((await get(master)).status, 200);
   assert.equal((await get(asRoot)).status, 200);
+  const basic = Buffer.from(`${key.id}:${key.secret}`).toString("base64");
+  assert.equal((await get({ authorization: `Basic ${basic}` })).status, 200);
+  const wrong = Buffer.from(`${key.id}:wrong`).toString("base64");
+  assert.equal((await get({ authorization: `Basic ${wrong}` })).status, 403);
 });
 
 test("names are kept as they are, and URLs begin, where the application says so", async (t) => {

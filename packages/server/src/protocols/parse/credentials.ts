@@ -4,6 +4,7 @@
  */
 import type { FastifyRequest } from "fastify";
 import { OperationalError } from "../../core/errors.ts";
+import { queryValue } from "../../http/index.ts";
 
 export type ClientKeyName = "clientKey" | "javascriptKey" | "restAPIKey" | "dotNetKey";
 
@@ -12,6 +13,11 @@ export interface Credentials {
   readonly masterKey?: string;
   readonly clientKeys: Readonly<Partial<Record<ClientKeyName, string>>>;
   readonly sessionToken?: string;
+  /**
+   * Whether there is a credential of this server: a bearer, a grant, or HTTP Basic that is not of the application
+   * which the request names.
+   */
+  readonly isOwn: boolean;
 }
 
 export const clientKeyHeaders: Readonly<Record<ClientKeyName, string>> = {
@@ -21,26 +27,30 @@ export const clientKeyHeaders: Readonly<Record<ClientKeyName, string>> = {
   dotNetKey: "x-parse-windows-key",
 };
 
-/** `invalid_request` for two applications in one request. */
-export function credentialsOfHeaders(request: FastifyRequest): Credentials {
+/** `ofPath`: the application that the URL names. */
+export function credentialsOfHeaders(request: FastifyRequest, ofPath?: string): Credentials {
+  const named = ofPath ?? headerText(request, "x-parse-application-id");
   const basic = basicCredentials(request);
-  const named = headerText(request, "x-parse-application-id");
-  if (basic !== undefined && named !== undefined && basic.applicationId !== named) {
-    throw new OperationalError(
-      "invalid_request",
-      "Authorization and X-Parse-Application-Id name two applications",
-    );
-  }
+  const isOwn = basic !== undefined && named !== undefined && basic.applicationId !== named;
+  const ofBasic = isOwn ? undefined : basic;
   const keys = Object.entries(clientKeyHeaders).flatMap(([name, header]) => {
     const value = headerText(request, header);
     return value === undefined ? [] : [[name, value] as const];
   });
   return {
-    ...defined("applicationId", named ?? basic?.applicationId),
-    ...defined("masterKey", headerText(request, "x-parse-master-key") ?? basic?.masterKey),
-    clientKeys: { ...basic?.clientKeys, ...Object.fromEntries(keys) },
+    ...defined("applicationId", named ?? ofBasic?.applicationId),
+    ...defined("masterKey", headerText(request, "x-parse-master-key") ?? ofBasic?.masterKey),
+    clientKeys: { ...ofBasic?.clientKeys, ...Object.fromEntries(keys) },
     ...defined("sessionToken", headerText(request, "x-parse-session-token")),
+    isOwn: isOwn || hasOwn(request),
   };
+}
+
+/** A bearer, or a grant in the query. */
+function hasOwn(request: FastifyRequest): boolean {
+  const { authorization } = request.headers;
+  const isOther = authorization !== undefined && !isBasic(request);
+  return isOther || queryValue(request, "grant") !== undefined;
 }
 
 /** Of the members of a JSON body. */
@@ -55,10 +65,11 @@ export function credentialsOfFields(text: (name: string) => string | undefined):
       ...defined("dotNetKey", text("_WindowsKey")),
     },
     ...defined("sessionToken", text("_SessionToken")),
+    isOwn: false,
   };
 }
 
-export function isBasic(request: FastifyRequest): boolean {
+function isBasic(request: FastifyRequest): boolean {
   return /^basic /i.test(request.headers.authorization ?? "");
 }
 
@@ -73,8 +84,10 @@ function basicCredentials(request: FastifyRequest): Credentials | undefined {
   }
   const applicationId = text.slice(0, colon);
   const [, javascriptKey] = /^javascript-key=(.*)$/s.exec(text.slice(colon + 1)) ?? [];
-  if (javascriptKey !== undefined) return { applicationId, clientKeys: { javascriptKey } };
-  return { applicationId, masterKey: text.slice(colon + 1), clientKeys: {} };
+  if (javascriptKey !== undefined) {
+    return { applicationId, clientKeys: { javascriptKey }, isOwn: false };
+  }
+  return { applicationId, masterKey: text.slice(colon + 1), clientKeys: {}, isOwn: false };
 }
 
 /** One that is empty says nothing, as with parse-server. */

@@ -15,8 +15,7 @@ export const readFile =
   async (exchange) => {
     const { request } = exchange;
     const { applicationId, key, isMetadata } = fileAddress(request);
-    const credentials = { ...credentialsOfHeaders(request), applicationId };
-    const caller = await admit(services, request, credentials);
+    const caller = await admit(services, request, credentialsOfHeaders(request, applicationId));
     assertMayDownload(caller);
     return isMetadata
       ? await sendMetadata(services, exchange, { caller, key })

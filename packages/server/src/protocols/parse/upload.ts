@@ -2,7 +2,6 @@
  * `POST /files/{name}`. With an application in its headers the body is the file, whether it is sent in the old
  * way or as a stream; else it is JSON with the file first and the credentials last.
  */
-import { queryValue } from "../../http/index.ts";
 import { uploadName } from "./address.ts";
 import { admit } from "./admit.ts";
 import { credentialsOfHeaders } from "./credentials.ts";
@@ -18,9 +17,7 @@ export const uploadFile =
     const name = uploadName(request);
     checkFileName(name);
     const credentials = credentialsOfHeaders(request);
-    const { authorization } = request.headers;
-    const isOwn = authorization !== undefined || queryValue(request, "grant") !== undefined;
-    if (credentials.applicationId === undefined && !isOwn) {
+    if (credentials.applicationId === undefined && !credentials.isOwn) {
       return await uploadJson(services, exchange, name);
     }
     const caller = await admit(services, request, credentials);
