@@ -233,6 +233,14 @@ export interface MetadataStore extends UploadStore, TrashStore, AsyncDisposable 
 
   /** Which of these blobs a row knows: referenced, waiting as garbage, or a tail or part of an upload. */
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>>;
+  /**
+   * A blob that no object will ever point at, and that may be written until `garbageDueAt`. Again, the later
+   * instant counts; a blob with references stays as it is.
+   */
+  recordGarbage(
+    blob: BlobAddress & { readonly length: number },
+    options: { readonly garbageDueAt: Date },
+  ): Promise<void>;
   /** Blobs without references that are due, oldest first. */
   listGarbage(options: {
     readonly dueBefore: Date;

@@ -232,7 +232,12 @@ export type Grant = { readonly key: string; readonly expiresAt: Date } & (
       readonly length: number;
       readonly digests?: Digests;
     }
-  | { readonly verb: "post"; readonly lengthMax: number; readonly contentType: string }
+  | {
+      readonly verb: "post";
+      readonly lengthMin?: number;
+      readonly lengthMax: number;
+      readonly contentType: string;
+    }
 );
 
 /** `headers` have to be sent exactly; `fields` come before the file in a form. */
@@ -256,6 +261,17 @@ export interface Part {
   readonly digests: Digests;
 }
 
+/** A range of a blob, both ends inclusive. */
+export interface PartSource {
+  readonly key: string;
+  /** What the blob is expected to be: `precondition_failed` otherwise, where the storage compares. */
+  readonly etag: string;
+  readonly firstByte: number;
+  readonly lastByte: number;
+  /** The range is all of it. */
+  readonly isWhole: boolean;
+}
+
 export interface PartWrites {
   readonly partBytesMin: number;
   readonly partBytesMax: number;
@@ -269,6 +285,16 @@ export interface PartWrites {
     bytes: Uint8Array,
     options: Call & { readonly digests: Digests },
   ): Promise<Part>;
+  /**
+   * A part that is a range of a blob of the same storage, made within it. `object_not_found`. Whether the blob
+   * was the same for several ranges is the caller's to compare: not every storage does it when asked to.
+   */
+  readonly copyPart?: (
+    upload: UploadAddress,
+    partNumber: number,
+    source: PartSource,
+    options: Call,
+  ) => Promise<Part>;
   /** Adds bytes without parts: cuts any tail past `offset`, resolves to the durable offset. */
   readonly append?: (
     upload: UploadAddress,

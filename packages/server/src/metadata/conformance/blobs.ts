@@ -51,6 +51,25 @@ export function blobTests(open: OpenStore): void {
     assert.deepEqual(await garbage(store), ["x"]);
   });
 
+  test("a blob that no object will point at is garbage from the beginning, due at the latest instant", async (t) => {
+    await using store = await openWithBucket(open, t);
+    const blobAt = { storageId: "local", blobKey: "staged", length: 7 };
+    await store.recordGarbage(blobAt, { garbageDueAt: later });
+    await store.recordGarbage(blobAt, { garbageDueAt });
+    assert.deepEqual([...(await store.knownBlobs("local", ["staged"]))], ["staged"]);
+    assert.deepEqual(await store.listGarbage({ dueBefore: garbageDueAt, limit: 9 }), []);
+    assert.deepEqual(await store.listGarbage({ dueBefore: later, limit: 9 }), [
+      { ...blobAt, inPieces: false },
+    ]);
+    await store.recordGarbage(blobAt, { garbageDueAt: muchLater });
+    assert.deepEqual(await store.listGarbage({ dueBefore: later, limit: 9 }), []);
+    await store.forgetGarbage([blobAt]);
+    assert.deepEqual(await store.listGarbage({ dueBefore: muchLater, limit: 9 }), []);
+    await put(store, "k", { version: "v1", blobKey: "x1" });
+    await store.recordGarbage({ ...blobAt, blobKey: "x1" }, { garbageDueAt });
+    assert.deepEqual(await garbage(store), [], "an object points at it");
+  });
+
   test("copies and moves onto what already points at the blob keep it alive", async (t) => {
     await using store = await openWithBucket(open, t);
     let source = await put(store, "a", { version: "v0", blobKey: "x" });

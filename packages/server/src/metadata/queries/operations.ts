@@ -31,6 +31,7 @@ import {
   completeUpload,
   forgetUpload,
 } from "./upload-endings.ts";
+import { recordGarbage } from "./upload-garbage.ts";
 import { listUploadParts, putUploadPart, releasePieces } from "./upload-parts.ts";
 import {
   checkpointUpload,
@@ -59,6 +60,7 @@ export const writes = {
   restoreTrash,
   purgeTrash,
   purgeTrashDue,
+  recordGarbage,
   forgetGarbage,
   releasePieces,
   forgetGrantUses,

@@ -36,6 +36,22 @@ export async function addUnread(
   await addGarbage(db, { storageId, blobKey, length, digests: unknownDigests }, garbageDueAt);
 }
 
+/** Garbage from the beginning, and due no earlier than this. */
+export async function recordGarbage(
+  db: Database,
+  blob: BlobAddress & { readonly length: number },
+  { garbageDueAt }: { readonly garbageDueAt: Date },
+): Promise<void> {
+  await addUnread(db, blob, garbageDueAt);
+  await db
+    .updateTable("blobs")
+    .set({ garbage_due_at: garbageDueAt.getTime() })
+    .where("storage_id", "=", blob.storageId)
+    .where("blob_key", "=", blob.blobKey)
+    .where("garbage_due_at", "<", garbageDueAt.getTime())
+    .execute();
+}
+
 /** Everything of an upload that has ended. An object's blob is its object's. */
 export async function deleteUpload(
   db: Database,

@@ -245,6 +245,13 @@ class SqliteStore implements MetadataStore {
     return this.#read("knownBlobs", storageId, blobKeys);
   }
 
+  recordGarbage(
+    blob: BlobAddress & { readonly length: number },
+    options: { readonly garbageDueAt: Date },
+  ): Promise<void> {
+    return this.#write("recordGarbage", blob, options);
+  }
+
   listGarbage(options: {
     readonly dueBefore: Date;
     readonly limit: number;

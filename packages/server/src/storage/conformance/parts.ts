@@ -48,6 +48,35 @@ export function partCases(subject: StorageUnderTest): void {
     });
   };
 
+  partTest("a part can be a range of another blob, or all of it", async ({ driver, parts }) => {
+    const { copyPart } = parts;
+    if (copyPart === undefined) return;
+    const { upload, bytes, partBytes } = await begin(parts, "p/copied", 3);
+    await put(driver, "p/source", bytes);
+    const { etag } = await driver.head("p/source", call);
+    const copied: Part[] = [];
+    for (const partNumber of [3, 1, 2]) {
+      const firstByte = (partNumber - 1) * partBytes;
+      const lastByte = Math.min(firstByte + partBytes, bytes.length) - 1;
+      const source = { key: "p/source", etag, firstByte, lastByte, isWhole: false };
+      copied.push(await copyPart(upload, partNumber, source, call));
+    }
+    assert.deepEqual(
+      copied.map(({ length }) => length),
+      [3, 1, 2].map((number) => slice(bytes, number, partBytes).length),
+    );
+    await parts.complete(upload, copied, { signal: calm, length: bytes.length });
+    assertSame(await read(driver, "p/copied"), bytes);
+    const whole = await parts.create("p/whole", { signal: calm, partBytes: bytes.length });
+    const all = { key: "p/source", etag, firstByte: 0, lastByte: bytes.length - 1, isWhole: true };
+    const part = await copyPart(whole, 1, all, call);
+    await parts.complete(whole, [part], { signal: calm });
+    assertSame(await read(driver, "p/whole"), bytes);
+    const gone = await parts.create("p/gone", { signal: calm, partBytes });
+    await rejectsWith("object_not_found", copyPart(gone, 1, { ...all, key: "p/none" }, call));
+    await parts.cancel(gone, call);
+  });
+
   partTest("parts in any order and at once become one blob", async ({ driver, parts }) => {
     const { upload, bytes, partBytes } = await begin(parts, "p/any", 5);
     const numbers = [3, 1, 5, 2, 4];

@@ -85,11 +85,15 @@ export const breaker =
         remove: (token, call) => guard.change(call.signal, () => leftOvers.remove(token, call)),
       }),
       parts: (parts) => {
-        const { append } = parts;
+        const { append, copyPart } = parts;
         return forwardParts(parts, {
           create: (key, given) => guard.change(given.signal, () => parts.create(key, given)),
           writePart: (upload, partNumber, bytes, given) =>
             guard.change(given.signal, () => parts.writePart(upload, partNumber, bytes, given)),
+          ...(copyPart && {
+            copyPart: (upload, partNumber, source, given) =>
+              guard.change(given.signal, () => copyPart(upload, partNumber, source, given)),
+          }),
           complete: (upload, list, given) =>
             guard.change(given.signal, () => parts.complete(upload, list, given)),
           cancel: (upload, call) => guard.change(call.signal, () => parts.cancel(upload, call)),

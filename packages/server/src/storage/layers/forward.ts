@@ -71,6 +71,7 @@ export function forward(inner: StorageDriver, changes: LayerChanges): StorageDri
 /** The inner part writes with some operations replaced. */
 export function forwardParts(inner: PartWrites, changes: Partial<PartWrites>): PartWrites {
   const append = changes.append ?? inner.append?.bind(inner);
+  const { copyPart } = inner;
   return {
     partBytesMin: inner.partBytesMin,
     partBytesMax: inner.partBytesMax,
@@ -85,6 +86,7 @@ export function forwardParts(inner: PartWrites, changes: Partial<PartWrites>): P
       changes.complete ?? ((upload, parts, options) => inner.complete(upload, parts, options)),
     cancel: changes.cancel ?? ((upload, options) => inner.cancel(upload, options)),
     listPending: changes.listPending ?? ((prefix, options) => inner.listPending(prefix, options)),
+    ...(copyPart && { copyPart: changes.copyPart ?? copyPart }),
     ...(inner.append && append && { append }),
   };
 }

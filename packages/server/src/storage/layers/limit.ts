@@ -47,11 +47,15 @@ export const limit =
         remove: (token, call) => within(calls, call, () => leftOvers.remove(token, call)),
       }),
       parts: (parts) => {
-        const { append } = parts;
+        const { append, copyPart } = parts;
         return forwardParts(parts, {
           create: (key, given) => within(calls, given, () => parts.create(key, given)),
           writePart: (upload, partNumber, bytes, given) =>
             within(writes, given, () => parts.writePart(upload, partNumber, bytes, given)),
+          ...(copyPart && {
+            copyPart: (upload, partNumber, source, given) =>
+              within(writes, given, () => copyPart(upload, partNumber, source, given)),
+          }),
           complete: (upload, list, given) =>
             within(calls, given, () => parts.complete(upload, list, given)),
           cancel: (upload, call) => within(calls, call, () => parts.cancel(upload, call)),

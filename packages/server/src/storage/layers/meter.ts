@@ -46,7 +46,7 @@ export const metered =
         remove: (token, call) => run("remove_left_over", call, () => leftOvers.remove(token, call)),
       }),
       parts: (parts) => {
-        const { append } = parts;
+        const { append, copyPart } = parts;
         return forwardParts(parts, {
           create: (key, given) => run("create", given, () => parts.create(key, given)),
           writePart: async (upload, partNumber, bytes, given) => {
@@ -55,6 +55,10 @@ export const metered =
             gauges.written(part.length);
             return part;
           },
+          ...(copyPart && {
+            copyPart: (upload, partNumber, source, given) =>
+              run("copy_part", given, () => copyPart(upload, partNumber, source, given)),
+          }),
           complete: (upload, list, given) =>
             run("complete", given, () => parts.complete(upload, list, given)),
           cancel: (upload, call) => run("cancel", call, () => parts.cancel(upload, call)),

@@ -65,18 +65,24 @@ export const retry =
         list: ({ signal }) => policy.list(signal, (within) => leftOvers.list({ signal: within })),
         remove: (token, given) => again(given, (call) => leftOvers.remove(token, call)),
       }),
-      parts: (parts) =>
-        forwardParts(parts, {
+      parts: (parts) => {
+        const { copyPart } = parts;
+        return forwardParts(parts, {
           writePart: (upload, partNumber, bytes, given) =>
             again(given, (call) =>
               parts.writePart(upload, partNumber, bytes, { ...given, ...call }),
             ),
+          ...(copyPart && {
+            copyPart: (upload, partNumber, source, given) =>
+              again(given, (call) => copyPart(upload, partNumber, source, call)),
+          }),
           cancel: (upload, given) => again(given, (call) => parts.cancel(upload, call)),
           listParts: (upload, { signal }) =>
             policy.list(signal, (within) => parts.listParts(upload, { signal: within })),
           listPending: (prefix, { signal }) =>
             policy.list(signal, (within) => parts.listPending(prefix, { signal: within })),
-        }),
+        });
+      },
     });
   };
 

@@ -75,13 +75,17 @@ export const timeout =
         tryOrigin: (origin, call) => simple(call, (watched) => cors.tryOrigin(origin, watched)),
       }),
       parts: (parts) => {
-        const { append } = parts;
+        const { append, copyPart } = parts;
         const watched = <T, O extends Call>(given: O, run: (given: O) => Promise<T>): Promise<T> =>
           new Watch(given.signal, limits).end((signal) => run({ ...given, signal }));
         return forwardParts(parts, {
           create: (key, given) => watched(given, (call) => parts.create(key, call)),
           writePart: (upload, partNumber, bytes, given) =>
             watched(given, (call) => parts.writePart(upload, partNumber, bytes, call)),
+          ...(copyPart && {
+            copyPart: (upload, partNumber, source, given) =>
+              watched(given, (call) => copyPart(upload, partNumber, source, call)),
+          }),
           complete: (upload, list, given) =>
             watched(given, (call) => parts.complete(upload, list, call)),
           cancel: (upload, given) => watched(given, (call) => parts.cancel(upload, call)),

@@ -137,7 +137,7 @@ function rangesOf({ dialect, copyPartBytes }: S3Context, length: number): readon
   });
 }
 
-async function copyPiece(
+export async function copyPiece(
   context: S3Context,
   { piece, upload }: { readonly piece: Piece; readonly upload: UploadAddress },
   { signal, repeat = once }: PutOptions,

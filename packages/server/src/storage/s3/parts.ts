@@ -8,12 +8,14 @@ import type {
   Call,
   Digests,
   Part,
+  PartSource,
   PartWrites,
   PutOptions,
   UploadAddress,
 } from "../../core/ports/storage-driver.ts";
 import { refuseDigests } from "../refusals.ts";
 import { type S3Context, storedKey } from "./context.ts";
+import { copyPiece } from "./copy.ts";
 import { classifyConnection, type Operation } from "./errors.ts";
 import {
   cancelUpload,
@@ -34,6 +36,7 @@ export class S3Parts implements PartWrites {
   readonly partBytesMax: number;
   readonly partsMax: number;
   readonly equalParts: boolean;
+  readonly copyPart?: NonNullable<PartWrites["copyPart"]>;
   readonly #context: S3Context;
   readonly #partBytes = new Map<string, number>();
   readonly #completing = new Map<string, Promise<unknown>>();
@@ -45,6 +48,21 @@ export class S3Parts implements PartWrites {
     this.partsMax = partsMax;
     this.equalParts = equalParts;
     this.#context = context;
+    if (context.dialect.partCopy) {
+      this.copyPart = (upload, partNumber, source, options) =>
+        this.#call("copy", options, () => this.#copyPart({ upload, partNumber }, source, options));
+    }
+  }
+
+  async #copyPart(
+    { upload, partNumber }: { readonly upload: UploadAddress; readonly partNumber: number },
+    { key, etag, firstByte, lastByte, isWhole }: PartSource,
+    options: Call,
+  ): Promise<Part> {
+    const range = { partNumber, first: firstByte, last: lastByte };
+    const piece = { source: { key, etag }, range, isWhole };
+    const copied = await copyPiece(this.#context, { piece, upload }, options);
+    return { ...copied, digests: this.#digestsOf(copied) };
   }
 
   create(

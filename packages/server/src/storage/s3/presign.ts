@@ -94,7 +94,7 @@ async function presignPost(
   const conditions = [
     { bucket: client.bucket },
     ...Object.entries(own).map(([name, value]) => ["eq", `$${name}`, value]),
-    ["content-length-range", 0, grant.lengthMax],
+    ["content-length-range", grant.lengthMin ?? 0, grant.lengthMax],
   ];
   const policy = { expiresAt: grant.expiresAt, conditions };
   const { url, fields } = await client.presignForm(policy, signal);
