@@ -143,7 +143,8 @@ export async function openDirect(
       const part = typeof given === "number" ? requestOf(upload, given) : given;
       if (part.to === "server") {
         const { number, expiresSeconds, signature } = part;
-        const sent = { uploadId: upload.id, number, expiresSeconds, signature };
+        const signed = { number, expiresSeconds, signature };
+        const sent = { uploadId: upload.id, method: "PUT", ...signed } as const;
         const { etag } = await direct.putPart({ ...sent, open: () => chunks(bytes), signal });
         return { status: 200, etag, text: "" };
       }

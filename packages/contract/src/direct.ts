@@ -29,6 +29,8 @@ export interface DirectUploadRequestJson {
    * place of requests.
    */
   readonly instant?: boolean;
+  /** Ask for a form as browsers post it, in place of requests (`transfer.kind` "form"); up to 5 GiB. */
+  readonly form?: boolean;
 }
 
 export interface DirectChecksumsJson {
@@ -65,7 +67,25 @@ export interface DirectUploadJson {
         /** Those that are there already. */
         readonly parts: readonly DirectPartJson[];
       }
+    | {
+        readonly kind: "form";
+        readonly form: SignedFormJson;
+        /** What was posted last, as far as it is known. */
+        readonly received: Omit<DirectPartJson, "number"> | null;
+      }
     | { readonly kind: "proof"; readonly challenge: ChallengeJson };
+}
+
+/**
+ * `multipart/form-data`: the fields exactly so, and after them one file named `file`, with exactly the upload's
+ * length. Answered 201.
+ */
+export interface SignedFormJson {
+  readonly method: "POST";
+  /** Absolute. */
+  readonly url: string;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly expiresAt: string;
 }
 
 /** To be sent exactly so, before it expires, with the bytes as body. The answer's `ETag` names a part. */
@@ -86,13 +106,15 @@ export interface DirectPartJson {
 
 /** `POST /v1/uploads/{id}/requests`: signs again, or for further parts. */
 export interface SignRequestsJson {
-  /** At most 100; left out for a `put`. */
+  /** At most 100; left out for a `put` or a form. */
   readonly partNumbers?: readonly number[];
 }
 
 export interface SignedRequestsJson {
   /** By part number; `put` for the one request of a put. */
   readonly requests: Readonly<Record<string, SignedRequestJson>>;
+  /** Of an upload that comes by a form. */
+  readonly form?: SignedFormJson;
 }
 
 /**

@@ -11,7 +11,7 @@ import { parseMetadata } from "../parse.ts";
 /** An upload whose challenge is not looked at yet. */
 export type DirectUploadAnswer = Omit<DirectUploadJson, "transfer"> & {
   readonly transfer:
-    | Exclude<DirectUploadJson["transfer"], { readonly kind: "proof" }>
+    | Extract<DirectUploadJson["transfer"], { readonly kind: "put" | "parts" }>
     | { readonly kind: "proof"; readonly challenge: unknown };
 };
 

@@ -26,12 +26,13 @@ import {
 } from "../write-limits.ts";
 import { InstantUploads } from "./instant.ts";
 import type { DirectUploadsOptions } from "./options.ts";
-import { type PartPlan, partLength, planParts } from "./part-plan.ts";
+import { type PartBounds, type PartPlan, partLength, planParts } from "./part-plan.ts";
 import { PartSignatures } from "./part-signatures.ts";
 import {
   type DirectRecord,
   directProtocol,
   isDirect,
+  isFormUpload,
   planOfRecord,
   wayAttributes,
   wayOf,
@@ -43,11 +44,12 @@ import type {
   CompletedDirect,
   DirectPart,
   DirectView,
-  PartRequest,
   ProofRequest,
   PutDirectPartRequest,
+  SignedDirect,
 } from "./requests.ts";
 import { addressOf, ServerWay } from "./server-way.ts";
+import { formBytesMax, stagedPartBytes } from "./staged-form.ts";
 import { cannotSign, canSign, StorageWay } from "./storage-way.ts";
 import { partsOf, type StoredPart, type Way } from "./way.ts";
 
@@ -109,25 +111,23 @@ export class DirectUploads {
     using lease = storages.lease(storageId, "create");
     const { clock } = this.#options;
     const expiresAt = this.#requestsUntil();
-    const signing =
-      via === "server" ? undefined : await canSign(lease.driver, { key, signal, expiresAt });
+    const isForm = request.form === true;
+    const asked = { key, signal, expiresAt, ...(isForm ? { form: { length } } : {}) };
+    const signing = via === "server" ? undefined : await canSign(lease.driver, asked);
     if (via === "storage" && signing === undefined) throw cannotSign(storageId);
-    const { partBytesMin = partBytesMinDefault } = this.#options;
-    const bounds = signing?.parts ?? { partBytesMin, partBytesMax, partsMax };
-    const plan = planParts(length, bounds, request.partBytes);
-    const { partBytes } = plan;
+    const { partBytes } = this.#plan(request, signing?.parts);
     const grant = grantTerms(actor);
     const draft = this.#draft(request, { key, bucket, owner: actor.keyId, conditions, grant });
     const openMax = this.#options.openMax ?? openMaxDefault;
     let upload: UploadRecord;
     if (signing === undefined) {
-      upload = { ...draft, attributes: wayAttributes("server", partBytes) };
+      upload = { ...draft, attributes: wayAttributes("server", { partBytes, isForm }) };
       await this.#options.metadata.createUpload(upload, { openMax });
     } else {
       const now = clock.now();
       const blobKey = newBlobKey(this.#options.installation, now, newVersion(now));
       const place = { storageId, blobKey, token: null, partBytes };
-      const attributes = wayAttributes("storage", partBytes);
+      const attributes = wayAttributes("storage", { partBytes, isForm });
       const given = { driver: signing, place, openMax, signal };
       upload = await this.#storageWay.begin({ ...draft, attributes }, given);
     }
@@ -162,10 +162,17 @@ export class DirectUploads {
     actor: Actor,
     id: string,
     options: { readonly partNumbers?: readonly number[]; readonly signal: AbortSignal },
-  ): Promise<{ readonly requests: readonly PartRequest[]; readonly partCount: number }> {
+  ): Promise<SignedDirect> {
     const upload = await this.#requireRunning(actor, id);
     const plan = planOfRecord(upload);
     const { partCount } = plan;
+    const expiresAt = this.#requestsUntil();
+    if (isFormUpload(upload)) {
+      const { signal } = options;
+      const form = await this.#wayOf(upload).signForm(upload, { expiresAt, signal });
+      await this.#renew(upload);
+      return { requests: [], partCount, form };
+    }
     const { signal, partNumbers = partCount === 1 ? [1] : undefined } = options;
     if (partNumbers === undefined) {
       throw new OperationalError("invalid_request", "partNumbers is missing", {
@@ -173,7 +180,6 @@ export class DirectUploads {
       });
     }
     for (const number of partNumbers) assertPart(plan, number);
-    const expiresAt = this.#requestsUntil();
     const requests = await this.#wayOf(upload).sign(upload, partNumbers, { expiresAt, signal });
     await this.#renew(upload);
     return { requests, partCount };
@@ -185,11 +191,11 @@ export class DirectUploads {
    * `checksum_mismatch`, `incomplete_body`, `storage_full`; `locked` while it is being completed.
    */
   async putPart(request: PutDirectPartRequest): Promise<DirectPart> {
-    const { uploadId, number, expiresSeconds, signature, digests, signal } = request;
+    const { uploadId, number, method, expiresSeconds, signature, digests, signal } = request;
     const upload = await this.#find(uploadId);
     if (upload === undefined || wayOf(upload) !== "server") throw uploadNotFound();
     const length = partLength(planOfRecord(upload), number) ?? -1;
-    const signed = { uploadId, number, length, expiresSeconds };
+    const signed = { method, uploadId, number, length, expiresSeconds };
     if (!this.#signatures.isGood(signed, signature)) {
       throw new OperationalError("access_denied", "the signature is not good for this request");
     }
@@ -267,14 +273,16 @@ export class DirectUploads {
     const { id, bucket, key, length } = record;
     const { partBytes, partCount } = planOfRecord(record);
     const missing: number[] = [];
-    const signedMost = isQuiet ? 0 : requestsFirst;
+    const signedMost = isQuiet || isFormUpload(record) ? 0 : requestsFirst;
     for (let number = 1; number <= partCount && missing.length < signedMost; number += 1) {
       // One request is all there is to a whole in one piece: it may be sent again.
       if (partCount === 1 || !stored.has(number)) missing.push(number);
     }
     const expiresAt = this.#requestsUntil();
     const way = wayOf(record);
+    const isForm = isFormUpload(record) && !isQuiet;
     return {
+      ...(isForm && { form: await this.#wayOf(record).signForm(record, { expiresAt, signal }) }),
       id,
       bucket,
       key,
@@ -286,6 +294,24 @@ export class DirectUploads {
       requests: await this.#wayOf(record).sign(record, missing, { expiresAt, signal }),
       parts: partsOf(stored),
     };
+  }
+
+  /** `too_large`. A form is one request, whatever the storage makes of it. */
+  #plan(
+    { length, partBytes, form }: BeginDirectRequest,
+    storage: PartBounds | undefined,
+  ): PartPlan {
+    const { partBytesMin = partBytesMinDefault } = this.#options;
+    const bounds = storage ?? { partBytesMin, partBytesMax, partsMax };
+    if (form !== true) return planParts(length, bounds, partBytes);
+    if (length > formBytesMax) {
+      throw new OperationalError("too_large", `a form has at most ${formBytesMax} bytes`, {
+        context: { maxBytes: formBytesMax },
+      });
+    }
+    // What a storage has from a form it copies part by part; here it comes as one.
+    const wish = storage === undefined ? length : (partBytes ?? stagedPartBytes);
+    return planParts(length, bounds, wish);
   }
 
   #draft(

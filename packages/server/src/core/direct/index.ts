@@ -9,5 +9,7 @@ export type {
   DirectPart,
   DirectView,
   DirectWay,
+  FormRequest,
   PartRequest,
+  SignedDirect,
 } from "./requests.ts";

@@ -1,11 +1,11 @@
 /**
- * Signatures of the server's own requests for parts: one part of one upload, with its exact length, by PUT,
+ * Signatures of the server's own requests for parts: one part of one upload, with its exact length, by one method,
  * until an instant. The key serves nothing else (`Sealer.deriveKey`), and is the same over restarts.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 
-/** What is signed beside the method. */
 export interface SignedPart {
+  readonly method: "PUT" | "POST";
   readonly uploadId: string;
   readonly number: number;
   readonly length: number;
@@ -24,8 +24,8 @@ export class PartSignatures {
   }
 
   /** 43 characters that a query takes as they are. */
-  sign({ uploadId, number, length, expiresSeconds }: SignedPart): string {
-    const text = ["PUT", uploadId, number, length, expiresSeconds].join("\n");
+  sign({ method, uploadId, number, length, expiresSeconds }: SignedPart): string {
+    const text = [method, uploadId, number, length, expiresSeconds].join("\n");
     return createHmac("sha256", this.#key).update(text).digest("base64url");
   }
 

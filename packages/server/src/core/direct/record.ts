@@ -20,8 +20,21 @@ export function isDirect(record: UploadRecord): record is DirectRecord {
   return record.protocol === directProtocol && record.key !== null && record.length !== null;
 }
 
-export function wayAttributes(way: DirectWay, partBytes: number): Record<string, string> {
-  return { [multipartAttributes.direct]: `${way}:${partBytes}` };
+export function wayAttributes(
+  way: DirectWay,
+  { partBytes, isForm }: { readonly partBytes: number; readonly isForm: boolean },
+): Record<string, string> {
+  return { [multipartAttributes.direct]: `${way}:${partBytes}${isForm ? ":form" : ""}` };
+}
+
+/** Its bytes come by a form, as a whole. */
+export function isFormUpload({ attributes }: UploadRecord): boolean {
+  return (attributes[multipartAttributes.direct] ?? "").split(":")[2] === "form";
+}
+
+/** Where a storage puts what a form brings: under no key that is ever a blob's. */
+export function stagingKeyOf(blobKey: string): string {
+  return `${blobKey}.form`;
 }
 
 export function wayOf({ attributes }: UploadRecord): DirectWay {

@@ -27,6 +27,8 @@ export interface BeginDirectRequest {
   readonly partBytes?: number;
   /** Whether a challenge is wanted in place of requests, where the bytes are known by their SHA-256. */
   readonly instant?: boolean;
+  /** By a form as browsers post it, in place of requests for parts. */
+  readonly form?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -40,6 +42,16 @@ export type PartRequest = {
       readonly url: string;
       /** To be sent exactly so. */
       readonly headers: Readonly<Record<string, string>>;
+    }
+  | { readonly to: "server"; readonly expiresSeconds: number; readonly signature: string }
+);
+
+/** A form that may be posted without a credential, until `expiresAt`: the fields, then the file. */
+export type FormRequest = { readonly expiresAt: Date } & (
+  | {
+      readonly to: "storage";
+      readonly url: string;
+      readonly fields: Readonly<Record<string, string>>;
     }
   | { readonly to: "server"; readonly expiresSeconds: number; readonly signature: string }
 );
@@ -79,12 +91,22 @@ export interface DirectView {
   readonly parts: readonly DirectPart[];
   /** Answered to a beginning that asks for it; there are no requests then. */
   readonly challenge?: Challenge;
+  /** Of an upload that comes by a form; there are no requests then. */
+  readonly form?: FormRequest;
+}
+
+export interface SignedDirect {
+  readonly requests: readonly PartRequest[];
+  readonly partCount: number;
+  readonly form?: FormRequest;
 }
 
 /** What the server's own request says of itself. */
 export interface PutDirectPartRequest {
   readonly uploadId: string;
   readonly number: number;
+  /** `POST`: as the file of a form. */
+  readonly method: "PUT" | "POST";
   readonly expiresSeconds: number;
   readonly signature: string;
   /** Called once it is known that the signature is good, with the length that the body must have. */

@@ -9,7 +9,12 @@ import { parseKey } from "../object-key.ts";
 import { chooseAll, partLength } from "./part-plan.ts";
 import type { PartSignatures } from "./part-signatures.ts";
 import { type DirectRecord, directProtocol, planOfRecord } from "./record.ts";
-import type { CompleteDirectRequest, CompletedDirect, PartRequest } from "./requests.ts";
+import type {
+  CompleteDirectRequest,
+  CompletedDirect,
+  FormRequest,
+  PartRequest,
+} from "./requests.ts";
 import type { StoredPart, Way } from "./way.ts";
 
 export class ServerWay implements Way {
@@ -30,11 +35,29 @@ export class ServerWay implements Way {
     const expiresSeconds = Math.floor(expiresAt.getTime() / 1000);
     return numbers.map((number) => {
       const length = partLength(plan, number) ?? 0;
-      const signed = { uploadId: upload.id, number, length, expiresSeconds };
+      const signed = {
+        method: "PUT",
+        uploadId: upload.id,
+        number,
+        length,
+        expiresSeconds,
+      } as const;
       const signature = this.#signatures.sign(signed);
       const until = new Date(expiresSeconds * 1000);
       return { number, expiresAt: until, to: "server", expiresSeconds, signature };
     });
+  }
+
+  async signForm(
+    upload: DirectRecord,
+    { expiresAt }: { readonly expiresAt: Date },
+  ): Promise<FormRequest> {
+    const expiresSeconds = Math.floor(expiresAt.getTime() / 1000);
+    const { id: uploadId, length } = upload;
+    const signed = { method: "POST", uploadId, number: 1, length, expiresSeconds } as const;
+    const until = new Date(expiresSeconds * 1000);
+    const signature = this.#signatures.sign(signed);
+    return { to: "server", expiresAt: until, expiresSeconds, signature };
   }
 
   async stored(actor: Actor, upload: DirectRecord): Promise<ReadonlyMap<number, StoredPart>> {

@@ -39,9 +39,17 @@ import {
 import type { DirectUploadsOptions } from "./options.ts";
 import { chooseAll } from "./part-plan.ts";
 import { readBack } from "./read-back.ts";
-import { type DirectRecord, isDirect, placeOf, planOfRecord } from "./record.ts";
+import {
+  type DirectRecord,
+  isDirect,
+  isFormUpload,
+  placeOf,
+  planOfRecord,
+  stagingKeyOf,
+} from "./record.ts";
 import { replay } from "./replay.ts";
 import type { CompleteDirectRequest, CompletedDirect } from "./requests.ts";
+import { partsOfStaged } from "./staged-form.ts";
 
 type Options = DirectUploadsOptions & { readonly leases: WriterLeases };
 type Request = Omit<CompleteDirectRequest, "signal">;
@@ -83,13 +91,16 @@ export class StorageCompletions {
     const { parts: api } = driver;
     if (api === undefined) throw new OperationalError("unsupported", "the storage has no parts");
     const ending = AbortSignal.any([signal, writing.stop, writing.lost]);
-    const parts = await this.#settledParts(writing, upload, { api, request, signal: ending });
+    const settling = { driver, api, request, signal: ending };
+    const parts = await this.#settledParts(writing, upload, settling);
     try {
       const { address } = placeOf(upload);
       await api.complete(address, parts, { signal: ending, length: upload.length });
       const author = authorOf(actor);
       const given = { driver, parts, request, limits, author, signal: ending };
-      return { ...(await this.#commit(writing, upload, given)), replayed: false };
+      const written = await this.#commit(writing, upload, given);
+      await this.#dropStaged(driver, upload);
+      return { ...written, replayed: false };
     } catch (error) {
       return await this.#afterFailure(writing, upload, { driver, request, error });
     }
@@ -122,12 +133,13 @@ export class StorageCompletions {
     writing: Writing,
     upload: DirectRecord,
     given: {
+      readonly driver: StorageDriver;
       readonly api: PartWrites;
       readonly request: Request;
       readonly signal: AbortSignal;
     },
   ): Promise<readonly Part[]> {
-    const { api, request, signal } = given;
+    const { driver, api, request, signal } = given;
     const plan = planOfRecord(upload);
     const stored = new Map<number, Part>();
     let isListed = true;
@@ -146,6 +158,12 @@ export class StorageCompletions {
       }
       isListed = false;
       for (const part of recorded) stored.set(part.partNumber, part);
+    }
+    if (isListed && isFormUpload(upload)) {
+      const { address } = placeOf(upload);
+      for (const part of await partsOfStaged(driver, { address, plan }, { signal })) {
+        stored.set(part.partNumber, part);
+      }
     }
     const parts = chooseAll(plan, stored, request.parts);
     if (!isListed) return parts;
@@ -246,8 +264,25 @@ export class StorageCompletions {
       throw uploadNotFound();
     }
     const isGone = isOperationalError(error, "upload_not_found");
-    if (isFinalVerdict(error) || isGone) await this.#giveUp(writing);
+    if (isFinalVerdict(error) || isGone) {
+      await this.#giveUp(writing);
+      await this.#dropStaged(driver, upload);
+    }
     throw error;
+  }
+
+  /** What a form brought is in the blob now; the sweeper removes what is posted later, or left here. */
+  async #dropStaged(driver: StorageDriver, upload: DirectRecord): Promise<void> {
+    if (!isFormUpload(upload)) return;
+    const key = stagingKeyOf(placeOf(upload).address.key);
+    try {
+      await driver.delete(key, { signal: AbortSignal.timeout(deleteMsMax) });
+    } catch (cause) {
+      this.#options.log.warn(
+        { err: cause, blobKey: key },
+        "what a form brought is left to the sweeper",
+      );
+    }
   }
 
   /**

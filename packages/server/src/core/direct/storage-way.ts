@@ -6,17 +6,31 @@
 import type { Actor } from "../access.ts";
 import { discardUpload } from "../discard-upload.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
-import type { Digests, PartWrites, StorageDriver, UploadAddress } from "../ports/storage-driver.ts";
+import type {
+  Digests,
+  Grant,
+  PartWrites,
+  StorageDriver,
+  UploadAddress,
+} from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord } from "../ports/upload-store.ts";
 import type { WriterLeases } from "../resumable/writer-leases.ts";
 import type { DirectUploadsOptions } from "./options.ts";
 import { partLength } from "./part-plan.ts";
-import { type DirectRecord, placeOf, planOfRecord } from "./record.ts";
-import type { CompleteDirectRequest, CompletedDirect, PartRequest } from "./requests.ts";
+import { type DirectRecord, isFormUpload, placeOf, planOfRecord, stagingKeyOf } from "./record.ts";
+import type {
+  CompleteDirectRequest,
+  CompletedDirect,
+  FormRequest,
+  PartRequest,
+} from "./requests.ts";
+import { findStaged } from "./staged-form.ts";
 import { StorageCompletions } from "./storage-completions.ts";
 import type { StoredPart, Way } from "./way.ts";
 
 const cancelMsMax = 10_000;
+/** Clocks differ, and a completion that has begun goes on. */
+const stagedMarginMs = 8 * 60 * 60 * 1000;
 /** Until the storage's own upload is recorded, nobody else writes. */
 const beginMsMax = 60_000;
 
@@ -117,11 +131,43 @@ export class StorageWay implements Way {
     );
   }
 
+  /**
+   * To a key of its own, which no blob ever has: whoever holds the form may post it again until it expires, and
+   * changes nothing by that. What lies there is garbage from before the form is known, due when nobody can post
+   * it or complete the upload any more.
+   */
+  async signForm(
+    upload: DirectRecord,
+    { expiresAt, signal }: { readonly expiresAt: Date; readonly signal: AbortSignal },
+  ): Promise<FormRequest> {
+    const { metadata, storages } = this.#options;
+    const { address, storageId } = placeOf(upload);
+    using lease = storages.lease(storageId, "continue");
+    const driver = signingDriver(lease.driver);
+    if (driver === undefined) throw cannotSign(storageId);
+    const { length, contentType } = upload;
+    const blobKey = stagingKeyOf(address.key);
+    const garbageDueAt = await this.#stagedUntil(upload, expiresAt);
+    await metadata.recordGarbage({ storageId, blobKey, length }, { garbageDueAt });
+    const { url, fields = {} } = await driver.presign(
+      formGrant(blobKey, { length, contentType, expiresAt }),
+      { signal },
+    );
+    return { to: "storage", expiresAt, url, fields };
+  }
+
+  async #stagedUntil({ bucket }: DirectRecord, expiresAt: Date): Promise<Date> {
+    const { uploadExpiryMs } = await this.#options.buckets.require(bucket);
+    const renewed = this.#options.clock.now().getTime() + uploadExpiryMs;
+    return new Date(Math.max(renewed, expiresAt.getTime()) + stagedMarginMs);
+  }
+
   async stored(
     _actor: Actor,
     upload: DirectRecord,
     signal: AbortSignal,
   ): Promise<ReadonlyMap<number, StoredPart>> {
+    if (isFormUpload(upload)) return await this.#staged(upload, signal);
     const { address, storageId } = placeOf(upload);
     using lease = this.#options.storages.lease(storageId, "read");
     const plan = planOfRecord(upload);
@@ -135,6 +181,18 @@ export class StorageWay implements Way {
       throw new OperationalError("locked", "the upload is being completed", { cause: error });
     }
     return stored;
+  }
+
+  async #staged(
+    upload: DirectRecord,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<number, StoredPart>> {
+    const { address, storageId } = placeOf(upload);
+    using lease = this.#options.storages.lease(storageId, "read");
+    const head = await findStaged(lease.driver, address.key, { signal });
+    if (head === undefined) return new Map();
+    const { length, etag } = head;
+    return new Map([[1, { length, etag, digests: {} }]]);
   }
 
   async complete(
@@ -156,19 +214,54 @@ export class StorageWay implements Way {
  */
 export async function canSign(
   driver: StorageDriver,
-  { key, signal, expiresAt }: { key: string; signal: AbortSignal; expiresAt: Date },
+  {
+    key,
+    signal,
+    expiresAt,
+    form,
+  }: {
+    readonly key: string;
+    readonly signal: AbortSignal;
+    readonly expiresAt: Date;
+    /** A form is to be signed, for so many bytes. */
+    readonly form?: { readonly length: number };
+  },
 ): Promise<SigningDriver | undefined> {
   const signing = signingDriver(driver);
   if (signing === undefined) return undefined;
+  // What a form brings becomes parts within the storage; no part can be made of nothing.
+  const fits = form === undefined || (signing.parts.copyPart !== undefined && form.length > 0);
+  if (!fits) return undefined;
+  const grant: Grant =
+    form === undefined
+      ? { verb: "writePart", key, token: "none", partNumber: 1, length: 1, expiresAt }
+      : formGrant(key, { length: form.length, contentType: null, expiresAt });
   try {
     // Signing asks the storage nothing.
-    const grant = { verb: "writePart", key, token: "none", partNumber: 1, length: 1 } as const;
-    await signing.presign({ ...grant, expiresAt }, { signal });
+    await signing.presign(grant, { signal });
     return signing;
   } catch (error) {
     if (isOperationalError(error, "unsupported")) return undefined;
     throw error;
   }
+}
+
+/** Exactly so many bytes, of the type that was declared. */
+function formGrant(
+  key: string,
+  {
+    length,
+    contentType,
+    expiresAt,
+  }: {
+    readonly length: number;
+    readonly contentType: string | null;
+    readonly expiresAt: Date;
+  },
+): Grant {
+  const lengths = { lengthMin: length, lengthMax: length };
+  const type = contentType ?? "application/octet-stream";
+  return { verb: "post", key, ...lengths, contentType: type, expiresAt };
 }
 
 export function cannotSign(storageId: string): OperationalError {

@@ -6,6 +6,7 @@ import type {
   CompleteDirectRequest,
   CompletedDirect,
   DirectPart,
+  FormRequest,
   PartRequest,
 } from "./requests.ts";
 
@@ -22,6 +23,11 @@ export interface Way {
     numbers: readonly number[],
     options: { readonly expiresAt: Date; readonly signal: AbortSignal },
   ): Promise<readonly PartRequest[]>;
+  /** Of an upload that comes by a form. */
+  signForm(
+    upload: DirectRecord,
+    options: { readonly expiresAt: Date; readonly signal: AbortSignal },
+  ): Promise<FormRequest>;
   /** By number. `locked` while the upload is being completed. */
   stored(
     actor: Actor,

@@ -74,6 +74,7 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["POST", "/v1/uploads/none/proof", { body: { digests: ["0".repeat(64)] } }],
   ["POST", "/v1/uploads/none/complete", { body: {} }],
   ["PUT", "/v1/uploads/none/parts/1", { body: "x" }],
+  ["POST", "/v1/uploads/none/form", { body: "x" }],
 ];
 
 /** Answered with what the caller may see, which is nothing, instead of a refusal. */
@@ -150,7 +151,8 @@ test("every route × no credential, a wrong secret, an unknown key, a bad scheme
     for (const key of [weak, elsewhere]) {
       const answer = await as(key);
       if (filtered.has(note)) assert.equal(answer.status, 200, note);
-      else if (target.includes("/parts/")) assertCode(method, answer, 403, "access_denied", note);
+      else if (/\/parts\/|\/form$/.test(target))
+        assertCode(method, answer, 403, "access_denied", note);
       else if (target.startsWith("/v1/uploads/")) assert.equal(answer.status, 404, note);
       else if (target === "/v1/objects/b" && method === "POST")
         assert.equal(answer.status, 400, note);

@@ -35,13 +35,16 @@ export const restCors: CorsPolicy = {
   ],
 };
 
+/** What pages send without a credential: parts and forms of direct uploads. */
+const signedPath = new RegExp(`^${basePath}/uploads/[^/]+/(?:parts/|form$)`);
+
 /** Of the bucket whose objects the request is about, or the upload whose part it is. */
 export async function corsRulesOf(
   { buckets, direct }: { readonly buckets: Buckets; readonly direct: DirectUploads },
   request: FastifyRequest,
 ): Promise<readonly CorsRule[] | null | undefined> {
   const path = request.raw.url ?? "";
-  const isPart = path.startsWith(`${basePath}/uploads/`) && path.includes("/parts/");
+  const isPart = signedPath.test(path);
   if (!isPart && !path.startsWith(`${basePath}/objects/`)) return undefined;
   try {
     const bucket = isPart ? await direct.bucketOf(idOf(request)) : bucketOf(request);

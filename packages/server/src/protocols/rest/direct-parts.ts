@@ -26,6 +26,7 @@ export const putDirectPart =
     const part = await direct.putPart({
       uploadId: idOf(request),
       number: partNumberOf(request),
+      method: "PUT",
       expiresSeconds: Number(expires),
       signature,
       digests: requestDigests(request.headers),

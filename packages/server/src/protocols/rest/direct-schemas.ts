@@ -29,6 +29,7 @@ export const directUpload = z.strictObject({
   via: z.enum(["auto", "storage", "server"]).optional(),
   partBytes: bytes.optional(),
   instant: z.boolean().optional(),
+  form: z.boolean().optional(),
 });
 
 /** `POST /v1/uploads/{id}/requests`. */

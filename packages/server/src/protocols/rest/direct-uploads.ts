@@ -20,7 +20,7 @@ export const beginDirect =
   (services: RestServices): Handler =>
   async (exchange): Promise<DirectUploadJson> => {
     const { request, reply, caller } = exchange;
-    const { checksums, metadata, key, instant, ...asked } = await receiveJson(
+    const { checksums, metadata, key, instant, form, ...asked } = await receiveJson(
       exchange,
       directUpload,
     );
@@ -41,6 +41,7 @@ export const beginDirect =
         via,
         partBytes,
         instant,
+        form,
         contentType: contentTypeField(asked.contentType),
         userMetadata: metadata,
         digests: digestsOf(checksums),
@@ -69,12 +70,12 @@ export const signDirect =
     const { request, caller } = exchange;
     const id = idOf(request);
     const { partNumbers } = await receiveJson(exchange, signRequests);
-    const { requests, partCount } = await services.direct.sign(
+    const signed = await services.direct.sign(
       caller.actor,
       id,
       present({ partNumbers, signal: requestSignal(request) }),
     );
-    return signedRequestsJson(id, requests, { origin: originOf(services, exchange), partCount });
+    return signedRequestsJson(id, signed, originOf(services, exchange));
   };
 
 /** `POST /v1/uploads/{id}/proof`. */

@@ -2,10 +2,16 @@
 import type {
   DirectChecksumsJson,
   DirectUploadJson,
+  SignedFormJson,
   SignedRequestJson,
   SignedRequestsJson,
 } from "@roma/contract";
-import type { DirectView, PartRequest } from "../../core/direct/index.ts";
+import type {
+  DirectView,
+  FormRequest,
+  PartRequest,
+  SignedDirect,
+} from "../../core/direct/index.ts";
 import type { Digests } from "../../core/ports/storage-driver.ts";
 import { basePath } from "./address.ts";
 
@@ -23,24 +29,39 @@ export function directUploadJson(upload: DirectView, origin: string): DirectUplo
     const asked = { nonce: Buffer.from(nonce).toString("hex"), ranges };
     return { ...standing, transfer: { kind: "proof", challenge: asked } };
   }
+  if (upload.form !== undefined) {
+    const form = signedFormJson(id, upload.form, origin);
+    const [posted] = parts;
+    const received = posted === undefined ? null : { length: posted.length, etag: posted.etag };
+    return { ...standing, transfer: { kind: "form", form, received } };
+  }
   if (partCount === 1 && first !== undefined) {
     const request = signedRequestJson(id, first, origin);
     return { ...standing, transfer: { kind: "put", request } };
   }
-  const { requests } = signedRequestsJson(id, upload.requests, { origin, partCount });
+  const { requests } = signedRequestsJson(id, { requests: upload.requests, partCount }, origin);
   return { ...standing, transfer: { kind: "parts", partBytes, partCount, requests, parts } };
 }
 
 export function signedRequestsJson(
   uploadId: string,
-  requests: readonly PartRequest[],
-  { origin, partCount }: { readonly origin: string; readonly partCount: number },
+  { requests, partCount, form }: SignedDirect,
+  origin: string,
 ): SignedRequestsJson {
   const named = requests.map((request) => {
     const name = partCount === 1 ? putName : String(request.number);
     return [name, signedRequestJson(uploadId, request, origin)] as const;
   });
-  return { requests: Object.fromEntries(named) };
+  const shown = form === undefined ? {} : { form: signedFormJson(uploadId, form, origin) };
+  return { requests: Object.fromEntries(named), ...shown };
+}
+
+function signedFormJson(uploadId: string, form: FormRequest, origin: string): SignedFormJson {
+  const standing = { method: "POST", expiresAt: form.expiresAt.toISOString() } as const;
+  if (form.to === "storage") return { ...standing, url: form.url, fields: form.fields };
+  const { expiresSeconds, signature } = form;
+  const fields = { expires: String(expiresSeconds), signature };
+  return { ...standing, url: `${origin}${basePath}/uploads/${uploadId}/form`, fields };
 }
 
 function signedRequestJson(

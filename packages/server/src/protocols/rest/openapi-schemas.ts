@@ -290,12 +290,26 @@ const answers: JsonObject = {
     headers: { type: "object", additionalProperties: text, description: "To be sent exactly so." },
     expiresAt: instant,
   }),
-  SignedRequests: object({
-    requests: {
-      type: "object",
-      additionalProperties: ref("SignedRequest"),
-      description: "By part number; `put` for the one request of a put.",
+  SignedRequests: object(
+    {
+      requests: {
+        type: "object",
+        additionalProperties: ref("SignedRequest"),
+        description: "By part number; `put` for the one request of a put.",
+      },
+      form: ref("SignedForm"),
     },
+    ["form"],
+  ),
+  SignedForm: object({
+    method: { type: "string", enum: ["POST"] },
+    url: { type: "string", description: "Absolute." },
+    fields: {
+      type: "object",
+      additionalProperties: text,
+      description: "Before the file, which is named `file`.",
+    },
+    expiresAt: instant,
   }),
   DirectUpload: object({
     id: text,
@@ -313,6 +327,11 @@ const answers: JsonObject = {
           partCount: integer,
           requests: { type: "object", additionalProperties: ref("SignedRequest") },
           parts: listOf(object({ number: integer, length: integer, etag: text })),
+        }),
+        object({
+          kind: { type: "string", enum: ["form"] },
+          form: ref("SignedForm"),
+          received: orNull(object({ length: integer, etag: text })),
         }),
         object({
           kind: { type: "string", enum: ["proof"] },

@@ -60,6 +60,36 @@ const directRows: Readonly<Record<string, OperationRow>> = {
     ] as readonly ErrorCode[],
     anonymous: true,
   },
+  "POST /uploads/{id}/form": {
+    id: "postDirectForm",
+    tag: "uploads",
+    summary: "Send a direct upload as the file of a form",
+    description:
+      "Only as a form that `POST /uploads` with `form` or `…/requests` has signed: its fields, and after " +
+      "them one file of exactly the upload's length.",
+    body: {
+      required: true,
+      content: {
+        "multipart/form-data": {
+          schema: {
+            type: "object",
+            required: ["expires", "signature", "file"],
+            properties: {
+              expires: { type: "string" },
+              signature: { type: "string" },
+              file: { type: "string", format: "binary" },
+            },
+          },
+        },
+      },
+    },
+    answers: { "201": { description: "It is durable.", headers: ["ETag"] } },
+    errors: [
+      ...["upload_not_found", "incomplete_body", "request_timeout", "too_large"],
+      ...["locked", "quota_exceeded", "storage_full", "unavailable"],
+    ] as readonly ErrorCode[],
+    anonymous: true,
+  },
   "POST /uploads/{id}/proof": {
     id: "proveDirectUpload",
     tag: "uploads",

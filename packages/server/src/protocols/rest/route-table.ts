@@ -3,6 +3,7 @@ import { hasQuery } from "../../http/index.ts";
 import { objectAddress } from "./address.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { copyObject, moveObject } from "./copy-move.ts";
+import { formPath, postDirectForm } from "./direct-form.ts";
 import { partPath, putDirectPart } from "./direct-parts.ts";
 import { beginDirect, completeDirect, proveDirect, signDirect } from "./direct-uploads.ts";
 import { createGrant } from "./grants.ts";
@@ -85,6 +86,7 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("POST", "/uploads/{id}/requests", signDirect(services)),
     route("POST", "/uploads/{id}/proof", proveDirect(services)),
     route("POST", "/uploads/{id}/complete", completeDirect(services)),
+    { method: "POST", path: formPath, access: "anyone", handler: postDirectForm(services) },
     { method: "PUT", path: partPath, access: "anyone", handler: putDirectPart(services) },
   ];
 }
