@@ -31,6 +31,8 @@ export const atService =
     readonly vendor: Vendor;
     readonly service: Service;
     readonly prefix: string;
+    /** Beside the others. */
+    readonly settings?: (endpoint: string) => object;
   }): OpenDriver =>
   async () => {
     const value = (key: string): string => given.service.value(`${given.prefix}_${key}`);
@@ -44,6 +46,7 @@ export const atService =
     client.destroy();
     const settings = s3Config.parse({
       ...{ vendor: given.vendor, ...at, bucket, accessKeyId, secretAccessKey },
+      ...given.settings?.(at.endpoint),
     });
     return {
       driver: openS3Storage({

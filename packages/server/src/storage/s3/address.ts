@@ -5,6 +5,9 @@ import { isIP } from "node:net";
 import { type AddressStyle, type Dialect, invalidSetting } from "./providers.ts";
 import { encodeKey } from "./signatures/encode.ts";
 
+/** `domain`: the host is the bucket's own, and the bucket stands nowhere. */
+export type PublicAddressStyle = AddressStyle | "domain";
+
 export interface BucketAddress {
   readonly origin: string;
   readonly host: string;
@@ -12,11 +15,40 @@ export interface BucketAddress {
   pathOf(key: string | undefined): string;
 }
 
+export interface PublicAddressOptions {
+  /** Where clients reach the storage, if not where the server does. */
+  readonly publicEndpoint?: string | undefined;
+  readonly publicAddressStyle?: PublicAddressStyle | undefined;
+}
+
 export interface AddressOptions {
   readonly endpoint?: string | undefined;
   readonly region: string;
   readonly bucket: string;
   readonly addressStyle?: AddressStyle | undefined;
+  /** Of the setting that holds the endpoint, for refusals. */
+  readonly name?: string;
+}
+
+/** Of signed requests that others send. `invalid_request` names the setting that cannot be. */
+export function publicAddress(
+  dialect: Dialect,
+  options: AddressOptions & PublicAddressOptions,
+): Omit<BucketAddress, "style"> {
+  const { publicEndpoint: endpoint, publicAddressStyle: style } = options;
+  if (endpoint === undefined) {
+    if (style === undefined) return bucketAddress(dialect, options);
+    throw invalidSetting("publicAddressStyle: needs a publicEndpoint");
+  }
+  const given = { ...options, endpoint, name: "publicEndpoint" };
+  if (style === "domain") {
+    const url = endpointUrl(dialect, given);
+    return { origin: url.origin, host: url.host, pathOf: keysBelow(url) };
+  }
+  return bucketAddress(dialect, {
+    ...given,
+    ...(style === undefined ? {} : { addressStyle: style }),
+  });
 }
 
 /** `invalid_request` names the setting that cannot be. */
@@ -30,7 +62,7 @@ export function bucketAddress(dialect: Dialect, options: AddressOptions): Bucket
     throw invalidSetting("bucket: not the name of a bucket");
   }
   const url = endpointUrl(dialect, options);
-  const prefix = url.pathname.replace(/\/+$/, "");
+  const prefix = pathPrefix(url);
   if (style === "path") {
     return {
       origin: url.origin,
@@ -40,9 +72,9 @@ export function bucketAddress(dialect: Dialect, options: AddressOptions): Bucket
     };
   }
   if (isIP(url.hostname.replaceAll(/[[\]]/g, "")) !== 0) {
-    throw invalidSetting(
-      "endpoint: an address style of virtual needs a host name, not an IP address",
-    );
+    const { name = "endpoint" } = options;
+    const message = "an address style of virtual needs a host name, not an IP address";
+    throw invalidSetting(`${name}: ${message}`);
   }
   if (url.protocol === "https:" && bucket.includes(".")) {
     throw invalidSetting(
@@ -53,19 +85,32 @@ export function bucketAddress(dialect: Dialect, options: AddressOptions): Bucket
     origin: `${url.protocol}//${bucket}.${url.host}`,
     host: `${bucket}.${url.host}`,
     style,
-    pathOf: (key) => `${prefix}/${key === undefined ? "" : encodeKey(key)}`,
+    pathOf: keysBelow(url),
   };
 }
 
-function endpointUrl(dialect: Dialect, { endpoint, region }: AddressOptions): URL {
+/** Of an address whose host names the bucket. */
+function keysBelow(url: URL): BucketAddress["pathOf"] {
+  const prefix = pathPrefix(url);
+  return (key) => `${prefix}/${key === undefined ? "" : encodeKey(key)}`;
+}
+
+function pathPrefix({ pathname }: URL): string {
+  return pathname.replace(/\/+$/, "");
+}
+
+function endpointUrl(
+  dialect: Dialect,
+  { endpoint, region, name = "endpoint" }: AddressOptions,
+): URL {
   const text = endpoint ?? dialect.endpoint?.replace("{region}", region);
   if (text === undefined) throw invalidSetting(`endpoint: ${dialect.title} needs one`);
   const url = URL.parse(text.includes("://") ? text : `https://${text}`);
   if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    throw invalidSetting("endpoint: not an http or https address");
+    throw invalidSetting(`${name}: not an http or https address`);
   }
   if (url.search !== "" || url.hash !== "" || url.username !== "" || url.password !== "") {
-    throw invalidSetting("endpoint: only a host, a port and a path may be given");
+    throw invalidSetting(`${name}: only a host, a port and a path may be given`);
   }
   return url;
 }

@@ -9,7 +9,13 @@ import { KiB, MiB } from "@roma/contract";
 import { Agent, type Dispatcher } from "undici";
 import { OperationalError } from "../../core/errors.ts";
 import type { Clock } from "../../core/ports/clock.ts";
-import { type AddressOptions, type BucketAddress, bucketAddress } from "./address.ts";
+import {
+  type AddressOptions,
+  type BucketAddress,
+  bucketAddress,
+  type PublicAddressOptions,
+  publicAddress,
+} from "./address.ts";
 import type { CachedCredentials, Credentials } from "./credentials/credentials.ts";
 import { classifyAnswer, classifyConnection, type Operation } from "./errors.ts";
 import { freeingConnector } from "./freeing-connector.ts";
@@ -45,7 +51,7 @@ const closeMsMax = 10_000;
 const skewMsMin = 4 * 60_000;
 const attemptsMax = 3;
 
-export interface ClientOptions extends AddressOptions {
+export interface ClientOptions extends AddressOptions, PublicAddressOptions {
   readonly dialect: Dialect;
   readonly credentials: CachedCredentials;
   readonly clock: Clock;
@@ -100,6 +106,8 @@ export class S3Client {
   readonly #signature: Signature;
   #region: string;
   #address: BucketAddress;
+  /** Of what is signed for others. */
+  #publicAddress: Omit<BucketAddress, "style">;
   #skewMs = 0;
   #closing: Promise<void> | undefined;
 
@@ -110,6 +118,7 @@ export class S3Client {
     this.#signature = signatures[options.dialect.signature];
     this.#region = options.region;
     this.#address = bucketAddress(options.dialect, options);
+    this.#publicAddress = publicAddress(options.dialect, options);
     this.#agent = new Agent({
       connections: options.connectionsMax,
       pipelining: 1,
@@ -183,8 +192,8 @@ export class S3Client {
     { signal, expiresSeconds }: { readonly signal: AbortSignal; readonly expiresSeconds: number },
   ): Promise<string> {
     const scope = await this.#scope(signal);
-    const { origin, host } = this.#address;
-    const path = this.#address.pathOf(request.key);
+    const { origin, host } = this.#publicAddress;
+    const path = this.#publicAddress.pathOf(request.key);
     const toSign = { ...request, host, path, bucket: this.bucket, payloadHash: unsignedPayload };
     const query = this.#signature.query(toSign, { ...scope, expiresSeconds });
     return `${origin}${path}?${queryText(query)}`;
@@ -196,7 +205,8 @@ export class S3Client {
     signal: AbortSignal,
   ): Promise<{ readonly url: string; readonly fields: Readonly<Record<string, string>> }> {
     const fields = this.#signature.post(policy, await this.#scope(signal));
-    return { url: `${this.#address.origin}${this.#address.pathOf(undefined)}`, fields };
+    const { origin, pathOf } = this.#publicAddress;
+    return { url: `${origin}${pathOf(undefined)}`, fields };
   }
 
   /** Without a credential, as somebody else would; the answer's body is not read. */
@@ -331,7 +341,9 @@ export class S3Client {
       return false;
     this.#region = told;
     // An endpoint of the settings stays; one of the row's pattern is that of the other region.
-    this.#address = bucketAddress(this.dialect, { ...this.#options, region: told });
+    const options = { ...this.#options, region: told };
+    this.#address = bucketAddress(this.dialect, options);
+    this.#publicAddress = publicAddress(this.dialect, options);
     return true;
   }
 

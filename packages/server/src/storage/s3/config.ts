@@ -13,6 +13,15 @@ export const s3Config = z.strictObject({
     .min(1)
     .optional()
     .describe("address of the service, without the bucket; by default the vendor's for the region"),
+  publicEndpoint: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("where clients reach it with signed requests; by default where the server does"),
+  publicAddressStyle: z
+    .enum(["virtual", "path", "domain"])
+    .optional()
+    .describe("of publicEndpoint; domain: it is the bucket's own host; by default as addressStyle"),
   region: z
     .string()
     .regex(/^[a-z0-9-]{1,40}$/i, { error: "must be the name of a region" })

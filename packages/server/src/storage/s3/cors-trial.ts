@@ -40,23 +40,20 @@ export async function tryOrigin(
     "access-control-request-method": "PUT",
     "access-control-request-headers": headersSent.join(","),
   };
-  const preflight = await client.sendAsPage({
-    method: "OPTIONS",
-    url,
-    headers: { origin, ...asked },
-    signal,
-  });
-  const refusal = ofPreflight(preflight, origin);
-  if (refusal !== undefined) return refusal;
-  const body = Buffer.from("x");
-  const { headers } = await client.sendAsPage({
-    method: "PUT",
-    url,
-    headers: { origin, "content-type": "application/octet-stream" },
-    body,
-    signal,
-  });
-  return ofAnswer(headers, origin);
+  try {
+    const sent = { origin, ...asked };
+    const preflight = await client.sendAsPage({ method: "OPTIONS", url, headers: sent, signal });
+    const refusal = ofPreflight(preflight, origin);
+    if (refusal !== undefined) return refusal;
+    const headers = { origin, "content-type": "application/octet-stream" };
+    const body = Buffer.from("x");
+    const answer = await client.sendAsPage({ method: "PUT", url, headers, body, signal });
+    return ofAnswer(answer.headers, origin);
+  } catch (error) {
+    // The address is one for clients, which this server may not reach.
+    if (!isOperationalError(error, "unavailable")) throw error;
+    return `this server has no answer from where pages send to (${error.context.connection})`;
+  }
 }
 
 /** Of the preflight's answer: status, origin, method, headers. */

@@ -17,11 +17,17 @@ type Send = (
   headers?: Readonly<Record<string, string>>,
 ) => Promise<{ readonly status: number; readonly text: string }>;
 
-async function open(t: TestContext, options: EmulatorOptions) {
+const keys = { accessKeyId: "AKTEST", secretAccessKey: "secret" };
+
+async function open(
+  t: TestContext,
+  options: EmulatorOptions,
+  settingsOf: (emulator: Emulator) => object = () => ({}),
+) {
   const emulator = await new Emulator(options).listen();
   const { endpoint, region, bucket, lookup, key } = emulator;
   const { vendor = "aws-s3", signature = "s3" } = options;
-  const given = { vendor, signature, endpoint, region, bucket, ...key };
+  const given = { vendor, signature, endpoint, region, bucket, ...key, ...settingsOf(emulator) };
   const driver = openS3Storage({ id: "s3", ...s3Config.parse(given), lookup });
   const agent = new Agent({ connect: { lookup } });
   t.after(async () => {
@@ -87,6 +93,49 @@ test("OBS's own signature reads, and binds no length", async (t) => {
   assert.deepEqual(await send(get), { status: 200, text: "hello" });
   const grant = { key, expiresAt: inAMinute(), length: 5, contentType: "a/b" } as const;
   await rejectsWith("unsupported", sign({ ...grant, verb: "put" }));
+});
+
+for (const [vendor, publicAddressStyle, host] of [
+  ["aws-s3", undefined, "bucket.public.test"],
+  ["aws-s3", "path", "public.test"],
+  ["minio", undefined, "public.test"],
+  ["minio", "virtual", "bucket.public.test"],
+] as const) {
+  const name = `${vendor}, ${publicAddressStyle ?? "as the server"}`;
+  test(`${name}: what is signed leads to the public endpoint, and is good there`, async (t) => {
+    const { driver, send, sign } = await open(t, { vendor }, ({ endpoint }) => ({
+      publicEndpoint: endpoint.replace("storage.test", "public.test"),
+      ...(publicAddressStyle === undefined ? {} : { publicAddressStyle }),
+    }));
+    const grant = { key, expiresAt: inAMinute(), length: 5, contentType: "text/plain" } as const;
+    const presigned = await sign({ ...grant, verb: "put" });
+    assert.equal(new URL(presigned.url).hostname, host);
+    assert.equal((await send(presigned, "hello")).status, 200);
+    // The server's own way is as before.
+    assert.equal((await read(driver, key)).toString(), "hello");
+    const other = presigned.url.replace("public.test", "storage.test");
+    assert.equal((await send({ ...presigned, url: other }, "hello")).status, 403);
+    const form = await sign({ ...grant, verb: "post", lengthMax: 5 });
+    assert.equal(new URL(form.url).hostname, host);
+  });
+}
+
+test("a domain that is the bucket's own has the bucket nowhere; settings that cannot be are named", async (t) => {
+  const settings = { publicEndpoint: "https://files.example/up/", publicAddressStyle: "domain" };
+  const { sign } = await open(t, { vendor: "alibaba-oss", signature: "native" }, () => settings);
+  const { origin, pathname } = new URL(
+    (await sign({ verb: "get", key, expiresAt: inAMinute() })).url,
+  );
+  assert.deepEqual([origin, pathname], ["https://files.example", "/up/dir/%C3%A9%20a%2Bb%25.txt"]);
+  for (const [wrong, message] of [
+    [{ publicAddressStyle: "domain" }, /^publicAddressStyle: needs a publicEndpoint/],
+    [{ publicEndpoint: "ftp://h" }, /^publicEndpoint: not an http/],
+    [{ publicEndpoint: "https://h/?a" }, /^publicEndpoint: only a host/],
+    [{ publicEndpoint: "http://127.0.0.1" }, /^publicEndpoint: .* virtual needs a host name/],
+  ] as const) {
+    const given = { vendor: "aws-s3", region: "r1", bucket: "bucket", ...keys, ...wrong };
+    assert.throws(() => openS3Storage({ id: "s3", ...s3Config.parse(given) }), { message });
+  }
 });
 
 test("a presigned part belongs to its upload", async (t) => {
