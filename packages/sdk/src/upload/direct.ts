@@ -2,62 +2,27 @@
  * Uploads by signed requests: begun, sent in parts side by side, completed, verified. The server says
  * where the bytes go; when the storage cannot be reached from here, all goes through the server.
  */
-import type { CompleteDirectUploadJson, DirectUploadRequestJson } from "@roma/contract";
+import type { DirectUploadRequestJson } from "@roma/contract";
 import { namedPath } from "../address.ts";
 import { chainCrc64Nvme } from "../digests/crc64-nvme.ts";
 import { isRomaError, RomaError } from "../errors.ts";
-import { parseObject } from "../parse.ts";
+import { lazily } from "../lazily.ts";
 import { present } from "../present.ts";
+import { completeUpload } from "./complete.ts";
 import type { Group } from "./control.ts";
 import { freeUpload } from "./free-upload.ts";
 import { type Job, type Stored, uploadPolicy, verifyStored } from "./job.ts";
 import { Parallelism } from "./parallelism.ts";
 import { type DirectUploadAnswer, parseDirectUpload } from "./parse-direct.ts";
+import { type PartSupply, PartsTooLarge } from "./part-supply.ts";
 import { type ResumeRecord, Resumption } from "./resume-store.ts";
 import { SignedRequests } from "./signed-requests.ts";
 import { DirectFailed, SignedSender } from "./signed-sender.ts";
-import type { Piece, RangedSource } from "./source.ts";
 
-// These say nothing of the upload that was asked about.
-const keptErrors: ReadonlySet<string> = new Set([
-  ...["aborted", "unauthenticated", "access_denied", "token_failed", "source_failed"],
-]);
-
-// Between two looks at a completion that takes its time.
-const busyMs = 1000;
+// Few uploads were begun before.
+const loadEarlier = lazily(() => import("./earlier-upload.ts"));
 
 type PartsTransfer = DirectUploadAnswer["transfer"] & { readonly kind: "parts" };
-
-/** The bytes, part by part. */
-export interface PartSupply {
-  readonly length: number;
-  readonly identity?: string | undefined;
-  /** A wish; `undefined` leaves it to the server. */
-  readonly partBytes?: number | undefined;
-  /** Parts of this size that can be under way at once. */
-  parallelMax(partBytes: number): number;
-  /** Whether parts of this size can be held at all. */
-  fits(partBytes: number): boolean;
-  /** Asked once for each, in ascending order. */
-  part(number: number, first: number, end: number): Promise<Piece>;
-  /** The part is there; it will not be sent again. */
-  kept(number: number): void;
-  /** To the first byte again; false when some have been let go. */
-  rewind(): boolean;
-}
-
-/** A source that can be read from anywhere. */
-export function rangedParts(source: RangedSource): PartSupply {
-  return {
-    length: source.length,
-    identity: source.identity,
-    parallelMax: () => Number.POSITIVE_INFINITY,
-    fits: () => true,
-    part: async (_number, first, end) => source.piece(first, end),
-    kept: () => {},
-    rewind: () => true,
-  };
-}
 
 /** Of bytes that the server may have already. */
 export interface Offer {
@@ -65,9 +30,6 @@ export interface Offer {
   /** Answers the server's challenge; `undefined` to be asked for the bytes. */
   readonly prove: (upload: DirectUploadAnswer) => Promise<Stored | undefined>;
 }
-
-/** Thrown where the parts are larger than a stream can hold. */
-export class PartsTooLarge extends Error {}
 
 /** Rejects with `PartsTooLarge` before any byte was taken. */
 export async function uploadDirect(job: Job, supply: PartSupply, offer?: Offer): Promise<Stored> {
@@ -125,6 +87,13 @@ interface OpenOptions {
   readonly sha256: string | undefined;
 }
 
+interface Opening {
+  readonly job: Job;
+  readonly supply: PartSupply;
+  readonly resumption: Resumption;
+  readonly sha256: string | undefined;
+}
+
 class DirectUpload {
   readonly json: DirectUploadAnswer;
   readonly #job: Job;
@@ -137,21 +106,16 @@ class DirectUpload {
   readonly #group: Group = {};
 
   private constructor(
-    job: Job,
-    supply: PartSupply,
-    given: {
-      readonly json: DirectUploadAnswer;
-      readonly resumption: Resumption;
-      readonly record: ResumeRecord | undefined;
-      readonly sha256: string | undefined;
-    },
+    { job, supply, sha256, resumption }: Opening,
+    json: DirectUploadAnswer,
+    record?: ResumeRecord,
   ) {
     this.#job = job;
     this.#supply = supply;
-    this.json = given.json;
-    this.#resumption = given.resumption;
-    this.#sha256 = given.sha256;
-    const crcs = Object.entries(given.record?.crcs ?? {});
+    this.json = json;
+    this.#resumption = resumption;
+    this.#sha256 = sha256;
+    const crcs = Object.entries(record?.crcs ?? {});
     this.#crcs = new Map(crcs.map(([number, crc]) => [Number(number), crc]));
   }
 
@@ -168,13 +132,13 @@ class DirectUpload {
     const remembers = job.options.resume !== false && supply.identity !== undefined;
     const where = JSON.stringify([job.caller.endpoint, bucket, key, supply.identity]);
     const resumption = new Resumption(remembers ? job.store : undefined, where);
+    const opening = { job, supply, resumption, sha256: options.sha256 };
     const record = await resumption.find();
     if (record !== undefined) {
+      const { caller, control } = job;
+      const { findUpload } = await control.attempt({ policy: caller.retry }, loadEarlier);
       const found = await findUpload(job, supply, record);
-      if (found !== undefined && "id" in found) {
-        const given = { json: found, resumption, record, sha256: options.sha256 };
-        return new DirectUpload(job, supply, given);
-      }
+      if (found !== undefined && "id" in found) return new DirectUpload(opening, found, record);
       resumption.forget();
       if (found !== undefined) {
         await resumption.settled();
@@ -183,8 +147,7 @@ class DirectUpload {
       }
     }
     const json = await beginUpload(job, supply, options);
-    const given = { json, resumption, record: undefined, sha256: options.sha256 };
-    const upload = new DirectUpload(job, supply, given);
+    const upload = new DirectUpload(opening, json);
     const { transfer } = json;
     if (!supply.fits(transfer.kind === "parts" ? transfer.partBytes : json.length)) {
       await upload.cancel();
@@ -350,31 +313,6 @@ function notifyResumed({ notify, meter }: Job, bytes: number): void {
   meter.add(bytes);
 }
 
-/** Asks until the server has made the object; a storage may take long to put its parts together. */
-async function completeUpload(
-  job: Job,
-  id: string,
-  value: CompleteDirectUploadJson,
-): Promise<Stored> {
-  const { caller, control } = job;
-  const path = `${namedPath("/v1/uploads", id)}/complete`;
-  const request = { method: "POST", path, value, parse: parseObject };
-  const isBusy = (error: unknown) => isRomaError(error, "locked");
-  const mayRepeat = (error: RomaError) => !isBusy(error);
-  const options = { policy: uploadPolicy(job), mayRepeat, steady: true };
-  for (;;) {
-    try {
-      const { status, value: object } = await control.attempt(options, (signal) =>
-        caller.json({ ...request, signal }),
-      );
-      return { object, created: status === 201 };
-    } catch (error) {
-      if (!isRomaError(error) || !isBusy(error)) throw error;
-      await control.rest(Math.max(error.retryAfterMs ?? 0, busyMs));
-    }
-  }
-}
-
 function beginUpload(
   job: Job,
   supply: PartSupply,
@@ -400,49 +338,4 @@ function beginUpload(
     begun.then(({ id }) => freeUpload(caller, namedPath("/v1/uploads", id))).catch(() => {}),
   );
   return guarded;
-}
-
-/** The remembered upload, if the server still has it as it was; or what it became. */
-async function findUpload(
-  job: Job,
-  supply: PartSupply,
-  record: ResumeRecord,
-): Promise<DirectUploadAnswer | Stored | undefined> {
-  const { caller, control, options } = job;
-  const path = `${namedPath("/v1/uploads", record.uploadId)}?parts`;
-  try {
-    const { value: json } = await control.attempt({ policy: caller.retry }, (signal) =>
-      caller.json({ method: "GET", path, parse: parseDirectUpload, signal }),
-    );
-    const same =
-      json.bucket === options.bucket &&
-      (options.key === undefined || json.key === options.key) &&
-      json.length === supply.length &&
-      json.transfer.kind === "parts" &&
-      json.transfer.partBytes === record.partBytes;
-    return same ? json : undefined;
-  } catch (error) {
-    if (!isRomaError(error) || error.retryable || keptErrors.has(error.code)) throw error;
-    if (error.problem?.phase === "complete") return await findCompleted(job, supply, record);
-    // Not there any more, or of another kind: it is of no use.
-    return undefined;
-  }
-}
-
-/** The object that it became, if that has the bytes of this source. */
-async function findCompleted(
-  job: Job,
-  supply: PartSupply,
-  { uploadId }: ResumeRecord,
-): Promise<Stored | undefined> {
-  const piece = await supply.part(1, 0, supply.length);
-  const crc64nvme = await piece.crc64nvme();
-  try {
-    const stored = await completeUpload(job, uploadId, {});
-    const { size, checksums } = stored.object;
-    return size === supply.length && checksums.crc64nvme === crc64nvme ? stored : undefined;
-  } catch (error) {
-    if (isRomaError(error) && !error.retryable && error.code !== "aborted") return undefined;
-    throw error;
-  }
 }

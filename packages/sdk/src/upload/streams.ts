@@ -2,9 +2,10 @@
 import { RomaError } from "../errors.ts";
 import { bytesBody } from "../transport.ts";
 import { type AppendSupply, gatherBytes, uploadAppending } from "./append.ts";
-import { type PartSupply, PartsTooLarge, signsNothing, uploadDirect } from "./direct.ts";
+import { signsNothing, uploadDirect } from "./direct.ts";
 import { type Gathered, Gatherer, gatheredPiece } from "./gatherer.ts";
 import type { Job, Stored } from "./job.ts";
+import { type PartSupply, PartsTooLarge } from "./part-supply.ts";
 import { bytesSource, type RangedSource, type StreamedSource } from "./source.ts";
 
 /** What is held at once. */

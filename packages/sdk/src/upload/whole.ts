@@ -1,7 +1,6 @@
 /** Small sources: one request with all bytes. */
 import { objectPath } from "../address.ts";
 import { readJson } from "../caller.ts";
-import { formatReprDigest } from "../digest-fields.ts";
 import { isRomaError } from "../errors.ts";
 import { lazily } from "../lazily.ts";
 import { parseObject } from "../parse.ts";
@@ -11,16 +10,17 @@ import type { RangedSource } from "./source.ts";
 /** Up to here one request is simpler than an upload of its own, and repeating it costs little. */
 export const wholeBytesMax = 8 * 1024 * 1024;
 
+// Few uploads declare what their bytes are, or lose the answer to a condition.
+const loadDigestFields = lazily(() => import("../digest-fields.ts"));
 const loadOwn = lazily(() => import("./own-object.ts"));
 
 export async function uploadWhole(job: Job, key: string, source: RangedSource): Promise<Stored> {
   const { caller, control, meter, options } = job;
   const path = objectPath(options.bucket, key);
   const piece = source.piece(0, source.length);
-  const headers = {
-    ...objectFields(job),
-    ...formatReprDigest(options.checksums ?? {}),
-  };
+  const { checksums } = options;
+  const digests = checksums && (await loadDigestFields()).formatReprDigest(checksums);
+  const headers = { ...objectFields(job), ...digests };
   const lane = meter.lane();
   let answerLost = false;
   control.enter("uploading");
