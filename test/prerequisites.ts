@@ -31,6 +31,7 @@ const checks = {
     enable: "apt-get install chromium",
     isMet: () => hasPrograms("/usr/bin/chromium"),
   },
+  firefox: { enable: "apt-get install firefox-esr", isMet: () => hasPrograms("firefox-esr") },
   ceph: {
     enable: "apt-get install ceph-mon ceph-mgr ceph-osd ceph-mds radosgw ceph-fuse",
     isMet: () => hasPrograms("ceph-mon ceph-mgr ceph-osd ceph-mds radosgw ceph-fuse"),
