@@ -86,6 +86,23 @@ test("installed from tarballs, the server takes an upload from the command line 
   }
 });
 
+test("installed from tarballs, the files adapter is taken by its name, as parse-server takes it", (t) => {
+  const home = installed(t);
+  if (home === undefined) return;
+  writeFileSync(
+    join(home, "take.cjs"),
+    [
+      'const taken = require("@roma/parse-files-adapter").default;',
+      'const adapter = new taken({ key: "id.secret", baseUrl: "https://cdn.example.com", signed: false });',
+      'console.log(adapter.supportsStreaming, adapter.getFileLocation({}, "a b.txt"));',
+      'try { new taken({ buket: "b", key: "id.secret" }); } catch (error) { console.log(error.message); }',
+    ].join("\n"),
+  );
+  const said = run(home, process.execPath, ["take.cjs"]);
+  assert.match(said, /^true https:\/\/cdn\.example\.com\/a%20b\.txt\n/);
+  assert.match(said, /`buket` is not an option/);
+});
+
 test("a consumer compiles strictly against the installed declarations", (t) => {
   const home = installed(t);
   if (home === undefined) return;
@@ -93,6 +110,7 @@ test("a consumer compiles strictly against the installed declarations", (t) => {
     join(home, "consumer.ts"),
     [
       'import type { ErrorCode } from "@roma/contract";',
+      'import { RomaFilesAdapter, type RomaFilesAdapterOptions } from "@roma/parse-files-adapter";',
       'import { isRomaError, RomaError } from "@roma/sdk";',
       'import { Roma } from "@roma/sdk/node";',
       'import { parseServerConfig, type RunningServer, startServer } from "@roma/server";',
@@ -101,6 +119,7 @@ test("a consumer compiles strictly against the installed declarations", (t) => {
       "export const wrong: ErrorCode = 'no such code';",
       "export const starts: typeof startServer = startServer;",
       "export const stops = (server: RunningServer): Promise<void> => server.close();",
+      "export const adapt = (o: RomaFilesAdapterOptions): RomaFilesAdapter => new RomaFilesAdapter(o);",
       "export const names = [Roma.name, isRomaError.name, RomaError.name];",
       "export const config = parseServerConfig;",
     ].join("\n"),

@@ -431,6 +431,11 @@ export const rows: readonly Row[] = [
     allowed: ["@roma/contract", "@roma/sdk/node", "@roma/server", "../a.ts"],
   },
   {
+    from: "packages/parse-files-adapter/src/adapter.ts",
+    forbidden: ["@roma/server", "@roma/sdk", "roma", "parse-server", "../../sdk/src/client.ts"],
+    allowed: ["@roma/contract", "@roma/sdk/node", "@roma/sdk/server", "node:http", "./options.ts"],
+  },
+  {
     from: `${server}/core/objects.test.ts`,
     forbidden: [],
     allowed: ["../storage/memory/driver.ts", "node:fs"],
