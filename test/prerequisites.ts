@@ -57,6 +57,14 @@ const checks = {
     enable: "run test/examples/next/environment.sh build",
     isMet: () => succeeds(join(import.meta.dirname, "examples/next/environment.sh"), ["path"]),
   },
+  postgres: {
+    enable: "apt-get install postgresql",
+    isMet: () => hasPrograms("/usr/lib/postgresql/*/bin/postgres"),
+  },
+  parse: {
+    enable: "run test/parse/environment.sh build, with npm and its registry",
+    isMet: () => succeeds(join(import.meta.dirname, "parse/environment.sh"), ["path"]),
+  },
   fuse: {
     enable: "run as root, with /dev/fuse and the right to mount",
     isMet: () => canMountTmpfs() && canOpen("/dev/fuse"),
