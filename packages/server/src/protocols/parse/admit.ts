@@ -23,21 +23,23 @@ export interface Caller {
 
 /**
  * `unauthenticated` for an unknown application and a wrong key, code 209 for a wrong session. A key or token
- * that is wrong is refused even where nobody needs one.
+ * that is wrong is refused even where nobody needs one. `isRead`: a client key is not asked for, since a URL that
+ * a page shows carries none.
  */
 export async function admit(
   services: ParseServices,
   request: FastifyRequest,
   credentials: Credentials,
+  options: { readonly isRead?: boolean } = {},
 ): Promise<Caller> {
-  const caller = await callerOf(services, request, credentials);
+  const caller = await callerOf(services, request, { credentials, ...options });
   return { ...caller, actor: withOrigin(caller.actor, request, protocol) };
 }
 
 async function callerOf(
   services: ParseServices,
   request: FastifyRequest,
-  credentials: Credentials,
+  { credentials, isRead = false }: { readonly credentials: Credentials; readonly isRead?: boolean },
 ): Promise<Caller> {
   const own = await ownCaller(services, request, credentials);
   if (own !== undefined) return own;
@@ -47,7 +49,9 @@ async function callerOf(
     if (!(await application.hasMasterKey(masterKey))) throw unauthorized("the master key is wrong");
     return { application, actor: await application.actor(), as: "master", who: "master" };
   }
-  if (!application.hasClientKey(clientKeys)) throw unauthorized("no client key fits");
+  const mayLackKey = isRead && Object.keys(clientKeys).length === 0;
+  if (!mayLackKey && !application.hasClientKey(clientKeys))
+    throw unauthorized("no client key fits");
   const actor = await application.actor();
   if (sessionToken === undefined) return { application, actor, as: "public", who: "public" };
   const user = await services.sessions.userOf(application, sessionToken);

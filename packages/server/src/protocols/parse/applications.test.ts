@@ -44,6 +44,22 @@ test("each application has its bucket, made on first use, whose files anybody re
   );
 });
 
+test("a file is read without a client key, as a page shows it", async (t) => {
+  const fileUpload = { enableForPublic: true };
+  const { call } = await startParse(t, {
+    parse: { applications: [{ ...shop, javascriptKey: "javascript", fileUpload }] },
+  });
+  const headers = { ...id, "x-parse-javascript-key": "javascript" };
+  const saved = await call("POST", "/parse/files/a.txt", { headers, body: "shown" });
+  const { name } = saved.json;
+  assert.equal((await call("GET", `/parse/files/shop/${name}`)).text, "shown");
+  assert.equal((await call("HEAD", `/parse/files/shop/${name}`)).status, 200);
+  assert.equal((await call("GET", `/parse/files/shop/metadata/${name}`)).status, 200);
+  const wrong = { "x-parse-javascript-key": "other" };
+  assert.equal((await call("GET", `/parse/files/shop/${name}`, { headers: wrong })).status, 403);
+  assert.equal((await call("POST", "/parse/files/b.txt", { headers: id, body: "x" })).status, 403);
+});
+
 test("a client key must fit where one is configured, whichever it is; the master key needs none", async (t) => {
   const fileUpload = { enableForPublic: true };
   const keys = {

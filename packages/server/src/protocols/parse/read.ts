@@ -15,7 +15,8 @@ export const readFile =
   async (exchange) => {
     const { request } = exchange;
     const { applicationId, key, isMetadata } = fileAddress(request);
-    const caller = await admit(services, request, credentialsOfHeaders(request, applicationId));
+    const credentials = credentialsOfHeaders(request, applicationId);
+    const caller = await admit(services, request, credentials, { isRead: true });
     assertMayDownload(caller);
     return isMetadata
       ? await sendMetadata(services, exchange, { caller, key })
