@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { buildSync } from "esbuild";
 import { type Manifest, publishedManifest, readManifest } from "./build-manifest.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -20,6 +21,11 @@ const { values } = parseArgs({
   options: { out: { type: "string" }, pack: { type: "boolean", default: false } },
 });
 const out = resolve(values.out ?? join(root, "build"));
+
+/** Entries that old Nodes load as well, by the path of the file: one file each, without `import`. */
+const forOldNodes: Readonly<Record<string, { readonly entry: string; readonly file: string }>> = {
+  "parse-file-controller": { entry: "src/node/index.ts", file: "dist/node.cjs" },
+};
 
 type Package = { readonly folder: string; readonly manifest: Manifest };
 
@@ -66,6 +72,8 @@ function assemble({ folder, manifest }: Package): void {
     fs.mkdirSync(dirname(copy), { recursive: true });
     fs.copyFileSync(join(source, file), copy);
   }
+  const old = forOldNodes[folder];
+  if (old !== undefined) bundleForOldNodes(join(source, old.entry), join(target, old.file));
   fs.copyFileSync(join(root, "LICENSE"), join(target, "LICENSE"));
   const readme = join(source, "README.md");
   if (fs.existsSync(readme)) fs.copyFileSync(readme, join(target, "README.md"));
@@ -95,6 +103,13 @@ function finishModule(path: string): void {
   }
   if (finished.includes(root)) throw new Error(`${path} names ${root}`);
   if (finished !== text) fs.writeFileSync(path, finished);
+}
+
+function bundleForOldNodes(entry: string, file: string): void {
+  buildSync({
+    ...{ entryPoints: [entry], outfile: file, absWorkingDir: root, bundle: true },
+    ...{ platform: "node", format: "cjs", target: "node10" },
+  });
 }
 
 function pack(): void {

@@ -103,6 +103,16 @@ test("installed from tarballs, the files adapter is taken by its name, as parse-
   assert.match(said, /`buket` is not an option/);
 });
 
+test("the file controller has an entry for Nodes without import, in one file", () => {
+  const bundle = join(built, "parse-file-controller/dist/node.cjs");
+  const print = "console.log(Object.keys(require(process.argv[1])).sort().join())";
+  const said = run(folder, process.execPath, ["-e", print, bundle]);
+  assert.equal(said.trim(), "createFileController,fileOfStream,install");
+  const text = readFileSync(bundle, "utf8");
+  assert.doesNotMatch(text, /require\("(?!crypto"|http"|https")/);
+  assert.doesNotMatch(text, /\?\.[a-z]|\?\?|#[a-z]+\(/, "nothing that Node 10 cannot read");
+});
+
 test("a consumer compiles strictly against the installed declarations", (t) => {
   const home = installed(t);
   if (home === undefined) return;
@@ -111,6 +121,8 @@ test("a consumer compiles strictly against the installed declarations", (t) => {
     [
       'import type { ErrorCode } from "@roma/contract";',
       'import { RomaFilesAdapter, type RomaFilesAdapterOptions } from "@roma/parse-files-adapter";',
+      'import { install as installInPage } from "@roma/parse-file-controller";',
+      'import { fileOfStream, install, type ParseSdk } from "@roma/parse-file-controller/node";',
       'import { isRomaError, RomaError } from "@roma/sdk";',
       'import { Roma } from "@roma/sdk/node";',
       'import { parseServerConfig, type RunningServer, startServer } from "@roma/server";',
@@ -120,6 +132,8 @@ test("a consumer compiles strictly against the installed declarations", (t) => {
       "export const starts: typeof startServer = startServer;",
       "export const stops = (server: RunningServer): Promise<void> => server.close();",
       "export const adapt = (o: RomaFilesAdapterOptions): RomaFilesAdapter => new RomaFilesAdapter(o);",
+      "export const plug = (parse: ParseSdk): void => install(parse, { filesURL: 'https://a.example/parse' });",
+      "export const others = [fileOfStream, installInPage];",
       "export const names = [Roma.name, isRomaError.name, RomaError.name];",
       "export const config = parseServerConfig;",
     ].join("\n"),

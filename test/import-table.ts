@@ -436,6 +436,21 @@ export const rows: readonly Row[] = [
     allowed: ["@roma/contract", "@roma/sdk/node", "@roma/sdk/server", "node:http", "./options.ts"],
   },
   {
+    from: "packages/parse-file-controller/src/requests.ts",
+    forbidden: ["@roma/contract", "@roma/sdk", "parse", "node:http", "./node/bodies.ts"],
+    allowed: ["./sdk.ts"],
+  },
+  {
+    from: "packages/parse-file-controller/src/browser/controller.ts",
+    forbidden: ["@roma/contract", "@roma/sdk", "parse", "node:http", "../node/bodies.ts"],
+    allowed: ["../sdk.ts", "./globals.ts"],
+  },
+  {
+    from: "packages/parse-file-controller/src/node/controller.ts",
+    forbidden: ["@roma/contract", "@roma/sdk/node", "parse", "undici", "../browser/globals.ts"],
+    allowed: ["../sdk.ts", "./bodies.ts", "node:http"],
+  },
+  {
     from: `${server}/core/objects.test.ts`,
     forbidden: [],
     allowed: ["../storage/memory/driver.ts", "node:fs"],
