@@ -50,6 +50,19 @@ export function currentNode(): string {
   return program;
 }
 
+/** The Node of the old SDK's time, where there is a package for this machine; else the current one. */
+export function oldNode(): { readonly program: string; readonly name: string } {
+  try {
+    const program = nodeProgram(10);
+    return program === undefined
+      ? { program: currentNode(), name: "Node 24" }
+      : { program, name: "Node 10" };
+  } catch {
+    // Without the environment the tests are left out, and say so.
+    return { program: "", name: "Node 10" };
+  }
+}
+
 /** As parse-server is told which files adapter to use. */
 export type AdapterWay =
   /** As JSON: a module with options, or a name. */
