@@ -74,6 +74,8 @@ export interface ParseServerOptions {
   /** Options of parse-server, as JSON. */
   readonly options?: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where it runs, and keeps logs and its own files. Left out: a temporary folder. */
+  readonly folder?: string;
 }
 
 export interface ParseServerProcess {
@@ -90,19 +92,18 @@ export interface ParseServerProcess {
 export async function startParseServer(
   t: TestContext,
   postgres: Service,
-  { adapter, options = {}, environment = {} }: ParseServerOptions,
+  { adapter, options = {}, environment = {}, folder: own }: ParseServerOptions,
 ): Promise<ParseServerProcess> {
   const all = {
     ...application,
-    databaseURI: await makeDatabase(postgres),
+    databaseURI: options.databaseURI ?? (await makeDatabase(postgres)),
     fileUpload: { enableForPublic: true, enableForAnonymousUser: true },
     maxUploadSize: "400mb",
     adapter,
     ...options,
   };
   const child = spawn(currentNode(), [join(import.meta.dirname, "parse-server.cjs")], {
-    // It makes a folder for logs where it stands.
-    cwd: await temporaryFolder(t),
+    cwd: own ?? (await temporaryFolder(t)),
     env: {
       PATH: process.env.PATH,
       PARSE_ENVIRONMENT: environmentFolder(),
@@ -145,7 +146,8 @@ async function endChild(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-async function makeDatabase(postgres: Service): Promise<string> {
+/** An empty database of its own, as a URL. */
+export async function makeDatabase(postgres: Service): Promise<string> {
   const url = new URL(postgres.value("PG_URL"));
   const name = `parse_${randomUUID().replaceAll("-", "")}`;
   await execute("psql", [url.href, "-XAtq", "-c", `create database ${name}`]);
