@@ -79,6 +79,8 @@ export function exchange(request: Request): Promise<http.IncomingMessage> {
       return;
     }
     sendBody(outgoing, { body, state, onSent: request.onSent }).catch((error: Error) => {
+      // A source that was closed because the answer is there fails too.
+      if (state.isOver) return;
       fail(error);
       outgoing.destroy();
     });
@@ -167,14 +169,17 @@ export function readAll(
       if (bytes > bytesMax) incoming.destroy(new Error(`more than ${bytesMax} bytes came`));
       else onChunk?.(chunk.length);
     });
-    const settle = (error?: Error) => {
+    const fail = (error?: Error) => {
       limit.stop();
-      if (error === undefined && incoming.complete) resolve(Buffer.concat(chunks, bytes));
-      else reject(error || new Error(`the answer broke off after ${bytes} bytes`));
+      reject(error || new Error(`the answer broke off after ${bytes} bytes`));
     };
-    incoming.on("error", settle);
-    incoming.on("end", () => settle());
-    incoming.on("aborted", () => settle());
-    incoming.on("close", () => settle());
+    incoming.on("error", fail);
+    incoming.on("aborted", () => fail());
+    incoming.on("close", () => fail());
+    incoming.on("end", () => {
+      limit.stop();
+      if (incoming.complete) resolve(Buffer.concat(chunks, bytes));
+      else fail();
+    });
   });
 }
