@@ -58,8 +58,8 @@ export function killAtChange(
   let seen = 0;
   let killedAt: string | undefined;
   emulator.fault = ({ method, operation }) => {
-    // What the sweeper deletes was recorded as garbage before.
-    if (!methods.test(method) || operation === "delete") return undefined;
+    // The sweeper's: what it deletes was recorded as garbage before, and only it lists the bucket.
+    if (!methods.test(method) || operation === "delete" || operation === "bucket") return undefined;
     seen += 1;
     if (seen !== count) return undefined;
     killedAt = `${count}: ${method} ${operation}`;
