@@ -151,6 +151,15 @@ export async function startServer(
   upkeep.start();
   const newBucket = await ensureDemoBucket(metadata, core.buckets, rootKey);
 
+  // Asked by requests until the last has ended.
+  const sessions = opened.use(
+    new Sessions({
+      clock,
+      log,
+      msMax: config.parse.sessionMsMax,
+      cacheMs: config.parse.sessionCache,
+    }),
+  );
   const http = createHttp({
     log,
     config: config.http,
@@ -187,14 +196,6 @@ export async function startServer(
   await s3Http?.register(s3);
   const companion = companionProtocol({ ...located, region: config.s3.region, s3Path });
   await http.register(companion, { prefix: "/companion" });
-  const sessions = opened.use(
-    new Sessions({
-      clock,
-      log,
-      msMax: config.parse.sessionMsMax,
-      cacheMs: config.parse.sessionCache,
-    }),
-  );
   const parse = parseProtocol({
     ...located,
     applications: new Applications(config.parse, accessKeys),

@@ -64,7 +64,7 @@ export const errorTable: Readonly<Record<ErrorCode, Row>> = {
   quota_exceeded: { status: 400, code: save },
   object_retained: { status: 403, code: parseCodes.operationForbidden },
   delete_cap_reached: { status: 403, code: parseCodes.operationForbidden },
-  unsupported: { status: 404, code: parseCodes.commandUnavailable },
+  unsupported: { status: 400, code: parseCodes.commandUnavailable },
   unavailable: { status: 503, code: server },
   internal: { status: 500, code: server },
 };

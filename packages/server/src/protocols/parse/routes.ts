@@ -3,11 +3,10 @@
  * upload is never redirected, and no other part of Parse is here.
  */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import { OperationalError } from "../../core/errors.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { corsRulesOf, parseCors } from "./cors.ts";
 import { deleteFile } from "./delete.ts";
-import { invalidName, renderParseError } from "./errors.ts";
+import { invalidName, parseCodes, refusal, renderParseError } from "./errors.ts";
 import { readFile } from "./read.ts";
 import type { Handler, ParseServices } from "./services.ts";
 import { uploadFile } from "./upload.ts";
@@ -42,10 +41,8 @@ export function parseProtocol(services: ParseServices): FastifyPluginAsync {
       app.options(url, (_request, reply) => reply.code(200).send("OK"));
     }
     app.setNotFoundHandler(async () => {
-      throw new OperationalError(
-        "unsupported",
-        "There is nothing at this path: of Parse, this server has the files.",
-      );
+      const message = "There is nothing at this path: of Parse, this server has the files.";
+      throw refusal("unsupported", parseCodes.commandUnavailable, message, { status: 404 });
     });
   };
 }
