@@ -16,7 +16,11 @@ const author = serverAuthor("bench");
 /** Makes the bucket with `count` objects. The server is not running. */
 export async function loadObjects(
   path: string,
-  { bucket, count }: { readonly bucket: string; readonly count: number },
+  {
+    bucket,
+    count,
+    trashMs = null,
+  }: { readonly bucket: string; readonly count: number; readonly trashMs?: number | null },
 ): Promise<void> {
   const { raw, db } = openWriter(path);
   try {
@@ -32,7 +36,7 @@ export async function loadObjects(
         quotaBytes: null,
         placement: "local",
         cors: null,
-        trashMs: null,
+        trashMs,
         environment: null,
         deletesPerHour: null,
         retentionMs: null,

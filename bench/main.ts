@@ -38,13 +38,14 @@ import {
   type StorageQuestion,
   storageTable,
 } from "./storages/question.ts";
+import { trash } from "./trash.ts";
 import { tusLarge } from "./tus-large.ts";
 import { tusMany } from "./tus-many.ts";
 import { tusSmall } from "./tus-small.ts";
 import { tusTrickle } from "./tus-trickle.ts";
 
 const questions: readonly Question[] = [
-  ...[largePut, largeGet, smallPuts, oneByte, list],
+  ...[largePut, largeGet, smallPuts, oneByte, list, trash],
   ...[tusLarge, tusSmall, tusMany, tusTrickle],
   ...[s3SmallPuts, s3SmallGets, s3LargePut, s3LargeGet, s3Multipart, s3Complete, s3List],
 ];

@@ -31,7 +31,7 @@ import type { BlockColumns, Database, ObjectRow, PieceColumns } from "../schema.
 import { addBlob, addReference, removeReference } from "./blobs.ts";
 import { assertConditions } from "./conditions.ts";
 import { changeOfDelete, deleteRow } from "./delete-objects.ts";
-import { assertNotRetained, discard, trashMsOf } from "./discard.ts";
+import { assertNotRetained, discard } from "./discard.ts";
 import { takeGrantUse } from "./grant-uses.ts";
 import { headObject } from "./head-object.ts";
 import { prepared } from "./prepared.ts";
@@ -60,6 +60,23 @@ const selectObjectWithBlob = prepared<ObjectAddress, ObjectRow & BlockColumns & 
       )
       .selectAll("objects")
       .select(["blobs.block_bytes", "blobs.block_sums", "blobs.pieces_of", "blobs.piece_runs"])
+      .where("objects.bucket", "=", bucket)
+      .where("objects.key", "=", key),
+);
+
+/** With how long its bucket keeps it, for one statement less on the path of every write that replaces. */
+const selectReplaced = prepared<ObjectAddress, ObjectRow & { readonly trash_ms: number | null }>(
+  (db, { bucket, key }) =>
+    db
+      .selectFrom("objects")
+      .selectAll("objects")
+      .select((eb) =>
+        eb
+          .selectFrom("buckets")
+          .select("buckets.trash_ms")
+          .whereRef("buckets.name", "=", "objects.bucket")
+          .as("trash_ms"),
+      )
       .where("objects.bucket", "=", bucket)
       .where("objects.key", "=", key),
 );
@@ -255,8 +272,8 @@ async function findReplaced(
   db: Database,
   { bucket, key }: ObjectAddress,
 ): Promise<Replaced | undefined> {
-  const object = await headObject(db, bucket, key);
-  return object && { object, trashMs: await trashMsOf(db, bucket) };
+  const [row] = await selectReplaced(db, { bucket, key });
+  return row && { object: rowToObject(row), trashMs: row.trash_ms };
 }
 
 /** To be called before the new row takes the place of the old. */
