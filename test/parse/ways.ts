@@ -78,7 +78,7 @@ function ourAdapter(roma: ServerProcess): ParseServerOptions["adapter"] {
 }
 
 /** With the application's keys and limits, as parse-server has them. */
-async function startRoma(
+export async function startRoma(
   t: TestContext,
   urls: { readonly serverURL: string; readonly publicServerURL?: string },
 ): Promise<ServerProcess> {
