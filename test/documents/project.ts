@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import { build } from "esbuild";
-import { cleanUp } from "../harness/cleanup.ts";
+import { servePages } from "../harness/page-origin.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 
 const run = promisify(execFile);
@@ -55,7 +54,7 @@ export async function servePasted(
   const [bundle] = outputFiles;
   assert(bundle !== undefined);
   const page = `<!doctype html><meta charset="utf-8">${html}<script type="module" src="/page.js"></script>`;
-  const server = createServer(({ method, url }, response) => {
+  return await servePages(t, ({ method, url }, response) => {
     if (method === "POST" && url === "/grant") {
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify({ grant: grant() }));
@@ -63,12 +62,4 @@ export async function servePasted(
       response.writeHead(200, { "content-type": "text/javascript" }).end(bundle.contents);
     } else response.writeHead(200, { "content-type": "text/html" }).end(page);
   });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  cleanUp(t, () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  assert(typeof address === "object" && address !== null);
-  return `http://localhost:${address.port}`;
 }

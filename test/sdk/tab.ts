@@ -1,9 +1,9 @@
 /** A tab of Chromium with the tests' page in it, from an origin of its own. */
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import type { TestContext } from "node:test";
 import type { Browser, BrowserContext, CDPSession, Page } from "playwright-core";
 import { cleanUp } from "../harness/cleanup.ts";
+import { servePages } from "../harness/page-origin.ts";
 import { eventually } from "../harness/process-usage.ts";
 import { bundlePage } from "./bundle.ts";
 import type { PageState, PageUpload } from "./page.ts";
@@ -24,7 +24,7 @@ export async function servePage(
   const html = `<!doctype html><title>loading</title><link rel="icon" href="data:,">
     <div id="root"></div><div id="drop" style="height: 100px">drop here</div>
     <script type="module" src="/page.js"></script>`;
-  const server = createServer(({ url = "/" }, response) => {
+  return await servePages(t, ({ url = "/" }, response) => {
     const file = url === "/" ? Buffer.from(html) : files.get(url);
     if (file === undefined) return response.writeHead(404).end();
     response.writeHead(200, {
@@ -36,14 +36,6 @@ export async function servePage(
     });
     return response.end(file);
   });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  cleanUp(t, () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  assert(typeof address === "object" && address !== null);
-  return `http://localhost:${address.port}`;
 }
 
 export class Tab {

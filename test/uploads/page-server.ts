@@ -5,11 +5,11 @@
  */
 import { strict as assert } from "node:assert";
 import { readFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
-import { cleanUp } from "../harness/cleanup.ts";
+import { servePages } from "../harness/page-origin.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
@@ -38,19 +38,11 @@ export const { Upload, isSupported, defaultOptions } = globalThis.tus;`;
 
 /** The origin of a page that has `content` to upload. */
 export async function startPageServer(t: TestContext, content: Uint8Array): Promise<string> {
-  const server = createServer((request, response) => {
+  return await servePages(t, (request, response) => {
     respond(request, response, content).catch((error: unknown) => {
       response.writeHead(404).end(String(error));
     });
   });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  cleanUp(t, () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  assert(typeof address === "object" && address !== null);
-  return `http://localhost:${address.port}`;
 }
 
 async function respond(

@@ -2,12 +2,10 @@
  * Serves pages that esbuild makes of their modules and the packages as they were installed. Their origin is
  * not the tested server's, so what they do there is subject to CORS.
  */
-import { strict as assert } from "node:assert";
-import { createServer } from "node:http";
 import { resolve } from "node:path";
 import type { TestContext } from "node:test";
 import { build } from "esbuild";
-import { cleanUp } from "../harness/cleanup.ts";
+import { servePages } from "../harness/page-origin.ts";
 
 const html = (name: string) => `<!doctype html><meta charset="utf-8"><title>loading</title>
 <link rel="stylesheet" href="/${name}.css"><div id="uppy"></div>
@@ -35,17 +33,9 @@ export async function startPages(
     files.set(path, [path.endsWith(".css") ? "text/css" : "text/javascript", contents]);
   }
   for (const name of Object.keys(pages)) files.set(`/${name}`, ["text/html", html(name)]);
-  const server = createServer((request, response) => {
+  return await servePages(t, (request, response) => {
     const [type, body] = files.get(request.url ?? "") ?? [];
     if (type === undefined) response.writeHead(404).end();
     else response.writeHead(200, { "content-type": type }).end(body);
   });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  cleanUp(t, () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  assert(typeof address === "object" && address !== null);
-  return `http://localhost:${address.port}`;
 }
