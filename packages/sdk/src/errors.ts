@@ -63,8 +63,8 @@ export function isRomaError(error: unknown, code?: RomaErrorCode): error is Roma
   return error instanceof RomaError && (code === undefined || error.code === code);
 }
 
-// What a status means when no problem document says it: answers to HEAD, and those of proxies.
-const codesByStatus: Readonly<Record<number, RomaErrorCode>> = {
+// What a status means when no code says it that we know: answers to HEAD, of proxies, and of newer servers.
+const codesByStatus: Readonly<Record<number, ErrorCode>> = {
   400: "invalid_request",
   401: "unauthenticated",
   403: "access_denied",
@@ -97,7 +97,7 @@ export interface Refusal {
 
 /** The error for an answer that is no success. Never throws, whatever the body is. */
 export function refusalError({ method, path, status, headers, text }: Refusal): RomaError {
-  const problem = parseProblem(text);
+  const problem = parseProblem(text, status);
   const retryAfterMs = parseRetryAfter(headers["retry-after"]);
   const requestId = problem?.requestId || headers["roma-request-id"];
   const message =
@@ -108,7 +108,7 @@ export function refusalError({ method, path, status, headers, text }: Refusal): 
   });
 }
 
-function parseProblem(text: string): Problem | undefined {
+function parseProblem(text: string, status: number): Problem | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -117,7 +117,8 @@ function parseProblem(text: string): Problem | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   const fields: Readonly<Record<string, unknown>> = { ...value };
-  const code = errorCodes.find((known) => known === fields.code);
+  if (typeof fields.code !== "string") return undefined;
+  const code = errorCodes.find((known) => known === fields.code) ?? codesByStatus[status];
   if (code === undefined) return undefined;
   const string = (name: string) => (typeof fields[name] === "string" ? fields[name] : "");
   return {
