@@ -43,7 +43,7 @@ export async function loadObjects(
         bulkDeleteApprovals: 1,
         createdAt: new Date(),
       },
-      { author },
+      { author, at: new Date() },
     );
     for (let start = 0; start < count; start += rowsPerTransaction) {
       raw.exec("begin immediate");
@@ -86,6 +86,6 @@ async function commitOne(
       length: 100_000 + index,
       digests: { crc64nvme: new Uint8Array(randomBytes(8)) },
     },
-    { author, garbageDueAt: now },
+    { author, at: now, garbageDueAt: now },
   );
 }

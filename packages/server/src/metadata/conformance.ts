@@ -5,6 +5,7 @@
  */
 import { describe } from "node:test";
 import { accessKeyTests } from "./conformance/access-keys.ts";
+import { auditTests } from "./conformance/audit.ts";
 import { blobTests } from "./conformance/blobs.ts";
 import { bucketTests } from "./conformance/buckets.ts";
 import { conditionTests } from "./conformance/conditions.ts";
@@ -47,5 +48,6 @@ export function describeMetadataStore(name: string, open: OpenStore): void {
     uploadEndingTests(open);
     uploadsDueTests(open);
     multipartTests(open);
+    auditTests(open);
   });
 }

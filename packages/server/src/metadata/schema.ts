@@ -20,6 +20,8 @@ export interface Schema {
   readonly upload_checks: UploadChecksRow;
   readonly upload_segments: UploadSegmentRow;
   readonly upload_parts: UploadPartRow;
+  readonly audit: AuditRow;
+  readonly audit_points: AuditPointRow;
   readonly schema_migrations: SchemaMigrationRow;
 }
 
@@ -254,6 +256,25 @@ export interface UploadPartRow extends BlockColumns {
   /** JSON, hex by name. */
   readonly digests: string;
   readonly created_at: number;
+}
+
+/** Appended, never changed. */
+export interface AuditRow {
+  /** From 1, without gaps. */
+  readonly sequence: number;
+  readonly at: number;
+  /** JSON, exactly as it was hashed. */
+  readonly record: string;
+  readonly hash: Uint8Array;
+}
+
+/** `head`: the newest record. `anchor`: the last that was forgotten, 0 for none. */
+export interface AuditPointRow {
+  readonly name: string;
+  readonly sequence: number;
+  readonly hash: Uint8Array;
+  /** Of the anchor: the record that says so. */
+  readonly recorded_in: number | null;
 }
 
 export interface SchemaMigrationRow {

@@ -16,6 +16,7 @@
  * wrong store was opened than that so many uploads crashed.
  */
 import { blobKeyFolder, blobKeyPrefix } from "../core/ids.ts";
+import { serverAuthor } from "../core/ports/author.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { GarbageRecord, MetadataStore } from "../core/ports/metadata-store.ts";
@@ -157,7 +158,12 @@ export class Sweeper implements AsyncDisposable {
     let purged = 0;
     for (;;) {
       this.#stop.signal.throwIfAborted();
-      const due = { dueBefore: steadyNow(), garbageDueAt: clock.now(), limit: trashBatch };
+      const due = {
+        author: serverAuthor("sweeper"),
+        dueBefore: steadyNow(),
+        garbageDueAt: clock.now(),
+        limit: trashBatch,
+      };
       const count = await metadata.purgeTrashDue(due);
       purged += count;
       if (count < trashBatch) return purged;

@@ -11,6 +11,7 @@ import type {
   PlacementJson,
   PolicyStatementJson,
 } from "@roma/contract";
+import type { AuditStore } from "./audit-store.ts";
 import type { Authored } from "./author.ts";
 import type { CorsRule } from "./cors-rule.ts";
 import type {
@@ -26,6 +27,7 @@ import type {
 import type { TrashStore } from "./trash-store.ts";
 import type { UploadStore } from "./upload-store.ts";
 
+export type * from "./audit-store.ts";
 export type * from "./author.ts";
 export type { CorsRule } from "./cors-rule.ts";
 export type * from "./object-records.ts";
@@ -156,7 +158,7 @@ export interface BlobAddress {
   readonly blobKey: string;
 }
 
-export interface MetadataStore extends UploadStore, TrashStore, AsyncDisposable {
+export interface MetadataStore extends UploadStore, TrashStore, AuditStore, AsyncDisposable {
   /** `already_exists` if the name is taken. */
   createBucket(bucket: BucketRecord, options: Authored): Promise<void>;
   getBucket(name: string): Promise<BucketRecord | undefined>;

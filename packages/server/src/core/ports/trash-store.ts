@@ -100,9 +100,11 @@ export interface TrashStore {
     options: Authored & { readonly now: Date; readonly garbageDueAt: Date },
   ): Promise<PurgeResult>;
   /** Of all buckets those that are due, the longest first; answers how many. `dueBefore` is steady. */
-  purgeTrashDue(options: {
-    readonly dueBefore: Date;
-    readonly garbageDueAt: Date;
-    readonly limit: number;
-  }): Promise<number>;
+  purgeTrashDue(
+    options: Authored & {
+      readonly dueBefore: Date;
+      readonly garbageDueAt: Date;
+      readonly limit: number;
+    },
+  ): Promise<number>;
 }

@@ -98,7 +98,12 @@ export function randomOperation(store: MetadataStore, seed: number): () => Promi
   };
   const purge = () => store.purgeTrash(selection(), { author, now: deletedAt, garbageDueAt });
   const purgeDue = () =>
-    store.purgeTrashDue({ dueBefore: at(4_000_000_000), garbageDueAt, limit: 1 + below(3) });
+    store.purgeTrashDue({
+      author,
+      dueBefore: at(4_000_000_000),
+      garbageDueAt,
+      limit: 1 + below(3),
+    });
   const changeTrash = () =>
     store.changeBucket(bucketName(), { trashMs: below(3) === 0 ? null : 1000 }, { author });
 

@@ -227,7 +227,7 @@ export function trashTests(open: OpenStore): void {
       await store.deleteObject("b", key, { author, deletedAt: later(index), garbageDueAt });
     }
     const purge = (ms: number, limit = 9) =>
-      store.purgeTrashDue({ dueBefore: later(trashMs + ms), garbageDueAt, limit });
+      store.purgeTrashDue({ author, dueBefore: later(trashMs + ms), garbageDueAt, limit });
     assert.equal(await purge(-1), 0);
     assert.equal(await purge(2, 1), 1);
     assert.deepEqual((await entries(store)).map(keyOf), ["d", "c"]);
@@ -259,7 +259,7 @@ export function trashTests(open: OpenStore): void {
     assert.deepEqual(await usage(store), [5, 1, 0, 0]);
     await store.deleteObject("b", "k", deleting);
     await store.deleteBucket("b", { author });
-    const due = { dueBefore: later(trashMs), garbageDueAt, limit: 9 };
+    const due = { author, dueBefore: later(trashMs), garbageDueAt, limit: 9 };
     assert.equal(await store.purgeTrashDue(due), 1);
     assert.deepEqual(await garbage(store), ["blob of k"]);
   });

@@ -12,6 +12,7 @@ import { pieces } from "./0005-pieces.ts";
 import { grants } from "./0006-grants.ts";
 import { knownBytes } from "./0007-known-bytes.ts";
 import { safety } from "./0008-safety.ts";
+import { audit } from "./0009-audit.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -31,6 +32,7 @@ export const migrations: readonly Migration[] = [
   { number: 6, name: "grants", apply: grants },
   { number: 7, name: "known-bytes", apply: knownBytes },
   { number: 8, name: "safety", apply: safety },
+  { number: 9, name: "audit", apply: audit },
 ];
 
 export interface MigrateOptions {

@@ -1,8 +1,9 @@
 /** Access keys. Their secrets arrive sealed and are kept as they are. */
 import { OperationalError } from "../../core/errors.ts";
-import type { AccessKeyRecord, Authored } from "../../core/ports/metadata-store.ts";
+import type { AccessKeyRecord } from "../../core/ports/metadata-store.ts";
 import { accessKeyToRow, rowToAccessKey } from "../records.ts";
 import type { AccessKeyRow, Database } from "../schema.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
 import { prepared } from "./prepared.ts";
 
 const selectAccessKey = prepared<{ id: string }, AccessKeyRow>((db, { id }) =>
@@ -12,7 +13,7 @@ const selectAccessKey = prepared<{ id: string }, AccessKeyRow>((db, { id }) =>
 export async function createAccessKey(
   db: Database,
   key: AccessKeyRecord,
-  _options: Authored,
+  options: Recorded,
 ): Promise<void> {
   const inserted = await db
     .insertInto("access_keys")
@@ -25,6 +26,9 @@ export async function createAccessKey(
       context: { accessKey: key.id },
     });
   }
+  const { id, name, policy } = key;
+  const details = { accessKey: id, name, policy };
+  await appendAudit(db, [{ ...options, action: "key.created", details }]);
 }
 
 export async function getAccessKey(db: Database, id: string): Promise<AccessKeyRecord | undefined> {
@@ -42,19 +46,23 @@ export async function changeAccessKey(
   db: Database,
   id: string,
   changes: Partial<Pick<AccessKeyRecord, "name" | "policy" | "enabled" | "sealedSecret">>,
-  _options: Authored,
+  options: Recorded,
 ): Promise<AccessKeyRecord> {
   const before = await getAccessKey(db, id);
   if (before === undefined) throw keyNotFound(id);
   const after = { ...before, ...changes, id, createdAt: before.createdAt };
   const { id: _, ...columns } = accessKeyToRow(after);
   await db.updateTable("access_keys").set(columns).where("id", "=", id).execute();
+  const { sealedSecret, ...shown } = changes;
+  const details = { accessKey: id, ...shown, ...(sealedSecret && { secret: "changed" }) };
+  await appendAudit(db, [{ ...options, action: "key.changed", details }]);
   return after;
 }
 
-export async function deleteAccessKey(db: Database, id: string, _options: Authored): Promise<void> {
+export async function deleteAccessKey(db: Database, id: string, options: Recorded): Promise<void> {
   const deleted = await db.deleteFrom("access_keys").where("id", "=", id).returning("id").execute();
   if (deleted.length === 0) throw keyNotFound(id);
+  await appendAudit(db, [{ ...options, action: "key.deleted", details: { accessKey: id } }]);
 }
 
 function keyNotFound(id: string): OperationalError {

@@ -3,9 +3,10 @@
  * trash stays there, and can be restored once there is a bucket of that name again.
  */
 import { OperationalError } from "../../core/errors.ts";
-import type { Authored, BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
+import type { BucketChanges, BucketRecord } from "../../core/ports/metadata-store.ts";
 import { bucketToRow, rowToBucket } from "../records.ts";
 import type { BucketRow, Database } from "../schema.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
 import { forgetDeletes } from "./delete-cap.ts";
 import { countUnfinished, deleteCompleteUploads } from "./list-uploads.ts";
 import { prepared } from "./prepared.ts";
@@ -18,7 +19,7 @@ const selectBucket = prepared<{ name: string }, BucketRow>((db, { name }) =>
 export async function createBucket(
   db: Database,
   bucket: BucketRecord,
-  _options: Authored,
+  options: Recorded,
 ): Promise<void> {
   const inserted = await db
     .insertInto("buckets")
@@ -32,6 +33,9 @@ export async function createBucket(
     });
   }
   await createUsage(db, bucket.name);
+  const { name, createdAt: _, ...settings } = bucket;
+  const details = { settings };
+  await appendAudit(db, [{ ...options, action: "bucket.created", bucket: name, details }]);
 }
 
 export async function getBucket(db: Database, name: string): Promise<BucketRecord | undefined> {
@@ -48,17 +52,19 @@ export async function changeBucket(
   db: Database,
   name: string,
   changes: BucketChanges,
-  _options: Authored,
+  options: Recorded,
 ): Promise<BucketRecord> {
   const before = await getBucket(db, name);
   if (before === undefined) throw bucketNotFound(name);
   const after = { ...before, ...changes, name, createdAt: before.createdAt };
   const { name: _, ...columns } = bucketToRow(after);
   await db.updateTable("buckets").set(columns).where("name", "=", name).execute();
+  const details = { changes };
+  await appendAudit(db, [{ ...options, action: "bucket.changed", bucket: name, details }]);
   return after;
 }
 
-export async function deleteBucket(db: Database, name: string, _options: Authored): Promise<void> {
+export async function deleteBucket(db: Database, name: string, options: Recorded): Promise<void> {
   const object = await db
     .selectFrom("objects")
     .select("key")
@@ -87,4 +93,5 @@ export async function deleteBucket(db: Database, name: string, _options: Authore
     .returning("name")
     .execute();
   if (deleted.length === 0) throw bucketNotFound(name);
+  await appendAudit(db, [{ ...options, action: "bucket.deleted", bucket: name }]);
 }

@@ -1,15 +1,17 @@
 /** Restoring from the trash and purging it. Each function is one transaction's work. */
 import type {
-  Authored,
   ObjectRecord,
   PurgeResult,
   RestoreResult,
   TrashPosition,
   TrashSelection,
 } from "../../core/ports/metadata-store.ts";
+import type { AuditEntry } from "../audit-records.ts";
 import { rowToObject } from "../records.ts";
 import type { Database, ObjectRow, TrashRow } from "../schema.ts";
 import { rowToTrash } from "../trash-records.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
+import { purgedEntry, restoredEntry } from "./audit-entries.ts";
 import { removeReference } from "./blobs.ts";
 import { assertNotRetained, discard, putBack, retained, trashMsOf } from "./discard.ts";
 import { readTrash, readTrashByIds } from "./list-trash.ts";
@@ -21,7 +23,7 @@ interface KeyOfBucket {
   readonly key: string;
 }
 
-interface RestoreOptions extends Authored {
+interface RestoreOptions extends Recorded {
   readonly ifExists: "skip" | "replace";
   readonly now: Date;
   readonly garbageDueAt: Date;
@@ -76,15 +78,18 @@ export async function restoreTrash(
   const trashMs = await trashMsOf(db, bucket);
   const restored: ObjectRecord[] = [];
   const skipped: ObjectRecord[] = [];
+  const entries: AuditEntry[] = [];
   let change = noChange;
   for (const row of rows) {
     const outcome = await restoreOne(db, row, { ...options, selection, trashMs });
     if (outcome.kind === "skipped") skipped.push(outcome.object);
     if (outcome.kind !== "restored") continue;
     restored.push(outcome.object);
+    entries.push(restoredEntry(options, outcome));
     change = sumOfChanges(change, outcome.change);
   }
   assertQuota(bucket, change, await changeUsage(db, bucket, change));
+  await appendAudit(db, entries);
   return { restored, skipped, missing, ...(next && { next }) };
 }
 
@@ -103,6 +108,7 @@ async function restoreOne(
   const hasRivals = byFilter && selection.jobId === undefined;
   if (hasRivals && !(await isNewest(db, row, selection))) return { kind: "older" } as const;
   const { object } = rowToTrash(row);
+  let replaced: ObjectRecord | undefined;
   const [before] = await selectObject(db, { bucket, key });
   let restoredThrough = row.id;
   let change = {
@@ -114,7 +120,7 @@ async function restoreOne(
   };
   if (before !== undefined) {
     if (byFilter && row.id <= (before.restored_through ?? 0)) return { kind: "older" } as const;
-    const replaced = rowToObject(before);
+    replaced = rowToObject(before);
     const stays = byFilter && retained(replaced, now) !== undefined;
     if (ifExists === "skip" || stays) return { kind: "skipped", object } as const;
     assertNotRetained(replaced, now);
@@ -127,7 +133,7 @@ async function restoreOne(
   }
   await putBack(db, { id: row.id, restoredThrough });
   await deleteTrash(db, { id: row.id });
-  return { kind: "restored", object, change } as const;
+  return { kind: "restored", object, replaced, change } as const;
 }
 
 async function isNewest(
@@ -145,8 +151,9 @@ async function isNewest(
 export async function purgeTrash(
   db: Database,
   selection: TrashSelection,
-  { now, garbageDueAt }: Authored & { readonly now: Date; readonly garbageDueAt: Date },
+  options: Recorded & { readonly now: Date; readonly garbageDueAt: Date },
 ): Promise<PurgeResult> {
+  const { now, garbageDueAt } = options;
   const { rows, missing, next } = await select(db, selection);
   const kept: ObjectRecord[] = [];
   const purged: ObjectRecord[] = [];
@@ -159,17 +166,29 @@ export async function purgeTrash(
     await purgeOne(db, row, garbageDueAt);
     purged.push(object);
   }
+  await appendAudit(
+    db,
+    purged.map((object) => purgedEntry(options, object)),
+  );
   return { purged, retained: kept, missing, ...(next && { next }) };
 }
 
 /** Port: `purgeTrashDue`. */
 export async function purgeTrashDue(
   db: Database,
-  options: { readonly dueBefore: Date; readonly garbageDueAt: Date; readonly limit: number },
+  options: Recorded & {
+    readonly dueBefore: Date;
+    readonly garbageDueAt: Date;
+    readonly limit: number;
+  },
 ): Promise<number> {
   const { dueBefore, garbageDueAt, limit } = options;
   const rows = await selectDue(db, { dueBefore: dueBefore.getTime(), limit });
   for (const row of rows) await purgeOne(db, row, garbageDueAt);
+  await appendAudit(
+    db,
+    rows.map((row) => purgedEntry(options, rowToTrash(row).object)),
+  );
   return rows.length;
 }
 

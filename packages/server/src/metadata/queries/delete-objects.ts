@@ -10,6 +10,8 @@ import type {
   WriteConditions,
 } from "../../core/ports/metadata-store.ts";
 import type { Database } from "../schema.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
+import { deletedEntry } from "./audit-entries.ts";
 import { assertConditions } from "./conditions.ts";
 import { countDeletes, deletesLeft } from "./delete-cap.ts";
 import { assertNotRetained, discard, retained, trashMsOf } from "./discard.ts";
@@ -31,7 +33,7 @@ export async function deleteObject(
   db: Database,
   bucket: string,
   key: string,
-  options: WriteConditions & DeleteOptions,
+  options: WriteConditions & DeleteOptions & Recorded,
 ): Promise<ObjectRecord | undefined> {
   const { deletesPerHour: cap = null, deletedAt: now } = options;
   const object = await headObject(db, bucket, key);
@@ -47,7 +49,7 @@ export async function deleteObjects(
   db: Database,
   bucket: string,
   keys: readonly string[],
-  options: DeleteOptions,
+  options: DeleteOptions & Recorded,
 ): Promise<DeleteResult> {
   const { deletesPerHour: cap = null, deletedAt: now } = options;
   const left = await deletesLeft(db, bucket, { cap, now });
@@ -70,7 +72,7 @@ export async function deleteObjects(
 async function deleteFound(
   db: Database,
   bucket: string,
-  work: { readonly found: readonly ObjectRecord[]; readonly options: DeleteOptions },
+  work: { readonly found: readonly ObjectRecord[]; readonly options: DeleteOptions & Recorded },
 ): Promise<void> {
   const { deletesPerHour: cap = null, deletedAt: now, garbageDueAt, author } = work.options;
   const trashMs = await trashMsOf(db, bucket);
@@ -80,6 +82,10 @@ async function deleteFound(
   }
   await changeUsage(db, bucket, changeOfDelete(work.found, { trashMs }));
   if (cap !== null) await countDeletes(db, bucket, { deletes: work.found.length, now });
+  await appendAudit(
+    db,
+    work.found.map((object) => deletedEntry(work.options, object)),
+  );
 }
 
 /** What deleting them does to their bucket, which keeps them for `trashMs`. */

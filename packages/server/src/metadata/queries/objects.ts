@@ -10,7 +10,6 @@
 import { sql } from "kysely";
 import { OperationalError } from "../../core/errors.ts";
 import type {
-  Authored,
   BlobRecord,
   GrantUse,
   NewObject,
@@ -28,6 +27,14 @@ import {
   rowToObjectWithBlob,
 } from "../records.ts";
 import type { BlockColumns, Database, ObjectRow, PieceColumns } from "../schema.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
+import {
+  changedEntry,
+  copiedEntry,
+  deletedEntry,
+  type WritingUpload,
+  writtenEntry,
+} from "./audit-entries.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
 import { assertConditions } from "./conditions.ts";
 import { changeOfDelete, deleteRow } from "./delete-objects.ts";
@@ -135,10 +142,17 @@ const updateChangeable = prepared<ObjectAddress & Changeable, never>(
 );
 
 type WriteOptions = WriteConditions &
-  Authored & {
+  Recorded & {
     readonly garbageDueAt: Date;
     readonly grantUse?: GrantUse;
   };
+
+/** Of an upload that has so many bytes reserved and gives them back. */
+interface Releasing {
+  readonly reservedBytes: number;
+  /** Left out: the object came in one request. */
+  readonly upload?: WritingUpload;
+}
 
 export async function commitObject(
   db: Database,
@@ -154,7 +168,7 @@ export async function commitReleasing(
   db: Database,
   object: NewObject,
   blob: BlobRecord,
-  options: WriteOptions & { readonly reservedBytes: number },
+  options: WriteOptions & Releasing,
 ): Promise<WriteResult> {
   const replaced = await findReplaced(db, object);
   const change = { ...changeOfWrite(blob, replaced), reservedBytes: -options.reservedBytes };
@@ -163,6 +177,7 @@ export async function commitReleasing(
   await addBlob(db, blob);
   await replace(db, replaced, { by: written, ...options });
   await upsertObject(db, objectToRow(written));
+  await appendAudit(db, [writtenEntry(options, { object: written, replaced: replaced?.object })]);
   return writeResult(written, replaced?.object);
 }
 
@@ -180,7 +195,7 @@ export async function copyReleasing(
   db: Database,
   source: ObjectAddress & { readonly version: string },
   object: NewObject,
-  options: WriteOptions & { readonly deleteSource?: boolean; readonly reservedBytes: number },
+  options: WriteOptions & Releasing & { readonly deleteSource?: boolean },
 ): Promise<WriteResult> {
   const from = await headObject(db, source.bucket, source.key);
   if (from === undefined) throw objectNotFound(source);
@@ -206,6 +221,9 @@ export async function copyReleasing(
     await removeReference(db, from, options.garbageDueAt);
     if (!withinBucket) await changeUsage(db, source.bucket, leaving);
   }
+  await appendAudit(db, [
+    copiedEntry(options, { object: written, replaced: replaced?.object, source }),
+  ]);
   return writeResult(written, replaced?.object);
 }
 
@@ -214,7 +232,7 @@ export async function changeObject(
   bucket: string,
   key: string,
   changes: ObjectChanges,
-  options: WriteConditions & Authored,
+  options: WriteConditions & Recorded,
 ): Promise<ObjectRecord> {
   const before = await headObject(db, bucket, key);
   if (before === undefined) throw objectNotFound({ bucket, key });
@@ -236,6 +254,7 @@ export async function changeObject(
     retain_until: retainUntil?.getTime() ?? null,
     legal_hold: legalHold === true ? 1 : null,
   });
+  await appendAudit(db, [changedEntry(options, before, changes)]);
   const { retainUntil: _until, legalHold: _hold, ...rest } = before;
   return {
     ...rest,
@@ -280,7 +299,7 @@ async function findReplaced(
 async function replace(
   db: Database,
   replaced: Replaced | undefined,
-  options: Authored & { readonly by: ObjectRecord; readonly garbageDueAt: Date },
+  options: Recorded & { readonly by: ObjectRecord; readonly garbageDueAt: Date },
 ): Promise<void> {
   if (replaced === undefined) return;
   const { object, trashMs } = replaced;

@@ -11,6 +11,9 @@ import {
   getAccessKey,
   listAccessKeys,
 } from "./access-keys.ts";
+import { appendRefusals } from "./audit.ts";
+import { pruneAudit, verifyAudit } from "./audit-chain.ts";
+import { listAudit } from "./audit-list.ts";
 import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { purgeTrash, purgeTrashDue, restoreTrash } from "./change-trash.ts";
@@ -80,6 +83,8 @@ export const writes = {
   completePartial,
   cancelUpload,
   forgetUpload,
+  appendRefusals,
+  pruneAudit,
   probe,
 } as const;
 
@@ -108,6 +113,8 @@ export const reads = {
   partialBlobs,
   uploadsOwning,
   bucketUsage,
+  listAudit,
+  verifyAudit,
   probe,
 } as const;
 

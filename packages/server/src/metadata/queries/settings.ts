@@ -1,6 +1,6 @@
 /** Settings: small texts by name; the last one put stays. */
-import type { Authored } from "../../core/ports/metadata-store.ts";
 import type { Database } from "../schema.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
 
 export async function getSetting(db: Database, name: string): Promise<string | undefined> {
   const row = await db
@@ -15,11 +15,14 @@ export async function putSetting(
   db: Database,
   name: string,
   value: string,
-  _options?: Authored,
+  options?: Recorded,
 ): Promise<void> {
   await db
     .insertInto("settings")
     .values({ name, value })
     .onConflict((conflict) => conflict.column("name").doUpdateSet({ value }))
     .execute();
+  if (options === undefined) return;
+  const details = { setting: name, value };
+  await appendAudit(db, [{ ...options, action: "setting.changed", details }]);
 }

@@ -1,8 +1,9 @@
 /** Storages: their records, and how many blobs each holds. */
 import { OperationalError } from "../../core/errors.ts";
-import type { Authored, StorageBlobCount, StorageRecord } from "../../core/ports/metadata-store.ts";
+import type { StorageBlobCount, StorageRecord } from "../../core/ports/metadata-store.ts";
 import { rowToStorage, storageToRow } from "../records.ts";
 import type { Database } from "../schema.ts";
+import { appendAudit, type Recorded } from "./audit.ts";
 import { countUnfinished } from "./list-uploads.ts";
 
 export async function listStorages(db: Database): Promise<readonly StorageRecord[]> {
@@ -13,7 +14,7 @@ export async function listStorages(db: Database): Promise<readonly StorageRecord
 export async function putStorage(
   db: Database,
   storage: StorageRecord,
-  _options: Authored,
+  options: Recorded,
 ): Promise<void> {
   const { id, ...columns } = storageToRow(storage);
   // In the transaction that retires it: no row can be added in between.
@@ -33,18 +34,26 @@ export async function putStorage(
           .where("revision", "=", storage.revision - 1)
           .returning("id")
           .execute();
-  if (written.length > 0) return;
-  const message = `storage "${id}" was changed by somebody else`;
-  throw new OperationalError("precondition_failed", message, { context: { storageId: id } });
+  if (written.length === 0) {
+    const message = `storage "${id}" was changed by somebody else`;
+    throw new OperationalError("precondition_failed", message, { context: { storageId: id } });
+  }
+  const { driver, state, revision } = storage;
+  // Not the settings, some of which name places and accounts.
+  const details = { storage: id, driver, state, revision };
+  const action = revision === 1 ? "storage.created" : "storage.changed";
+  await appendAudit(db, [{ ...options, action, details }]);
 }
 
-export async function deleteStorage(db: Database, id: string, _options: Authored): Promise<void> {
+export async function deleteStorage(db: Database, id: string, options: Recorded): Promise<void> {
   await refuseHolding(db, id);
   const deleted = await db.deleteFrom("storages").where("id", "=", id).returning("id").execute();
-  if (deleted.length > 0) return;
-  throw new OperationalError("storage_not_found", `storage "${id}" does not exist`, {
-    context: { storageId: id },
-  });
+  if (deleted.length === 0) {
+    throw new OperationalError("storage_not_found", `storage "${id}" does not exist`, {
+      context: { storageId: id },
+    });
+  }
+  await appendAudit(db, [{ ...options, action: "storage.deleted", details: { storage: id } }]);
 }
 
 export async function countBlobsOfStorage(

@@ -2,7 +2,6 @@
 import { strict as assert } from "node:assert";
 import { OperationalError } from "../../core/errors.ts";
 import type {
-  Authored,
   BlobRecord,
   NewObject,
   WriteConditions,
@@ -11,6 +10,7 @@ import type {
 import type { UploadRecord, UploadTaken, UploadWriter } from "../../core/ports/upload-store.ts";
 import type { Database } from "../schema.ts";
 import { uploadToRow } from "../upload-records.ts";
+import type { Recorded } from "./audit.ts";
 import { addBlob } from "./blobs.ts";
 import { giveBackGrantUse } from "./grant-uses.ts";
 import { headObject } from "./head-object.ts";
@@ -29,14 +29,14 @@ export async function completeUpload(
   writer: UploadWriter,
   object: NewObject,
   blob: BlobRecord,
-  options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  options: WriteConditions & Recorded & { readonly garbageDueAt: Date; readonly expiresAt: Date },
 ): Promise<WriteResult> {
   const upload = await findWritable(db, writer.id);
   const { bucket, key, reservedBytes } = upload;
   assert(object.bucket === bucket && object.key === key, "an upload keeps its bucket and key");
   if (upload.phase === "complete") return await writtenBefore(db, upload);
   assertWriter(upload, writer);
-  const written = await commitReleasing(db, object, blob, { ...options, reservedBytes });
+  const written = await commitReleasing(db, object, blob, { ...options, reservedBytes, upload });
   await complete(db, upload, { ...options, version: object.version, blob });
   return written;
 }
@@ -46,14 +46,14 @@ export async function completeByReference(
   writer: UploadWriter,
   source: { readonly bucket: string; readonly key: string; readonly version: string },
   object: NewObject,
-  options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
+  options: WriteConditions & Recorded & { readonly garbageDueAt: Date; readonly expiresAt: Date },
 ): Promise<WriteResult> {
   const upload = await findWritable(db, writer.id);
   const { bucket, key, reservedBytes, place, offset } = upload;
   assert(object.bucket === bucket && object.key === key, "an upload keeps its bucket and key");
   if (upload.phase === "complete") return await writtenBefore(db, upload);
   assertWriter(upload, writer);
-  const written = await copyReleasing(db, source, object, { ...options, reservedBytes });
+  const written = await copyReleasing(db, source, object, { ...options, reservedBytes, upload });
   if (place !== null) await addUnread(db, { ...place, length: offset }, options.garbageDueAt);
   await complete(db, upload, { ...options, version: object.version, blob: written.object });
   return written;

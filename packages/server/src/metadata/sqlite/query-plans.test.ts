@@ -24,7 +24,7 @@ async function plansOf(
     },
   });
   await migrate(db, { engine: sqliteEngine, now: () => new Date(0) });
-  await writes.createBucket(db, bucket("b"), { author });
+  await writes.createBucket(db, bucket("b"), { author, at: at(0) });
   await writes.createUpload(db, upload("u"), { openMax: 1 });
   queries.length = 0;
   await run(db);
@@ -85,7 +85,7 @@ const cases: readonly {
   },
   {
     what: "the unfinished of a storage",
-    run: (db) => writes.deleteStorage(db, "local", { author }).catch(() => {}),
+    run: (db) => writes.deleteStorage(db, "local", { author, at: at(0) }).catch(() => {}),
     index: "uploads_by_place",
   },
   {
@@ -120,11 +120,16 @@ test("objects are found by their SHA-256 without a scan", async () => {
 const trash = { bucket: "b", limit: 9 };
 const behind = { id: 7, key: "ab", deletedAt: at(1) };
 const window = { deletedAfter: at(1), deletedBefore: at(2) };
-const restoring = { author, ifExists: "skip", now: at(1), garbageDueAt: at(1) } as const;
+const restoring = { author, at: at(1), ifExists: "skip", now: at(1), garbageDueAt: at(1) } as const;
 const trashed = async (db: Database) => {
-  await writes.commitObject(db, object("k"), blob("k"), { author, garbageDueAt: at(1) });
-  await writes.changeBucket(db, "b", { trashMs: 1 }, { author });
-  await writes.deleteObject(db, "b", "k", { author, deletedAt: at(1), garbageDueAt: at(1) });
+  await writes.commitObject(db, object("k"), blob("k"), { author, at: at(1), garbageDueAt: at(1) });
+  await writes.changeBucket(db, "b", { trashMs: 1 }, { author, at: at(1) });
+  await writes.deleteObject(db, "b", "k", {
+    author,
+    at: at(1),
+    deletedAt: at(1),
+    garbageDueAt: at(1),
+  });
 };
 
 const trashCases: readonly {
@@ -165,7 +170,14 @@ const trashCases: readonly {
   },
   {
     what: "what is due",
-    run: (db) => writes.purgeTrashDue(db, { dueBefore: at(1), garbageDueAt: at(1), limit: 9 }),
+    run: (db) =>
+      writes.purgeTrashDue(db, {
+        author,
+        at: at(1),
+        dueBefore: at(1),
+        garbageDueAt: at(1),
+        limit: 9,
+      }),
     index: "trash_due (purge_due_at<?)",
   },
 ];
@@ -182,15 +194,30 @@ for (const { what, run, index } of trashCases) {
 }
 
 test("the deletes of an hour are summed up without a scan", async () => {
-  const capped = { author, deletedAt: at(1), garbageDueAt: at(1), deletesPerHour: 1 };
+  const capped = { author, at: at(1), deletedAt: at(1), garbageDueAt: at(1), deletesPerHour: 1 };
   const plans = await plansOf(async (db) => {
-    await writes.commitObject(db, object("k"), blob("k"), { author, garbageDueAt: at(1) });
+    await writes.commitObject(db, object("k"), blob("k"), {
+      author,
+      at: at(1),
+      garbageDueAt: at(1),
+    });
     await writes.deleteObject(db, "b", "k", capped);
   }, /delete_counts/);
   assert.equal(plans.length, 2);
   for (const plan of plans) {
     assert.match(plan, /^SEARCH delete_counts USING PRIMARY KEY \(bucket=\? AND minute[<>]\?\)/);
   }
+});
+
+test("the audit log is read along its chain and by time, and never sorted", async () => {
+  const plans = await plansOf(async (db) => {
+    await reads.listAudit(db, { after: 1, limit: 9, since: at(0) });
+    await reads.verifyAudit(db, { after: 1, limit: 9 });
+    await writes.pruneAudit(db, { author, at: at(1), before: at(0), limit: 9 });
+  }, /audit|TEMP B-TREE/);
+  assert.ok(plans.length > 0);
+  for (const plan of plans) assert.match(plan, /^SEARCH|^SCAN audit$/, plan);
+  assert.ok(plans.some((plan) => plan.includes("audit_by_time")));
 });
 
 for (const { what, run, index } of cases) {

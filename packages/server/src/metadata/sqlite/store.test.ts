@@ -156,6 +156,7 @@ test("a killed process loses nothing that it acknowledged", async (t) => {
     assert.ok(acknowledged.size > 0);
     await using store = await openSqliteStore({ path, log: silentLog });
     await assertAllThere(store, acknowledged);
+    await assertRecorded(store, acknowledged.values());
     assertWhole(path);
   }
 });
@@ -184,6 +185,7 @@ test("a killed process's uploads go on where it acknowledged, or later, and whol
   }
   assert.ok(completeCount > 0 && completeCount < acknowledged.size);
   assert.equal((await store.bucketUsage("b")).objects, completeCount);
+  await assertRecorded(store, []);
   await store[Symbol.asyncDispose]();
   assertWhole(pathOf(t));
 });
@@ -238,6 +240,31 @@ async function assertAllThere(
     assert.ok(found !== undefined, `acknowledged ${key} is gone`);
     assert.ok(indexOf(found.version) >= indexOf(version), `${key} is older than acknowledged`);
   }
+}
+
+/** The audit log is one chain, and what is there now was recorded last; as was whatever was acknowledged. */
+async function assertRecorded(
+  store: MetadataStore,
+  versions: Iterable<string | undefined>,
+): Promise<void> {
+  const recorded = new Set<unknown>();
+  const newest = new Map<string, unknown>();
+  for (let after = 0, hasMore = true; hasMore; ) {
+    const page = await store.listAudit({ after, limit: 1000 });
+    for (const { line } of page.lines) {
+      const { key, version } = JSON.parse(line);
+      recorded.add(version);
+      if (key !== undefined) newest.set(key, version);
+    }
+    ({ after, hasMore } = page);
+  }
+  for (const version of versions) assert.ok(recorded.has(version), `${version} has no record`);
+  for (const [key, version] of newest) {
+    assert.equal((await store.headObject("b", key))?.version, version);
+  }
+  const { objects } = await store.bucketUsage("b");
+  assert.equal(newest.size, objects);
+  assert.deepEqual((await store.verifyAudit({ after: 0, limit: 1_000_000 })).problems, []);
 }
 
 /** A checkpoint is there with everything that came with it. */

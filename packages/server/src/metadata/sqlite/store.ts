@@ -5,9 +5,13 @@
 import { mkdir, open } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
+import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type {
   AccessKeyRecord,
+  AuditPage,
+  AuditQuery,
+  AuditVerification,
   Authored,
   BlobAddress,
   BlobRecord,
@@ -25,6 +29,7 @@ import type {
   ObjectRecord,
   ObjectWithBlob,
   PurgeResult,
+  Refusal,
   RestoreResult,
   StorageBlobCount,
   StorageRecord,
@@ -63,6 +68,8 @@ export interface SqliteStoreOptions {
   readonly path: string;
   readonly log: Log;
   readonly meter?: Meter;
+  /** Of the moments in the audit log. */
+  readonly clock?: Clock;
   /** Calls that may wait for each thread; past it `overloaded`. */
   readonly callsMax?: number;
 }
@@ -72,7 +79,7 @@ export interface SqliteStoreOptions {
  * `unsupported` if its schema is newer than this code. Dispose to close.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<MetadataStore> {
-  const { log, meter = silentMeter, callsMax = callsMaxDefault } = options;
+  const { log, meter = silentMeter, clock = systemClock, callsMax = callsMaxDefault } = options;
   const path = resolve(options.path);
   await using opening = new AsyncDisposableStack();
   try {
@@ -92,7 +99,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     await syncFolder(dirname(path));
     // The writer has made and migrated the file.
     await reader.open();
-    return new SqliteStore({ writer, reader, resources: opening.move() });
+    return new SqliteStore({ writer, reader, clock, resources: opening.move() });
   } catch (error) {
     throw classify(error, path);
   }
@@ -108,20 +115,23 @@ class SqliteStore implements MetadataStore {
   readonly #writer: WorkerLink;
   readonly #reader: WorkerLink;
   readonly #resources: AsyncDisposableStack;
+  readonly #clock: Clock;
   #disposed: Promise<void> | undefined;
 
   constructor(parts: {
     readonly writer: WorkerLink;
     readonly reader: WorkerLink;
     readonly resources: AsyncDisposableStack;
+    readonly clock: Clock;
   }) {
     this.#writer = parts.writer;
     this.#reader = parts.reader;
     this.#resources = parts.resources;
+    this.#clock = parts.clock;
   }
 
   createBucket(bucket: BucketRecord, options: Authored): Promise<void> {
-    return this.#write("createBucket", bucket, options);
+    return this.#write("createBucket", bucket, this.#recorded(options));
   }
 
   getBucket(name: string): Promise<BucketRecord | undefined> {
@@ -133,11 +143,11 @@ class SqliteStore implements MetadataStore {
   }
 
   changeBucket(name: string, changes: BucketChanges, options: Authored): Promise<BucketRecord> {
-    return this.#write("changeBucket", name, changes, options);
+    return this.#write("changeBucket", name, changes, this.#recorded(options));
   }
 
   deleteBucket(name: string, options: Authored): Promise<void> {
-    return this.#write("deleteBucket", name, options);
+    return this.#write("deleteBucket", name, this.#recorded(options));
   }
 
   async commitObject(
@@ -146,7 +156,7 @@ class SqliteStore implements MetadataStore {
     options: WriteConditions &
       Authored & { readonly garbageDueAt: Date; readonly grantUse?: GrantUse },
   ): Promise<WriteResult> {
-    return await this.#write("commitObject", object, ownBlob(blob), options);
+    return await this.#write("commitObject", object, ownBlob(blob), this.#recorded(options));
   }
 
   copyObject(
@@ -159,7 +169,7 @@ class SqliteStore implements MetadataStore {
         readonly grantUse?: GrantUse;
       },
   ): Promise<WriteResult> {
-    return this.#write("copyObject", source, object, options);
+    return this.#write("copyObject", source, object, this.#recorded(options));
   }
 
   changeObject(
@@ -168,7 +178,7 @@ class SqliteStore implements MetadataStore {
     changes: ObjectChanges,
     options: WriteConditions & Authored,
   ): Promise<ObjectRecord> {
-    return this.#write("changeObject", bucket, key, changes, options);
+    return this.#write("changeObject", bucket, key, changes, this.#recorded(options));
   }
 
   getObject(bucket: string, key: string): Promise<ObjectWithBlob | undefined> {
@@ -196,7 +206,7 @@ class SqliteStore implements MetadataStore {
     key: string,
     options: WriteConditions & DeleteOptions,
   ): Promise<ObjectRecord | undefined> {
-    return this.#write("deleteObject", bucket, key, options);
+    return this.#write("deleteObject", bucket, key, this.#recorded(options));
   }
 
   deleteObjects(
@@ -204,7 +214,7 @@ class SqliteStore implements MetadataStore {
     keys: readonly string[],
     options: DeleteOptions,
   ): Promise<DeleteResult> {
-    return this.#write("deleteObjects", bucket, keys, options);
+    return this.#write("deleteObjects", bucket, keys, this.#recorded(options));
   }
 
   listTrash(query: TrashQuery): Promise<TrashPage> {
@@ -223,22 +233,24 @@ class SqliteStore implements MetadataStore {
       readonly garbageDueAt: Date;
     },
   ): Promise<RestoreResult> {
-    return this.#write("restoreTrash", selection, options);
+    return this.#write("restoreTrash", selection, this.#recorded(options));
   }
 
   purgeTrash(
     selection: TrashSelection,
     options: Authored & { readonly now: Date; readonly garbageDueAt: Date },
   ): Promise<PurgeResult> {
-    return this.#write("purgeTrash", selection, options);
+    return this.#write("purgeTrash", selection, this.#recorded(options));
   }
 
-  purgeTrashDue(options: {
-    readonly dueBefore: Date;
-    readonly garbageDueAt: Date;
-    readonly limit: number;
-  }): Promise<number> {
-    return this.#write("purgeTrashDue", options);
+  purgeTrashDue(
+    options: Authored & {
+      readonly dueBefore: Date;
+      readonly garbageDueAt: Date;
+      readonly limit: number;
+    },
+  ): Promise<number> {
+    return this.#write("purgeTrashDue", this.#recorded(options));
   }
 
   knownBlobs(storageId: string, blobKeys: readonly string[]): Promise<ReadonlySet<string>> {
@@ -272,7 +284,7 @@ class SqliteStore implements MetadataStore {
 
   createAccessKey(key: AccessKeyRecord, options: Authored): Promise<void> {
     const owned = { ...key, sealedSecret: ownCopy(key.sealedSecret) };
-    return this.#write("createAccessKey", owned, options);
+    return this.#write("createAccessKey", owned, this.#recorded(options));
   }
 
   getAccessKey(id: string): Promise<AccessKeyRecord | undefined> {
@@ -290,11 +302,11 @@ class SqliteStore implements MetadataStore {
   ): Promise<AccessKeyRecord> {
     const { sealedSecret } = changes;
     const owned = sealedSecret === undefined ? {} : { sealedSecret: ownCopy(sealedSecret) };
-    return this.#write("changeAccessKey", id, { ...changes, ...owned }, options);
+    return this.#write("changeAccessKey", id, { ...changes, ...owned }, this.#recorded(options));
   }
 
   deleteAccessKey(id: string, options: Authored): Promise<void> {
-    return this.#write("deleteAccessKey", id, options);
+    return this.#write("deleteAccessKey", id, this.#recorded(options));
   }
 
   getSetting(name: string): Promise<string | undefined> {
@@ -302,7 +314,8 @@ class SqliteStore implements MetadataStore {
   }
 
   putSetting(name: string, value: string, options?: Authored): Promise<void> {
-    return this.#write("putSetting", name, value, options);
+    const recorded = options && this.#recorded(options);
+    return this.#write("putSetting", name, value, recorded);
   }
 
   getGrantUses(id: string): Promise<number> {
@@ -323,11 +336,11 @@ class SqliteStore implements MetadataStore {
   putStorage(storage: StorageRecord, options: Authored): Promise<void> {
     const { sealedSecrets } = storage;
     const owned = sealedSecrets === null ? null : ownCopy(sealedSecrets);
-    return this.#write("putStorage", { ...storage, sealedSecrets: owned }, options);
+    return this.#write("putStorage", { ...storage, sealedSecrets: owned }, this.#recorded(options));
   }
 
   deleteStorage(id: string, options: Authored): Promise<void> {
-    return this.#write("deleteStorage", id, options);
+    return this.#write("deleteStorage", id, this.#recorded(options));
   }
 
   countBlobsOfStorage(storageId: string): Promise<StorageBlobCount> {
@@ -394,7 +407,13 @@ class SqliteStore implements MetadataStore {
     options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult> {
     const owned = ownBlob(blob);
-    return await this.#write("completeUpload", plainWriter(writer), object, owned, options);
+    return await this.#write(
+      "completeUpload",
+      plainWriter(writer),
+      object,
+      owned,
+      this.#recorded(options),
+    );
   }
 
   completeByReference(
@@ -403,7 +422,13 @@ class SqliteStore implements MetadataStore {
     object: NewObject,
     options: WriteConditions & Authored & { readonly garbageDueAt: Date; readonly expiresAt: Date },
   ): Promise<WriteResult> {
-    return this.#write("completeByReference", plainWriter(writer), source, object, options);
+    return this.#write(
+      "completeByReference",
+      plainWriter(writer),
+      source,
+      object,
+      this.#recorded(options),
+    );
   }
 
   async completePartial(
@@ -440,6 +465,27 @@ class SqliteStore implements MetadataStore {
     return this.#read("uploadsOwning", storageId, blobKeys);
   }
 
+  appendRefusals(refusals: readonly Refusal[]): Promise<void> {
+    return this.#write("appendRefusals", refusals);
+  }
+
+  listAudit(query: AuditQuery): Promise<AuditPage> {
+    return this.#read("listAudit", query);
+  }
+
+  verifyAudit(query: {
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<AuditVerification> {
+    return this.#read("verifyAudit", query);
+  }
+
+  pruneAudit(
+    options: Authored & { readonly before: Date; readonly limit: number },
+  ): Promise<number> {
+    return this.#write("pruneAudit", this.#recorded(options));
+  }
+
   bucketUsage(bucket: string): Promise<BucketUsage> {
     return this.#read("bucketUsage", bucket);
   }
@@ -465,6 +511,10 @@ class SqliteStore implements MetadataStore {
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposed ??= this.#resources.disposeAsync();
     return this.#disposed;
+  }
+
+  #recorded<Options extends Authored>(options: Options): Options & { readonly at: Date } {
+    return { ...options, at: this.#clock.now() };
   }
 
   // The worker runs the very function whose type this is: what it answers has that type.

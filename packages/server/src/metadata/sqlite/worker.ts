@@ -11,6 +11,7 @@ import { strict as assert } from "node:assert";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { sqliteEngine } from "../migrations/engine.ts";
 import { migrate } from "../migrations/migrate.ts";
+import { closeHead, forgetHead, headBefore, openHead, resetHead } from "../queries/audit.ts";
 import { reads, writes } from "../queries/operations.ts";
 import type { Database } from "../schema.ts";
 import { type Connection, openReader, openWriter } from "./connection.ts";
@@ -117,11 +118,14 @@ async function runGroup(
 ): Promise<readonly CallAnswer[]> {
   try {
     raw.exec(begin);
+    openHead(db);
     const answers: CallAnswer[] = [];
     for (const call of group) answers.push(await runCall({ raw, db }, call));
+    await closeHead(db);
     raw.exec("commit");
     return answers;
   } catch (error) {
+    forgetHead(db);
     if (raw.isTransaction) raw.exec("rollback");
     const failure = errorMessage(error);
     return group.map(([id]) => [id, failure, undefined]);
@@ -132,6 +136,7 @@ async function runGroup(
 async function runCall({ raw, db }: Connection, [id, method, args]: Call): Promise<CallAnswer> {
   const operation = operations.get(method);
   assert(operation !== undefined, `${role} has no ${method}`);
+  const head = headBefore(db);
   if (role === "writer") raw.exec("savepoint call");
   try {
     const value = await operation(db, ...args);
@@ -141,6 +146,7 @@ async function runCall({ raw, db }: Connection, [id, method, args]: Call): Promi
     // SQLite ends the transaction by itself after some errors, a full disk among them.
     if (!raw.isTransaction) throw error;
     if (role === "writer") raw.exec("rollback to call; release call");
+    resetHead(db, head);
     return [id, errorMessage(error), undefined];
   }
 }
