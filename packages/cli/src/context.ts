@@ -38,8 +38,12 @@ export class Context {
 
   /** A line on stdout. Resolves when there is room for the next, so a slow reader is waited for. */
   async print(line: string): Promise<void> {
+    await this.#drained(this.terminal.stdout.write(`${line}\n`));
+  }
+
+  async #drained(hasRoom: boolean): Promise<void> {
     const { stdout } = this.terminal;
-    if (stdout.write(`${line}\n`)) return;
+    if (hasRoom) return;
     await new Promise<void>((resolve) => {
       const done = () => {
         for (const event of ["drain", "close", "error"]) stdout.off(event, done);
@@ -47,6 +51,11 @@ export class Context {
       };
       for (const event of ["drain", "close", "error"]) stdout.once(event, done);
     });
+  }
+
+  /** Bytes on stdout, as they are; waits as `print` does. */
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#drained(this.terminal.stdout.write(bytes));
   }
 
   /** One JSON value on a line of stdout. */

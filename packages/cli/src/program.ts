@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { isRomaError } from "@roma/sdk/node";
 import { Command, CommanderError } from "commander";
+import { addAudit } from "./commands/audit.ts";
 import { addBucket } from "./commands/bucket.ts";
 import { addConfig } from "./commands/config.ts";
 import { addDownload } from "./commands/download.ts";
@@ -78,7 +79,7 @@ function buildProgram(context: Context): Command {
   ]) {
     add(program, context);
   }
-  for (const add of [addGrant, addBucket, addKey, addUploads, addStorage, addConfig]) {
+  for (const add of [addGrant, addBucket, addKey, addUploads, addStorage, addAudit, addConfig]) {
     add(program, context);
   }
   return program;

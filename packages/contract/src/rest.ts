@@ -159,7 +159,85 @@ export type ActionJson =
   | "key:write"
   | "storage:read"
   | "storage:write"
+  | "audit:read"
   | "*";
+
+/** One record of the audit log, its members in this order. What does not apply is left out (`docs/audit.md`). */
+export interface AuditRecordJson {
+  /** Of this layout. */
+  readonly v: number;
+  /** From 1, without gaps. */
+  readonly sequence: number;
+  readonly at: string;
+  /** A past fact: `object.deleted`; `request.refused`. */
+  readonly action: string;
+  /** `done`, or the code of the refusal. */
+  readonly result: string;
+  readonly actor: {
+    /** `server`: it did it by itself; `id` says what of it. */
+    readonly kind: "key" | "grant" | "anonymous" | "server";
+    /** The access key's; of a grant that of the key that signed it. */
+    readonly id?: string;
+    /** The grant's own, its claim `jti`. */
+    readonly grant?: string;
+  };
+  /** The client's, as far as it is known. */
+  readonly address?: string;
+  /** The trusted proxy that named the address. */
+  readonly via?: string;
+  readonly protocol?: string;
+  readonly requestId?: string;
+  /** Of a refusal: what a policy would have had to permit. */
+  readonly permission?: string;
+  readonly bucket?: string;
+  readonly key?: string;
+  readonly version?: string;
+  readonly size?: number;
+  /** What was there before. */
+  readonly replaced?: { readonly version: string; readonly size: number };
+  /** Of a copy or move. */
+  readonly from?: { readonly bucket: string; readonly key: string; readonly version: string };
+  /** The upload that became the object. */
+  readonly upload?: string;
+  /** The access key that began it, where another finished it. */
+  readonly owner?: string;
+  /** Any JSON: of the grant under which it was written. */
+  readonly context?: unknown;
+  /** So many more of the same refusal since the last record of it. */
+  readonly repeated?: number;
+  readonly details?: Readonly<Record<string, unknown>>;
+  /** Of the record before, in hex. */
+  readonly previous: string;
+  /** SHA-256 of the bytes of `previous` and the record's text without these two members, in hex. */
+  readonly hash: string;
+}
+
+export interface AuditPageJson {
+  readonly records: readonly AuditRecordJson[];
+  /** Ask again with it for what follows, now or later. */
+  readonly cursor: string;
+  /** Whether there is more to look at now. */
+  readonly hasMore: boolean;
+}
+
+/** A place in the chain; `hash` in hex. */
+export interface AuditPointJson {
+  readonly sequence: number;
+  readonly hash: string;
+}
+
+/** `GET /v1/audit/verify`: what was found in a stretch of the chain. */
+export interface AuditVerificationJson {
+  readonly checked: number;
+  /** The first few. */
+  readonly problems: readonly { readonly sequence: number; readonly problem: string }[];
+  /** The last record that was forgotten by age: the chain begins after it. */
+  readonly anchor: AuditPointJson;
+  /** The newest record. */
+  readonly head: AuditPointJson;
+  /** Ask again with it for the next stretch; `null` at the end. */
+  readonly cursor: string | null;
+}
 
 /** One statement of a key's policy. What no statement allows is refused. */
 export interface PolicyStatementJson {

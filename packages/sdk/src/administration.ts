@@ -1,4 +1,4 @@
-/** Buckets, access keys, grants, storages, unfinished uploads, the trash, and holds on objects. */
+/** Buckets, access keys, grants, storages, unfinished uploads, the trash, holds on objects, and the audit log. */
 import type {
   AccessKeyJson,
   BucketJson,
@@ -15,6 +15,7 @@ import type {
   UploadListJson,
 } from "@roma/contract";
 import { namedPath, query } from "./address.ts";
+import { AuditLog } from "./audit.ts";
 import type { Caller } from "./caller.ts";
 import { callJson, callNone } from "./calls.ts";
 import type { Client } from "./client.ts";
@@ -46,6 +47,7 @@ export class Administration {
   readonly uploads: Uploads;
   readonly trash: Trash;
   readonly holds: Holds;
+  readonly audit: AuditLog;
 
   /** With the connections and the credential of `client`. */
   constructor(client: Client<never>) {
@@ -57,6 +59,7 @@ export class Administration {
     this.uploads = new Uploads(caller);
     this.trash = new Trash(caller);
     this.holds = new Holds(caller);
+    this.audit = new AuditLog(caller);
   }
 }
 

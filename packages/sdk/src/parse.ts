@@ -152,6 +152,7 @@ export const actions = [
   "key:write",
   "storage:read",
   "storage:write",
+  "audit:read",
   "*",
 ] as const satisfies readonly ActionJson[];
 

@@ -3,7 +3,13 @@ import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
 import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
-import { logConfig, sweeperConfig, trashConfig, uploadsConfig } from "./operations/config.ts";
+import {
+  auditConfig,
+  logConfig,
+  sweeperConfig,
+  trashConfig,
+  uploadsConfig,
+} from "./operations/config.ts";
 import { parseConfig } from "./protocols/parse/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
 
@@ -58,6 +64,7 @@ export const serverConfig = z.strictObject({
   sweeper: sweeperConfig.prefault({}),
   uploads: uploadsConfig.prefault({}),
   trash: trashConfig.prefault({}),
+  audit: auditConfig.prefault({}),
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

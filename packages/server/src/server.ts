@@ -6,8 +6,10 @@
 import { createHash } from "node:crypto";
 import { consoleFolder } from "@roma/console";
 import type { FastifyInstance } from "fastify";
+import { refusalOf } from "./authentication/index.ts";
 import { typeDetector } from "./content-types/detect.ts";
 import { AccessKeys } from "./core/access-keys.ts";
+import { Audit, AuditUpkeep, Refusals } from "./core/audit/index.ts";
 import { Buckets } from "./core/buckets.ts";
 import { DirectUploads, partSignaturePurpose } from "./core/direct/index.ts";
 import { isOperationalError } from "./core/errors.ts";
@@ -23,7 +25,7 @@ import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/in
 import { StagedUploads } from "./core/staged-uploads.ts";
 import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
-import { closeHttp, createHttp } from "./http/index.ts";
+import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { openDataFolder, openSealer } from "./operations/data-folder.ts";
 import { createMetrics } from "./operations/metrics.ts";
@@ -87,7 +89,9 @@ export async function startServer(
   await using opened = new AsyncDisposableStack();
 
   const folder = await openDataFolder(config.data);
-  const metadata = opened.use(await openSqliteStore({ path: folder.metadataPath, log, meter }));
+  const metadata = opened.use(
+    await openSqliteStore({ path: folder.metadataPath, log, meter, clock }),
+  );
   const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
   const serverStorages = opened.use(
     await openStorages({
@@ -108,7 +112,18 @@ export async function startServer(
   const rootKey = await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
   const installation = await ensureInstallation(metadata);
   const steady = await SteadyClock.start({ clock, settings: metadata });
-  const ports = { metadata, storages, accessKeys, clock, steady, log, meter, installation };
+  const refusals = opened.use(new Refusals({ metadata, clock, log, meter }));
+  const ports = {
+    metadata,
+    storages,
+    accessKeys,
+    clock,
+    steady,
+    log,
+    meter,
+    installation,
+    refusals,
+  };
   const core = createCore(config, {
     ...ports,
     signingKey: sealer.deriveKey(partSignaturePurpose),
@@ -149,6 +164,8 @@ export async function startServer(
     }),
   );
   upkeep.start();
+  const { keep: keepMs } = config.audit;
+  opened.use(new AuditUpkeep({ metadata, clock, steady, log, keepMs })).start();
   const newBucket = await ensureDemoBucket(metadata, core.buckets, rootKey);
 
   // Asked by requests until the last has ended.
@@ -160,17 +177,22 @@ export async function startServer(
       cacheMs: config.parse.sessionCache,
     }),
   );
+  const onRefusal: HttpOptions["onRefusal"] = (error, request) => {
+    const refusal = refusalOf(error, request);
+    if (refusal !== undefined) refusals.note(refusal);
+  };
   const http = createHttp({
     log,
     config: config.http,
     renderError: (error, request) => rendererOf(request.raw.url)(error, request),
     notFound: (request, reply) => refuseRoute([], { request, reply }),
+    onRefusal,
     clock,
   });
   const s3Http =
     config.s3.port === undefined
       ? undefined
-      : createHttp({ log, config: config.http, renderError: renderS3Error, clock });
+      : createHttp({ log, config: config.http, renderError: renderS3Error, onRefusal, clock });
   const listeners = s3Http === undefined ? [http] : [http, s3Http];
   opened.defer(async () => {
     await Promise.all(listeners.map((app) => closeHttp(app, { drainMs: config.drain })));
@@ -245,6 +267,7 @@ function createCore(
     readonly log: Log;
     readonly meter: Meter;
     readonly installation: string;
+    readonly refusals: Refusals;
   },
 ) {
   const trashMs = config.trash.keep === 0 ? null : config.trash.keep;
@@ -270,6 +293,7 @@ function createCore(
     }),
     multipart,
     staged: new StagedUploads({ ...shared, ...config.parse }),
+    audit: new Audit(ports),
     direct: new DirectUploads({ ...bounded, objects, multipart, holder: ports.installation }),
   };
 }

@@ -11,9 +11,9 @@ import { looksLikeGrant } from "../core/grants.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { queryValue } from "../http/index.ts";
 import { grantActor } from "./grant-actor.ts";
-import { withOrigin } from "./origin.ts";
+import { beginOrigin, withOrigin } from "./origin.ts";
 import type { SignedPayload } from "./signed-payload.ts";
-import { openSigner, type Signer } from "./signer.ts";
+import { claimedBy, openSigner, type Signer } from "./signer.ts";
 import { verifySigV4 } from "./sigv4.ts";
 import { sigV4Scheme } from "./sigv4-key.ts";
 
@@ -48,8 +48,9 @@ export async function authenticate(
   request: FastifyRequest,
   options: AuthenticateOptions,
 ): Promise<Caller> {
+  const origin = beginOrigin(request, options.protocol);
   const caller = await callerOf(gate, request, options);
-  return { ...caller, actor: withOrigin(caller.actor, request, options.protocol) };
+  return { ...caller, actor: withOrigin(caller.actor, request, origin) };
 }
 
 async function callerOf(
@@ -127,21 +128,22 @@ async function bearerCaller(gate: Gate, token: string, method: string): Promise<
 async function signedCaller(gate: Gate, request: FastifyRequest): Promise<Caller> {
   const { accessKeys, clock } = gate;
   let signer: Signer | undefined;
-  const { payload } = await verifySigV4(
-    {
-      method: request.method,
-      target: request.raw.url ?? "",
-      rawHeaders: request.raw.rawHeaders,
+  const signed = {
+    method: request.method,
+    target: request.raw.url ?? "",
+    rawHeaders: request.raw.rawHeaders,
+  };
+  const verifying = verifySigV4(signed, {
+    now: clock.now(),
+    signerOf: async (keyId, token) => {
+      signer = await openSigner(accessKeys, keyId, token);
+      return signer;
     },
-    {
-      now: clock.now(),
-      signerOf: async (keyId, token) => {
-        signer = await openSigner(accessKeys, keyId, token);
-        return signer;
-      },
-      payloadHashOptional: true,
-    },
-  );
+    payloadHashOptional: true,
+  });
+  const { payload } = await verifying.catch((error: unknown) => {
+    throw claimedBy(signer, error);
+  });
   assert(signer !== undefined);
   return { actor: await signer.actor(request.method), ...signedBody(payload) };
 }

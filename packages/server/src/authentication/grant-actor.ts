@@ -3,6 +3,7 @@ import type { Actor } from "../core/access.ts";
 import type { AccessKeys } from "../core/access-keys.ts";
 import { OperationalError } from "../core/errors.ts";
 import { looksLikeGrant } from "../core/grants.ts";
+import { withFacts } from "../core/refusal-facts.ts";
 
 /** `unauthenticated`, `expired`, `access_denied` for a method that is not among the grant's. */
 export async function grantActor(
@@ -21,7 +22,9 @@ export async function grantActor(
   // A HEAD shows less than the GET that is permitted.
   const asked = method === "HEAD" && methods?.includes("GET") === true ? "GET" : method;
   if (methods !== undefined && !methods.includes(asked)) {
-    throw new OperationalError("access_denied", `the grant does not permit the method ${method}`);
+    const message = `the grant does not permit the method ${method}`;
+    const error = new OperationalError("access_denied", message);
+    throw actor.kind === "grant" ? withFacts(error, { claimedKeyId: actor.keyId }) : error;
   }
   return actor;
 }

@@ -10,6 +10,7 @@ export {
   type TemporaryKey,
   temporaryKey,
 } from "./presign.ts";
+export { refusalOf } from "./refused.ts";
 export { authenticateS3Form, type S3FormCaller } from "./s3-form.ts";
 export { type S3Reason, S3Refusal } from "./s3-refusal.ts";
 export { authenticateS3, type S3Caller, type S3Gate, type S3Place } from "./s3-request.ts";

@@ -6,7 +6,7 @@ import type { Actor } from "../core/access.ts";
 import { assertPolicy, type LengthRange, type PostForm, parsePostPolicy } from "./post-policy.ts";
 import { S3Refusal } from "./s3-refusal.ts";
 import { onlyV4, type S3Gate } from "./s3-request.ts";
-import { openSigner, type Signer } from "./signer.ts";
+import { claimedBy, openSigner, type Signer } from "./signer.ts";
 import { isSignedV2 } from "./sigv2-query.ts";
 import {
   amzDate,
@@ -98,10 +98,11 @@ async function signerOfV2(
 
 function proven(signer: Signer | undefined, matches: boolean): Signer {
   if (signer !== undefined && matches) return signer;
-  throw new S3Refusal(
+  const refusal = new S3Refusal(
     signer === undefined ? "InvalidAccessKeyId" : "SignatureDoesNotMatch",
     "the key id is unknown or the signature is wrong",
   );
+  throw claimedBy(signer, refusal);
 }
 
 function required(fields: Fields, name: string): string {

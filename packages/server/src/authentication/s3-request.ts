@@ -13,11 +13,11 @@ import {
   type SignedRequest,
   splitTarget,
 } from "./canonical-request.ts";
-import { withOrigin } from "./origin.ts";
+import { beginOrigin, withOrigin } from "./origin.ts";
 import { S3Refusal, wrongArgument } from "./s3-refusal.ts";
 import { signedAddresses } from "./signed-addresses.ts";
 import { parsePayloadHash, type SignedPayload, unsignedPayload } from "./signed-payload.ts";
-import { openSigner, type Signer } from "./signer.ts";
+import { claimedBy, openSigner, type Signer } from "./signer.ts";
 import { isPresignedV2, verifySigV2Query } from "./sigv2-query.ts";
 import { signedResources } from "./sigv2-resource.ts";
 import { verifySigV4 } from "./sigv4.ts";
@@ -67,9 +67,10 @@ export async function authenticateS3(
   place: S3Place,
 ): Promise<S3Caller> {
   const headers = headerValues(request.raw.rawHeaders);
+  const origin = beginOrigin(request, "s3");
   const caller = await callerOf(gate, request, { headers, place });
   assertFraming(caller.payload, headers);
-  return { ...caller, actor: withOrigin(caller.actor, request, "s3") };
+  return { ...caller, actor: withOrigin(caller.actor, request, origin) };
 }
 
 async function callerOf(
@@ -92,7 +93,7 @@ async function callerOf(
       return signer;
     },
   };
-  const { payload, parameters } = await verified(signed, {
+  const verifying = verified(signed, {
     ...{ credential, options },
     resources: () =>
       signedResources({
@@ -100,6 +101,9 @@ async function callerOf(
         ...{ domains: gate.domains, basePath: place.basePath },
       }),
     subResources: place.subResources,
+  });
+  const { payload, parameters } = await verifying.catch((error: unknown) => {
+    throw claimedBy(signer, error);
   });
   assert(signer !== undefined);
   const actor = await signer.actor(method);

@@ -8,10 +8,12 @@ import type { Actor } from "../core/access.ts";
 import type { AccessKeys, OpenedKey } from "../core/access-keys.ts";
 import { isOperationalError } from "../core/errors.ts";
 import { grantKeyId, looksLikeGrant } from "../core/grants.ts";
+import { withFacts } from "../core/refusal-facts.ts";
 import { grantActor } from "./grant-actor.ts";
 import { S3Refusal } from "./s3-refusal.ts";
 
 export interface Signer {
+  readonly keyId: string;
   readonly secret: string;
   /** Once the signature is verified. `ExpiredToken`, `InvalidToken`; `access_denied` for the method. */
   readonly actor: (method: string) => Promise<Actor>;
@@ -33,6 +35,7 @@ export async function openSigner(
   if (opened === undefined) return undefined;
   if (token === undefined) return keySigner(opened);
   return {
+    keyId,
     secret: temporarySecret(token, opened.secret),
     actor: (method) => actorOf(accessKeys, token, method),
   };
@@ -46,9 +49,15 @@ function keySigner(opened: OpenedKey): Signer {
   if (known !== undefined) return known;
   const { id: keyId, policy } = opened.record;
   const actor: Actor = { kind: "key", keyId, policy };
-  const signer: Signer = { secret: opened.secret, actor: async () => actor };
+  const signer: Signer = { keyId, secret: opened.secret, actor: async () => actor };
   keySigners.set(opened, signer);
   return signer;
+}
+
+/** A failure to prove that a request is this signer's. Answers the error. */
+export function claimedBy(signer: Signer | undefined, error: unknown): unknown {
+  if (signer === undefined || !isOperationalError(error, "unauthenticated")) return error;
+  return withFacts(error, { claimedKeyId: signer.keyId });
 }
 
 function assertTokenOf(token: string, keyId: string): void {

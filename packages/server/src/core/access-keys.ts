@@ -3,11 +3,12 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { PolicyStatementJson } from "@roma/contract";
 import { type Actor, authorize } from "./access.ts";
 import { authorOf } from "./author.ts";
-import { OperationalError } from "./errors.ts";
+import { isOperationalError, OperationalError } from "./errors.ts";
 import { grantKeyId, verifyGrant } from "./grants.ts";
 import { serverAuthor } from "./ports/author.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { AccessKeyRecord, Author, MetadataStore } from "./ports/metadata-store.ts";
+import { withFacts } from "./refusal-facts.ts";
 import type { Sealer } from "./sealing.ts";
 
 /** A key's facts and its secret, for what signs with it. Never logged, never answered. */
@@ -47,7 +48,9 @@ export class AccessKeys {
     const opened = await this.open(id);
     const right = sameSecret(opened?.secret ?? nobodysSecret, secret);
     if (opened === undefined || !right) {
-      throw new OperationalError("unauthenticated", "the key id or its secret is wrong");
+      const error = new OperationalError("unauthenticated", "the key id or its secret is wrong");
+      // Of no key it may be anything, a secret in the wrong place among others.
+      throw opened === undefined ? error : withFacts(error, { claimedKeyId: id });
     }
     return { kind: "key", keyId: id, policy: opened.record.policy };
   }
@@ -56,10 +59,15 @@ export class AccessKeys {
   async authenticateGrant(token: string): Promise<Actor> {
     const keyId = grantKeyId(token);
     const opened = await this.open(keyId);
-    const scope = verifyGrant(token, opened?.secret ?? nobodysSecret, this.#clock.now());
-    if (opened === undefined)
-      throw new OperationalError("unauthenticated", "the grant's key is unknown");
-    return { kind: "grant", keyId, policy: opened.record.policy, scope };
+    try {
+      const scope = verifyGrant(token, opened?.secret ?? nobodysSecret, this.#clock.now());
+      if (opened === undefined)
+        throw new OperationalError("unauthenticated", "the grant's key is unknown");
+      return { kind: "grant", keyId, policy: opened.record.policy, scope };
+    } catch (error) {
+      if (opened === undefined || !isOperationalError(error)) throw error;
+      throw withFacts(error, { claimedKeyId: keyId });
+    }
   }
 
   /** The key with its secret, for protocols whose signatures need it; `undefined` if it may not be used. */

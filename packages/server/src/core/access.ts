@@ -7,6 +7,7 @@ import { OperationalError } from "./errors.ts";
 import { fitsTemplate, templateHead } from "./grant-template.ts";
 import type { RequestOrigin } from "./ports/author.ts";
 import type { BucketRecord, GrantUse } from "./ports/metadata-store.ts";
+import { withFacts } from "./refusal-facts.ts";
 
 export type Action = Exclude<ActionJson, "*">;
 
@@ -78,7 +79,7 @@ export function isAllowed(actor: Actor, action: Action, target: Target): boolean
 /** Throws `unauthenticated` for nobody, `access_denied` for somebody who may not. */
 export function authorize(actor: Actor, action: Action, target: Target): void {
   if (isAllowed(actor, action, target)) return;
-  throw refusal(actor, action);
+  throw refusal(actor, action, target);
 }
 
 /** As `authorize` for reading one object, with the bucket's visibility counted in. */
@@ -91,12 +92,18 @@ export function authorizeRead(
   authorize(actor, "object:read", target);
 }
 
-function refusal(actor: Actor, action: Action): OperationalError {
+function refusal(actor: Actor, action: Action, target: Target): OperationalError {
   if (actor.kind === "anonymous") {
     return new OperationalError("unauthenticated", `${action} needs a credential`);
   }
-  return new OperationalError("access_denied", `this credential does not permit ${action}`, {
+  const { bucket, key } = target;
+  const error = new OperationalError("access_denied", `this credential does not permit ${action}`, {
     context: { action, keyId: actor.keyId },
+  });
+  return withFacts(error, {
+    permission: action,
+    ...(bucket === undefined ? {} : { bucket }),
+    ...(key === undefined ? {} : { key }),
   });
 }
 

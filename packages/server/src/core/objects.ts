@@ -1,6 +1,7 @@
 /** Objects: reading, listing, deleting, copying and moving what uploads have made. */
 import { batchDeleteKeysMax, listLimitMax } from "@roma/contract";
 import { type Actor, authorize, authorizeRead, isAllowed } from "./access.ts";
+import type { RefusalSink } from "./audit/index.ts";
 import { authorOf } from "./author.ts";
 import { openBlob } from "./blob-body.ts";
 import type { Buckets } from "./buckets.ts";
@@ -35,6 +36,7 @@ import type {
 import type { Meter } from "./ports/meter.ts";
 import type { Digests, ObjectBody } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
+import { refusalFacts } from "./refusal-facts.ts";
 import {
   assertLengthAllowed,
   assertTypeAllowed,
@@ -102,6 +104,8 @@ export interface ObjectsOptions {
   readonly environment?: string | null;
   /** As in `DeleteCaps`. */
   readonly productionDeletesPerHour?: number;
+  /** Told of keys that a batch refuses. */
+  readonly refusals?: RefusalSink;
 }
 
 export class Objects {
@@ -196,6 +200,8 @@ export class Objects {
       } catch (error) {
         if (!isOperationalError(error)) throw error;
         failed.push({ key: raw.toWellFormed(), error });
+        const { code } = error;
+        this.#options.refusals?.note({ ...refusalFacts(error), author: authorOf(actor), code });
       }
     }
     // Only who may delete something in it is told whether the bucket exists.
@@ -208,6 +214,7 @@ export class Objects {
         key,
         error: new OperationalError(code, message, { context: { bucket, key } }),
       });
+      this.#options.refusals?.note({ bucket, key, author: authorOf(actor), code });
     }
     if (refused.some(({ code }) => code === "delete_cap_reached")) this.#caps.alarm(record, actor);
     const stayed = new Set(refused.map(({ key }) => key));

@@ -25,6 +25,8 @@ export interface HttpRuntime {
   readonly newest: WeakMap<Socket, RequestScope>;
   /** Peers whose forwarded headers are believed. */
   readonly trustedProxies: BlockList;
+  /** Told of each operational error that a request is refused for. */
+  readonly onRefusal: ((error: OperationalError, request: FastifyRequest) => void) | undefined;
   /** What pages of other origins may do, path by path. */
   readonly cors: Cors;
   /** Goes one way: accepting → draining (answers close their connections) → cutting. */

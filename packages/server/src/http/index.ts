@@ -67,4 +67,5 @@ export {
   rangeUnsatisfiable,
 } from "./ranges.ts";
 export { type SendOptions, type SendResult, sendBody } from "./send-body.ts";
+export { sendLines } from "./send-lines.ts";
 export { closeHttp, createHttp, type HttpOptions } from "./server.ts";

@@ -82,6 +82,11 @@ export function errorHandler(render: RenderError) {
   };
 }
 
+/** For who tells a client of a refusal after the answer has begun. */
+export function noteRefusal(error: OperationalError, request: FastifyRequest): void {
+  requestScope(request).runtime.onRefusal?.(error, request);
+}
+
 /** Fastify's own refusals of a request, in our words: its messages may quote what was sent. */
 const frameworkRefusals: Readonly<Record<string, string>> = {
   FST_ERR_BAD_URL: "the path has a malformed percent-encoding",
@@ -97,6 +102,7 @@ function operational(thrown: unknown, request: FastifyRequest): OperationalError
   const { log } = requestScope(request).runtime;
   const fields = { requestId: request.id, method: request.method };
   if (isOperationalError(thrown)) {
+    noteRefusal(thrown, request);
     if (thrown.code === "internal" || thrown.code === "data_damaged") {
       log.error({ ...fields, code: thrown.code, err: thrown }, "request failed");
     } else {

@@ -24,6 +24,8 @@ export interface HttpOptions {
   readonly renderError: RenderError;
   /** Answers what no route matches; without it, that is refused as `unsupported`. */
   readonly notFound?: (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>;
+  /** Told of each operational error that a request is refused for. Must not throw. */
+  readonly onRefusal?: (error: OperationalError, request: FastifyRequest) => void;
   readonly clock?: MonotonicClock;
   /** How often requests are looked after; every limit in time is met within about one tick. */
   readonly tickMs?: number;
@@ -46,6 +48,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     newest: new WeakMap(),
     trustedProxies: trustedProxies(config.trustedProxies),
     cors: new Cors(config),
+    onRefusal: options.onRefusal,
     phase: "accepting",
   };
   const handleError = errorHandler(renderError);

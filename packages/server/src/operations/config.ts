@@ -56,6 +56,15 @@ export const trashConfig = z.strictObject({
     ),
 });
 
+export const auditConfig = z.strictObject({
+  keep: duration({ min: "1 day", max: "36500 days" })
+    .default("400 days")
+    .describe(
+      "how long the audit log keeps a record, of about 0.5 KB for each change; what is older is " +
+        "forgotten, and the log says so",
+    ),
+});
+
 export const uploadsConfig = z.strictObject({
   openMax: z
     .int()

@@ -121,6 +121,10 @@ export const metricDefinitions: MetricDefinitions = {
     help: "Calls refused because too many waited for the metadata store",
     labels: ["role"],
   },
+  audit_refusals_dropped_total: {
+    kind: "counter",
+    help: "Refusals that the audit log does not have, for there were too many different ones",
+  },
   sweeper_removed_total: {
     kind: "counter",
     help: "Blobs and temporary files removed by the sweeper, by kind",

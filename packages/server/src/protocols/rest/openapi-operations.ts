@@ -1,5 +1,6 @@
 /** What the OpenAPI document says of each operation: a row each, in the words of the protocol. */
 import type { ErrorCode } from "@roma/contract";
+import { auditRows } from "./openapi-audit-operations.ts";
 import {
   type Answer,
   bytes,
@@ -322,6 +323,7 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
   },
   ...trashRows,
   ...storageRows,
+  ...auditRows,
   ...uploadRows,
   "GET /openapi.json": {
     id: "getDescription",

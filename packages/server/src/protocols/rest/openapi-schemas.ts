@@ -216,6 +216,39 @@ const answers: JsonObject = {
       "With the driver's own settings beside these (`root` of `posix`; `vendor`, `bucket` and others " +
       "of `s3`), with their defaults. Secrets read `[redacted]`.",
   },
+  AuditRecord: {
+    ...object({
+      v: integer,
+      sequence: integer,
+      at: instant,
+      action: { type: "string", examples: ["object.deleted"] },
+      result: { type: "string", description: "`done`, or the code of the refusal." },
+      actor: object(
+        {
+          kind: { type: "string", enum: ["key", "grant", "anonymous", "server"] },
+          id: text,
+          grant: text,
+        },
+        ["id", "grant"],
+      ),
+      previous: { type: "string", description: "Of the record before, in hex." },
+      hash: { type: "string", description: "In hex." },
+    }),
+    description: "With what else there is to say of it: docs/audit.md.",
+  },
+  AuditPage: object({
+    records: listOf(ref("AuditRecord")),
+    cursor: { type: "string", description: "For what follows, now or later." },
+    hasMore: { type: "boolean" },
+  }),
+  AuditPoint: object({ sequence: integer, hash: text }),
+  AuditVerification: object({
+    checked: integer,
+    problems: listOf(object({ sequence: integer, problem: text })),
+    anchor: ref("AuditPoint"),
+    head: ref("AuditPoint"),
+    cursor: orNull(text),
+  }),
   StorageList: object({ storages: listOf(ref("Storage")) }),
   StorageCors: object({
     storage: text,

@@ -61,6 +61,13 @@ const parameters: JsonObject = {
   "If-None-Match-Any": header("If-None-Match", "Only `*`: the key must not exist."),
   "If-Modified-Since": header("If-Modified-Since", "An HTTP date."),
   "If-Unmodified-Since": header("If-Unmodified-Since", "An HTTP date."),
+  since: query("since", { type: "string", format: "date-time" }, "At this instant or later."),
+  until: query("until", { type: "string", format: "date-time" }, "Before this instant."),
+  "audit-bucket": query("bucket", text, "Of a copy or move also those whose source it is."),
+  "audit-key": query("key", text, "Of an object; the whole key."),
+  actor: query("actor", text, "The id of an access key; also of the grants that it signed."),
+  action: query("action", text, "`object.deleted` and others."),
+  format: query("format", { type: "string", enum: ["json", "ndjson"] }, "`ndjson`: all, as lines."),
   Range: header("Range", "`bytes=0-9`, several with commas."),
   "If-Range": header("If-Range", "An entity tag or date; otherwise the whole is sent."),
   "Content-Type": header("Content-Type", "Compared with the bytes; what they show wins."),
@@ -148,11 +155,18 @@ export function openapiDocument({ publicUrl = "/" }: { readonly publicUrl?: stri
       },
     ],
     security: [...credentials],
-    tags: ["buckets", "objects", "trash", "access", "storages", "uploads", "description"].map(
-      (name) => ({
-        name,
-      }),
-    ),
+    tags: [
+      "buckets",
+      "objects",
+      "trash",
+      "access",
+      "storages",
+      "uploads",
+      "audit",
+      "description",
+    ].map((name) => ({
+      name,
+    })),
     paths: paths(),
     components: {
       schemas: componentSchemas(),

@@ -1,6 +1,7 @@
 /** Every route of the protocol, once: what is registered, guarded, described and tested. */
 import { hasQuery } from "../../http/index.ts";
 import { objectAddress } from "./address.ts";
+import { listAudit, verifyAudit } from "./audit.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
 import { copyObject, moveObject } from "./copy-move.ts";
 import { formPath, postDirectForm } from "./direct-form.ts";
@@ -87,6 +88,8 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("POST", "/uploads/{id}/proof", proveDirect(services)),
     route("POST", "/uploads/{id}/complete", completeDirect(services)),
     { method: "POST", path: formPath, access: "anyone", handler: postDirectForm(services) },
+    ...readable("/audit", "credential", listAudit(services)),
+    ...readable("/audit/verify", "credential", verifyAudit(services)),
     { method: "PUT", path: partPath, access: "anyone", handler: putDirectPart(services) },
   ];
 }

@@ -108,6 +108,7 @@ const statement = z.strictObject({
         "key:write",
         "storage:read",
         "storage:write",
+        "audit:read",
         "*",
       ]),
     )

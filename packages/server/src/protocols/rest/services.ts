@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Caller } from "../../authentication/index.ts";
 import type { AccessKeys } from "../../core/access-keys.ts";
+import type { Audit } from "../../core/audit/index.ts";
 import type { Buckets } from "../../core/buckets.ts";
 import type { DirectUploads } from "../../core/direct/index.ts";
 import type { Objects } from "../../core/objects.ts";
@@ -21,6 +22,7 @@ export interface RestServices {
   readonly trash: Trash;
   readonly accessKeys: AccessKeys;
   readonly storages: StorageAdministration;
+  readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
   /** Where clients reach the server; named in the OpenAPI document. */

@@ -10,6 +10,7 @@ import { z } from "zod";
 import { secret } from "../../config/index.ts";
 import { typeDetector } from "../../content-types/detect.ts";
 import { AccessKeys } from "../../core/access-keys.ts";
+import { Audit } from "../../core/audit/index.ts";
 import { Buckets } from "../../core/buckets.ts";
 import { DirectUploads, partSignaturePurpose } from "../../core/direct/index.ts";
 import { Multipart } from "../../core/multipart/index.ts";
@@ -157,6 +158,7 @@ export async function startRest(
       accessKeys,
       objects,
       trash: new Trash({ ...shared, steady }),
+      audit: new Audit({ metadata }),
       direct,
       uploads: new Uploads({
         installation: "test",
@@ -245,7 +247,7 @@ async function send(
     headers: response.headers,
     body: received,
     text,
-    json: /json/.test(type) && text !== "" ? JSON.parse(text) : {},
+    json: /[/+]json/.test(type) && text !== "" ? JSON.parse(text) : {},
   };
 }
 

@@ -5,6 +5,7 @@
 import { isOperationalError, OperationalError } from "../../../core/errors.ts";
 import type { Log } from "../../../core/ports/log.ts";
 import { requestScope } from "../../../http/deadline.ts";
+import { noteRefusal } from "../../../http/problem.ts";
 import { errorFields, standingHeaders } from "../errors.ts";
 import type { Exchange } from "../services.ts";
 import { renderXml, type XmlValue, xmlType } from "../xml.ts";
@@ -37,6 +38,7 @@ export async function sendXmlWhenDone(
     const told = isOperationalError(error)
       ? error
       : new OperationalError("internal", "an internal error; the server's log has it");
+    noteRefusal(told, request);
     answer.end(renderXml("Error", errorFields(told, request), { namespace: false }));
   } finally {
     clearInterval(keepAlive);
