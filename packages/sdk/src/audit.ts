@@ -34,7 +34,7 @@ export interface AuditReport {
   readonly head: AuditPointJson;
 }
 
-interface Signalled {
+export interface AuditQuery extends AuditFilter {
   readonly signal?: AbortSignal;
 }
 
@@ -51,19 +51,16 @@ export class AuditLog {
     limit,
     cursor,
     ...filter
-  }: AuditFilter &
-    Signalled & {
-      readonly limit?: number;
-      readonly cursor?: string;
-    } = {}): Promise<AuditPageJson> {
+  }: AuditQuery & {
+    readonly limit?: number;
+    readonly cursor?: string;
+  } = {}): Promise<AuditPageJson> {
     const path = `/v1/audit${query({ ...texts(filter), limit, cursor })}`;
     return callJson(this.#caller, { method: "GET", path, parse: parseAuditPage, signal });
   }
 
   /** Record by record, in the order in which it happened, to the end that there is then. */
-  async *records(
-    options: AuditFilter & Signalled = {},
-  ): AsyncGenerator<AuditRecordJson, void, undefined> {
+  async *records(options: AuditQuery = {}): AsyncGenerator<AuditRecordJson, void, undefined> {
     let cursor: string | undefined;
     for (;;) {
       const page: AuditPageJson = await this.page({
@@ -81,7 +78,7 @@ export class AuditLog {
   async *export({
     signal,
     ...filter
-  }: AuditFilter & Signalled = {}): AsyncGenerator<Uint8Array, void, undefined> {
+  }: AuditQuery = {}): AsyncGenerator<Uint8Array, void, undefined> {
     const path = `/v1/audit${query({ ...texts(filter), format: "ndjson" })}`;
     const response = await call(this.#caller, { method: "GET", path, headers: {}, signal });
     try {
@@ -92,7 +89,7 @@ export class AuditLog {
   }
 
   /** Has the server verify the chain from its beginning to its end. */
-  async verify({ signal }: Signalled = {}): Promise<AuditReport> {
+  async verify({ signal }: Pick<AuditQuery, "signal"> = {}): Promise<AuditReport> {
     let checked = 0;
     const problems: AuditReport["problems"][number][] = [];
     let cursor: string | undefined;

@@ -9,7 +9,7 @@ export {
   type Storages,
   type Uploads,
 } from "./administration.ts";
-export type { AuditFilter, AuditLog, AuditReport } from "./audit.ts";
+export type { AuditFilter, AuditLog, AuditQuery, AuditReport } from "./audit.ts";
 export { Client } from "./client.ts";
 export {
   combineCrc64Nvme,
