@@ -53,7 +53,7 @@ async function serving(t: TestContext) {
     clock: systemClock,
     log: silentLog,
   };
-  const buckets = new Buckets(shared);
+  const buckets = new Buckets({ ...shared, trashMs: null });
   const core = { ...shared, buckets, blobGraceMs: 0, meter: silentMeter };
   const uploads = new Uploads({
     installation: "test",
