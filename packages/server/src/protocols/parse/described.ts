@@ -46,13 +46,30 @@ export function describedBy({ metadata, tags }: FileData): {
   };
 }
 
-/** The answer to the metadata of an object; of one that came another way its user metadata. */
+/**
+ * The answer to the metadata of an object; of one that came another way its user metadata, in which our adapter for
+ * parse-server keeps the same two as JSON.
+ */
 export function metadataOf({ attributes, userMetadata }: ObjectRecord): object {
   const { [metadataAttribute]: metadata, [tagsAttribute]: tags } = attributes;
+  if (metadata === undefined && tags === undefined) return adaptedMetadata(userMetadata);
   return {
     metadata: metadata === undefined ? userMetadata : JSON.parse(metadata),
     ...(tags === undefined ? {} : { tags: JSON.parse(tags) }),
   };
+}
+
+function adaptedMetadata(userMetadata: Readonly<Record<string, string>>): object {
+  const { [metadataAttribute]: metadata, [tagsAttribute]: tags, ...others } = userMetadata;
+  try {
+    return {
+      metadata: { ...others, ...(metadata === undefined ? {} : JSON.parse(metadata)) },
+      ...(tags === undefined ? {} : { tags: JSON.parse(tags) }),
+    };
+  } catch {
+    // Somebody else's, by those names.
+    return { metadata: userMetadata };
+  }
 }
 
 function isEmpty(value: Described): boolean {

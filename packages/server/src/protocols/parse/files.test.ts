@@ -137,3 +137,21 @@ test("who says nothing, something wrong, or too little is refused in Parse's wor
   assert.equal((await call("GET", "/parse/files/nobody/x")).status, 403);
   assert.equal(await blobs(), 0);
 });
+
+test("metadata that parse-server's adapter has stored is told as Parse knows it, and other JSON does no harm", async (t) => {
+  const { call } = await startParse(t);
+  await call("POST", "/parse/files/a.txt", { headers: master, body: "x" });
+  const told = async (meta: Record<string, string>) => {
+    const headers = { ...asRoot, ...meta };
+    assert.ok((await call("PUT", "/v1/objects/parse/b.txt", { headers, body: "x" })).status < 300);
+    const { metadata, tags } = (await call("GET", `/parse/files/${key.id}/metadata/b.txt`)).json;
+    return { metadata, tags };
+  };
+  const metadata = { "roma-meta-parse-metadata": '{"By":"Z"}', "roma-meta-colour": "red" };
+  assert.deepEqual(await told({ ...metadata, "roma-meta-parse-tags": '{"a":"1"}' }), {
+    metadata: { By: "Z", colour: "red" },
+    tags: { a: "1" },
+  });
+  const broken = await told({ "roma-meta-parse-tags": "{" });
+  assert.deepEqual(broken, { metadata: { "parse-tags": "{" }, tags: undefined });
+});
