@@ -85,6 +85,11 @@ const rows: Record<RomaErrorCode, Row> = {
   overloaded: { exit: unavailable, advice: later },
   storage_full: { exit: unavailable, advice: "the operator has to make room" },
   quota_exceeded: { exit: failed, advice: "delete something, or have the quota raised" },
+  environment_mismatch: {
+    exit: precondition,
+    advice: "is this the server that you mean? `roma environment show` tells its environment",
+  },
+  read_only: { exit: unavailable, advice: "the operator has to look: docs/environments.md" },
   unsupported: { exit: failed },
   unavailable: { exit: unavailable, advice: later },
   token_failed: { exit: failed },

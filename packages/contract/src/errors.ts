@@ -50,6 +50,10 @@ export const errorCodes = [
   "overloaded",
   "storage_full",
   "quota_exceeded",
+  /** The request says that it means another environment than the bucket, storage or server is of. */
+  "environment_mismatch",
+  /** The server started read-only: its configuration or a storage is of another environment than its data. */
+  "read_only",
   /** Not offered by this protocol, storage or version. */
   "unsupported",
   /** Under retention or legal hold: nobody deletes, moves or replaces it. */

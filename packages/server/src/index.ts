@@ -11,6 +11,12 @@
 export { ConfigError, Secret } from "./config/index.ts";
 export { OperationalError } from "./core/errors.ts";
 export { type Log, silentLog } from "./core/ports/log.ts";
+export {
+  type Relabelled,
+  type Relabelling,
+  readDataEnvironment,
+  setDataEnvironment,
+} from "./relabel.ts";
 export { checkConfig, loadServerConfig, runServe } from "./serve.ts";
 export { type RunningServer, type ServerParts, startServer } from "./server.ts";
 export {

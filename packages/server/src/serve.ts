@@ -15,7 +15,13 @@ import { widenThreadPool } from "./thread-pool.ts";
 const endMsMax = 3_000;
 
 /** Variables that begin like ours and belong to the command line or the tests. */
-const variablesIgnored = ["ROMA_ENDPOINT", "ROMA_KEY", "ROMA_TEST_REQUIRE", "ROMA_TEST_SEED"];
+const variablesIgnored = [
+  "ROMA_ENDPOINT",
+  "ROMA_ENV",
+  "ROMA_KEY",
+  "ROMA_TEST_REQUIRE",
+  "ROMA_TEST_SEED",
+];
 
 /** Resolves when the server has stopped; the exit code is set. `argv` is what follows `serve`. */
 export async function runServe(argv: readonly string[]): Promise<void> {

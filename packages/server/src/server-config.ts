@@ -1,4 +1,5 @@
 /** The sum of the modules' options: what a Roma server can be told. */
+import { environmentPattern } from "@roma/contract";
 import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
 import { httpConfig } from "./http/config.ts";
@@ -39,6 +40,16 @@ export const serverConfig = z.strictObject({
     .describe(
       "how clients reach this server, for absolute URLs in answers; may carry the path under which a " +
         "proxy offers it. Left out: as a trusted proxy says it, else as the request came",
+    ),
+  environment: z
+    .string()
+    .regex(environmentPattern, {
+      error: "must be 1 to 32 lower-case letters, digits and hyphens, beginning with a letter",
+    })
+    .optional()
+    .describe(
+      "label of the environment, like production. Data without one takes it; where the data or a storage " +
+        "has another, the server starts read-only. Left out: the data's own",
     ),
   rootKey: secret().optional().describe("ID:SECRET of the key that may do everything"),
   sealingKey: secret()

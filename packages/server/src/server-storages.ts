@@ -16,6 +16,7 @@ import {
   ColdProbe,
   canaryMarkdown,
   diagnose,
+  type MarkJudge,
   runCanary,
   type Settings,
   type StorageInfo,
@@ -59,6 +60,8 @@ export interface ServerStoragesOptions {
   /** File system calls at once on one mount. */
   readonly mountCallsMax: number;
   readonly drainMsMax: number;
+  /** What the environments that marks of storages say are judged by. */
+  readonly dataEnvironment: MarkJudge;
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
@@ -97,6 +100,7 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
       probe.start();
       return probe;
     },
+    environment: options.dataEnvironment,
     test: (driver, { signal }) => runCanary(driver, { form: "long", signal, clock }),
     explain: reasonOf,
     drainMsMax,
@@ -159,6 +163,8 @@ const ownRefusals: ReadonlySet<ErrorCode> = new Set([
   "precondition_failed",
   "locked",
   "unsupported",
+  "environment_mismatch",
+  "read_only",
   "storage_not_found",
   "internal",
 ]);

@@ -12,7 +12,9 @@ import { AccessKeys } from "./core/access-keys.ts";
 import { Audit, AuditUpkeep, Refusals } from "./core/audit/index.ts";
 import { Buckets } from "./core/buckets.ts";
 import { DirectUploads, partSignaturePurpose } from "./core/direct/index.ts";
+import { DataEnvironment } from "./core/environment.ts";
 import { isOperationalError } from "./core/errors.ts";
+import { fencedStore } from "./core/fenced-store.ts";
 import { newInstallation } from "./core/ids.ts";
 import { Multipart } from "./core/multipart/index.ts";
 import { Objects } from "./core/objects.ts";
@@ -29,8 +31,8 @@ import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { openDataFolder, openSealer } from "./operations/data-folder.ts";
 import { createMetrics } from "./operations/metrics.ts";
-import { createOperationsServer } from "./operations/operations-server.ts";
-import { ensureRootKey, type RootKey } from "./operations/root-key.ts";
+import { createOperationsServer, type ReadinessCheck } from "./operations/operations-server.ts";
+import { ensureRootKey, type RootKey, readRootKeyOnly } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
 import { companionProtocol } from "./protocols/companion/index.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
@@ -89,9 +91,13 @@ export async function startServer(
   await using opened = new AsyncDisposableStack();
 
   const folder = await openDataFolder(config.data);
-  const metadata = opened.use(
-    await openSqliteStore({ path: folder.metadataPath, log, meter, clock }),
-  );
+  const store = opened.use(await openSqliteStore({ path: folder.metadataPath, log, meter, clock }));
+  const dataEnvironment = await DataEnvironment.read({
+    settings: store,
+    configured: config.environment,
+    log,
+  });
+  const metadata = fencedStore(store, () => dataEnvironment.assertWritable());
   const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
   const serverStorages = opened.use(
     await openStorages({
@@ -99,6 +105,7 @@ export async function startServer(
       environment: parts.environment ?? {},
       mountCallsMax: await mountCallsMax(log),
       drainMsMax: config.drain,
+      dataEnvironment,
       metadata,
       sealer,
       clock,
@@ -107,11 +114,23 @@ export async function startServer(
     }),
   );
   const storages = serverStorages.registry;
+  await dataEnvironment.settle();
+  if (dataEnvironment.labelForMarks !== undefined) {
+    await storages.label(dataEnvironment.labelForMarks);
+  }
+  const isReadOnly = dataEnvironment.readOnly !== undefined;
+  if (isReadOnly) meter.gauge("read_only", 1);
 
   const accessKeys = new AccessKeys({ metadata, sealer, clock });
-  const rootKey = await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
-  const installation = await ensureInstallation(metadata);
-  const steady = await SteadyClock.start({ clock, settings: metadata });
+  const rootKey = isReadOnly
+    ? await readRootKeyOnly({ folder, metadata })
+    : await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
+  const installation = await ensureInstallation(metadata, { isReadOnly });
+  // Nothing runs out on a server that is read-only: its clock need not be remembered.
+  const steady = await SteadyClock.start({
+    clock,
+    settings: isReadOnly ? { ...metadata, putSetting: async () => {} } : metadata,
+  });
   const refusals = opened.use(new Refusals({ metadata, clock, log, meter }));
   const ports = {
     metadata,
@@ -151,8 +170,10 @@ export async function startServer(
       orphansFree: config.sweeper.orphansFree,
     }),
   );
-  await sweeper.sweep({ afterCrash: true });
-  sweeper.start();
+  if (!isReadOnly) {
+    await sweeper.sweep({ afterCrash: true });
+    sweeper.start();
+  }
   const upkeep = opened.use(
     new UploadUpkeep({
       uploads: resumable,
@@ -163,10 +184,15 @@ export async function startServer(
       intervalMs: config.uploads.tidyInterval,
     }),
   );
-  upkeep.start();
   const { keep: keepMs } = config.audit;
-  opened.use(new AuditUpkeep({ metadata, clock, steady, log, keepMs })).start();
-  const newBucket = await ensureDemoBucket(metadata, core.buckets, rootKey);
+  const auditUpkeep = opened.use(new AuditUpkeep({ metadata, clock, steady, log, keepMs }));
+  if (!isReadOnly) {
+    upkeep.start();
+    auditUpkeep.start();
+  }
+  const newBucket = isReadOnly
+    ? undefined
+    : await ensureDemoBucket(metadata, core.buckets, rootKey);
 
   // Asked by requests until the last has ended.
   const sessions = opened.use(
@@ -178,6 +204,7 @@ export async function startServer(
     }),
   );
   const onRefusal: HttpOptions["onRefusal"] = (error, request) => {
+    if (isReadOnly) return;
     const refusal = refusalOf(error, request);
     if (refusal !== undefined) refusals.note(refusal);
   };
@@ -187,12 +214,20 @@ export async function startServer(
     renderError: (error, request) => rendererOf(request.raw.url)(error, request),
     notFound: (request, reply) => refuseRoute([], { request, reply }),
     onRefusal,
+    environment: dataEnvironment.label,
     clock,
   });
   const s3Http =
     config.s3.port === undefined
       ? undefined
-      : createHttp({ log, config: config.http, renderError: renderS3Error, onRefusal, clock });
+      : createHttp({
+          log,
+          config: config.http,
+          renderError: renderS3Error,
+          onRefusal,
+          environment: dataEnvironment.label,
+          clock,
+        });
   const listeners = s3Http === undefined ? [http] : [http, s3Http];
   opened.defer(async () => {
     await Promise.all(listeners.map((app) => closeHttp(app, { drainMs: config.drain })));
@@ -201,7 +236,14 @@ export async function startServer(
   opened.defer(() => resumable.close());
   opened.defer(() => multipart.close());
   opened.defer(() => direct.close());
-  const services = { ...core, storages: serverStorages.administration, accessKeys, clock, log };
+  const services = {
+    ...core,
+    environment: dataEnvironment,
+    storages: serverStorages.administration,
+    accessKeys,
+    clock,
+    log,
+  };
   const { publicUrl } = config;
   const located = publicUrl === undefined ? services : { ...services, publicUrl };
   await http.register(restProtocol(located), { prefix: "/v1" });
@@ -227,8 +269,11 @@ export async function startServer(
   await http.register(parse, { prefix: parsePath });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
-  const store = { name: "metadata", essential: true, check: () => metadata.probe() };
-  const checks = () => [store, ...serverStorages.checks()];
+  const checks = () => [
+    { name: "metadata", essential: true, check: () => metadata.probe() },
+    environmentCheck(dataEnvironment),
+    ...serverStorages.checks(),
+  ];
   const operations = createOperationsServer({ registry, checks });
   opened.defer(() => operations.close());
 
@@ -299,12 +344,15 @@ function createCore(
 }
 
 /** Made at the first start, and kept for as long as this metadata store is. */
-async function ensureInstallation(metadata: MetadataStore): Promise<string> {
+async function ensureInstallation(
+  metadata: MetadataStore,
+  { isReadOnly }: { readonly isReadOnly: boolean },
+): Promise<string> {
   const settingName = "installation";
   const kept = await metadata.getSetting(settingName);
   if (kept !== undefined) return kept;
   const made = newInstallation();
-  await metadata.putSetting(settingName, made);
+  if (!isReadOnly) await metadata.putSetting(settingName, made);
   return made;
 }
 
@@ -323,6 +371,12 @@ async function ensureDemoBucket(
   }
   await metadata.putSetting(settingName, "made");
   return demoBucket;
+}
+
+/** A read-only server goes on reading, so it stays ready, and the answer says what it does not do. */
+function environmentCheck(environment: DataEnvironment): ReadinessCheck {
+  const check = async (): Promise<void> => environment.assertWritable();
+  return { name: "environment", essential: false, check };
 }
 
 function earliest(...instants: readonly (Date | undefined)[]): Date | undefined {

@@ -2,6 +2,7 @@
 export { type AuthenticateOptions, authenticate, type Caller, type Gate } from "./authenticate.ts";
 export { type AwsChunkedOptions, type DecodedBody, decodeAwsChunked } from "./aws-chunked.ts";
 export { bucketOfHost } from "./bucket-host.ts";
+export { assertMeant, isChange } from "./meant-environment.ts";
 export { withOrigin } from "./origin.ts";
 export { formKey, type LengthRange, type PostForm } from "./post-policy.ts";
 export {

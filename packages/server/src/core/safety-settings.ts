@@ -1,4 +1,5 @@
 /** The settings of a bucket that guard against mistakes: what each may be. */
+import { environmentPattern } from "@roma/contract";
 import { OperationalError } from "./errors.ts";
 import type { BucketRecord } from "./ports/metadata-store.ts";
 
@@ -15,9 +16,6 @@ const deletesPerHourMax = 1_000_000_000;
 
 /** How long deleted objects are kept where nobody says otherwise. */
 export const weekMs = 7 * dayMs;
-
-/** What the label of an environment looks like. */
-export const environmentPattern = /^[a-z][a-z0-9-]{0,31}$/;
 
 /** `invalid_request` names the setting. */
 export function assertSafetySettings(settings: Partial<SafetySettings>): void {

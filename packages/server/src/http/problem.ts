@@ -53,7 +53,7 @@ export function renderProblem(
 }
 
 /** Set before the handler ran, and true of the refusal as well. */
-const headersKept = /^(?:roma-request-id|connection|vary|access-control-[a-z-]+)$/;
+const headersKept = /^(?:roma-request-id|roma-environment|connection|vary|access-control-[a-z-]+)$/;
 
 /**
  * A Fastify error handler for an instance: `app.setErrorHandler(errorHandler(render))`. Each

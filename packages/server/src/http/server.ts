@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { environmentHeader } from "@roma/contract";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import { OperationalError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -26,6 +27,8 @@ export interface HttpOptions {
   readonly notFound?: (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>;
   /** Told of each operational error that a request is refused for. Must not throw. */
   readonly onRefusal?: (error: OperationalError, request: FastifyRequest) => void;
+  /** Of this server's data: every answer carries it. */
+  readonly environment?: string | undefined;
   readonly clock?: MonotonicClock;
   /** How often requests are looked after; every limit in time is met within about one tick. */
   readonly tickMs?: number;
@@ -53,6 +56,10 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   };
   const handleError = errorHandler(renderError);
   const onClientError = clientErrorListener(runtime);
+  const nameAnswer = (request: FastifyRequest, reply: FastifyReply): void => {
+    reply.header("roma-request-id", request.id);
+    if (options.environment !== undefined) reply.header(environmentHeader, options.environment);
+  };
 
   const app = fastify({
     serverFactory: (handle) => nodeServer(config, runtime, handle),
@@ -65,6 +72,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     routerOptions: { maxParamLength: 16 * 1024, caseSensitive: true },
     frameworkErrors: (error, request, reply) => {
       ensureScope(runtime, request, reply);
+      nameAnswer(request, reply);
       refuseEarly(runtime, handleError, { error, request, reply });
     },
   });
@@ -81,7 +89,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       if (reply.raw.headersSent || reply.sent) reply.raw.destroy();
       else reply.send(reason);
     };
-    reply.header("roma-request-id", request.id);
+    nameAnswer(request, reply);
     const refusal = framingRefusal(request.raw, reply);
     unlessAnswered(runtime.cors.apply(request, reply), (failure) => done(failure ?? refusal));
   });
@@ -149,7 +157,6 @@ function refuseEarly(
   },
 ): void {
   const { error, request, reply } = refused;
-  reply.header("roma-request-id", request.id);
   const send = reply.send.bind(reply);
   reply.send = (payload) => send(lingerOnSend(request, reply, payload));
   unlessAnswered(runtime.cors.apply(request, reply), (failure) => {

@@ -18,6 +18,7 @@ const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 export type MetricDefinitions = Readonly<Record<string, Definition>>;
 
 export const metricDefinitions: MetricDefinitions = {
+  read_only: { kind: "gauge", help: "1 while every change is refused: environments disagree" },
   uploads_running: { kind: "gauge", help: "Uploads being received now" },
   uploads_created_total: {
     kind: "counter",

@@ -51,6 +51,21 @@ export async function ensureRootKey(options: {
   return { ...inFile(folder, made), newSecret: made.secret };
 }
 
+/**
+ * For a server that may change nothing: the data's own keys open it, and one that the configuration gives is
+ * not written down.
+ */
+export async function readRootKeyOnly(options: {
+  readonly folder: DataFolder;
+  readonly metadata: Pick<MetadataStore, "getSetting">;
+}): Promise<RootKey> {
+  const { folder, metadata } = options;
+  const kept = await readRootKey(folder);
+  if (kept !== undefined) return inFile(folder, kept);
+  const id = (await metadata.getSetting(settingName)) ?? "";
+  return { ...identity(id), remember: async () => {} };
+}
+
 function identity(id: string): Pick<RootKey, "id" | "actor"> {
   return {
     id,

@@ -20,5 +20,6 @@ export {
 } from "./posix/driver.ts";
 export type { StorageInfo } from "./registry/info.ts";
 export { type Settings, type StorageKind, storageKind } from "./registry/kinds.ts";
+export type { MarkJudge } from "./registry/opener.ts";
 export { StorageRegistry, type StorageRegistryOptions } from "./registry/registry.ts";
 export { sharedPartBuffers } from "./s3/part-buffers.ts";

@@ -34,7 +34,7 @@ export function storageKinds({
         open: async ({ root, syncAfterRename }, { id, markerUuid }) => {
           const known = markerUuid === undefined ? { createMarker: true } : { uuid: markerUuid };
           const driver = await openPosixStorage({ id, root, syncAfterRename, callsMax, ...known });
-          return { driver, markerUuid: driver.uuid };
+          return { driver, mark: driver.mark };
         },
       }),
     ],

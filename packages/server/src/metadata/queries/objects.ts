@@ -28,13 +28,7 @@ import {
 } from "../records.ts";
 import type { BlockColumns, Database, ObjectRow, PieceColumns } from "../schema.ts";
 import { appendAudit, type Recorded } from "./audit.ts";
-import {
-  changedEntry,
-  copiedEntry,
-  deletedEntry,
-  type WritingUpload,
-  writtenEntry,
-} from "./audit-entries.ts";
+import { changedEntry, copiedEntry, type WritingUpload, writtenEntry } from "./audit-entries.ts";
 import { addBlob, addReference, removeReference } from "./blobs.ts";
 import { assertConditions } from "./conditions.ts";
 import { changeOfDelete, deleteRow } from "./delete-objects.ts";

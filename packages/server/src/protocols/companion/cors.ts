@@ -10,10 +10,11 @@ export const companionCors: CorsPolicy = {
   methods: ["GET", "POST", "DELETE"],
   requestHeaders: [
     ...["Accept", "Authorization", "Content-Type", "X-Requested-With"],
+    "Roma-Environment",
     // What other versions of Uppy's client send.
     ...["Uppy-Auth-Token", "Uppy-Credentials-Params", "Uppy-Versions"],
   ],
-  exposedHeaders: ["ETag", "Location", "Retry-After", "Roma-Request-Id"],
+  exposedHeaders: ["ETag", "Location", "Retry-After", "Roma-Environment", "Roma-Request-Id"],
 };
 
 /**

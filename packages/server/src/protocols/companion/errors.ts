@@ -39,6 +39,8 @@ export const errorTable: Readonly<Record<ErrorCode, number>> = {
   quota_exceeded: 413,
   object_retained: 403,
   delete_cap_reached: 403,
+  environment_mismatch: 400,
+  read_only: 403,
   unsupported: 404,
   unavailable: 503,
   internal: 500,

@@ -4,7 +4,7 @@
  * page needs a URL and a grant and no code.
  */
 import type { FastifyPluginAsync, FastifyRequest } from "fastify";
-import { authenticate, temporaryKey } from "../../authentication/index.ts";
+import { assertMeant, authenticate, isChange, temporaryKey } from "../../authentication/index.ts";
 import { OperationalError } from "../../core/errors.ts";
 import { allowCors, errorHandler, publicOrigin } from "../../http/index.ts";
 import { companionCors, corsRulesOf } from "./cors.ts";
@@ -66,7 +66,7 @@ export function companionProtocol(services: CompanionServices): FastifyPluginAsy
 }
 
 async function admit(
-  { accessKeys, clock, region, s3Path, publicUrl }: CompanionServices,
+  { accessKeys, clock, environment, region, s3Path, publicUrl }: CompanionServices,
   request: FastifyRequest,
   as: Route["as"],
 ): Promise<Omit<Exchange, "request" | "reply">> {
@@ -79,6 +79,7 @@ async function admit(
   if (actor.kind !== "grant" || grant === undefined) {
     throw new OperationalError("unauthenticated", "a grant is needed, as bearer or in the path");
   }
+  assertMeant(environment, request, { changes: isChange(request.method) });
   const { keyId, scope } = actor;
   return {
     actor,

@@ -3,11 +3,13 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Gate, TemporaryKey } from "../../authentication/index.ts";
 import type { Actor, GrantScope } from "../../core/access.ts";
 import type { Buckets } from "../../core/buckets.ts";
+import type { DataEnvironment } from "../../core/environment.ts";
 import type { Multipart } from "../../core/multipart/index.ts";
 
 export interface CompanionServices extends Gate {
   readonly multipart: Multipart;
   readonly buckets: Buckets;
+  readonly environment: DataEnvironment;
   /** That signatures are made for. */
   readonly region: string;
   /** Where the S3 interface is under the public address: `/s3`. */

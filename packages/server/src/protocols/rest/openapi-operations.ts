@@ -84,6 +84,12 @@ const formBody: JsonObject = {
 
 /** By method and path, as in the route table; HEAD follows from GET. */
 export const operationRows: Readonly<Record<string, OperationRow>> = {
+  "GET /environment": {
+    id: "getEnvironment",
+    tag: "environment",
+    summary: "Get the environment of the server's data",
+    answers: ok("Its label, and whether the server takes changes.", "Environment"),
+  },
   "GET /buckets": {
     id: "listBuckets",
     tag: "buckets",

@@ -111,6 +111,10 @@ const answers: JsonObject = {
     },
     createdAt: instant,
   }),
+  Environment: object({
+    environment: { ...orNull(text), description: "Its label; `null` where there is none." },
+    readOnly: { ...orNull(text), description: "Why every change is refused; `null`: it is not." },
+  }),
   BucketList: object({ buckets: listOf(ref("Bucket")) }),
   Object: object(
     {

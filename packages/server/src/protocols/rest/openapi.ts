@@ -91,6 +91,10 @@ const parameters: JsonObject = {
     "Upload-Draft-Interop-Version",
     "3 to 8: the draft of resumable uploads that the client speaks.",
   ),
+  "Roma-Environment": header(
+    "Roma-Environment",
+    "The environment that the client means: a request to another one is refused.",
+  ),
   "Roma-Meta-NAME": header(
     "Roma-Meta-NAME",
     "User metadata, a field per name; the value in percent-encoded UTF-8.",
@@ -120,6 +124,7 @@ const headers: JsonObject = {
   "Upload-Limit": { schema: text, description: "`max-size` in bytes, `max-age` in seconds." },
   "Retry-After": { schema: { type: "integer" } },
   "WWW-Authenticate": { schema: text },
+  "Roma-Environment": { schema: text, description: "Of the data; absent where it has none." },
   "Roma-Request-Id": { schema: text, description: "The problem's `requestId`." },
 };
 
@@ -130,6 +135,12 @@ const credentials: readonly JsonObject[] = [
   { grant: [] },
 ];
 
+const tags = [
+  ...["buckets", "objects", "trash"],
+  ...["access", "storages", "uploads"],
+  ...["audit", "environment", "description"],
+];
+
 /** Errors that any guarded route may answer. */
 const commonErrors: readonly ErrorCode[] = [
   "invalid_request",
@@ -137,6 +148,8 @@ const commonErrors: readonly ErrorCode[] = [
   "access_denied",
   "expired",
   "overloaded",
+  "environment_mismatch",
+  "read_only",
   "internal",
 ];
 
@@ -155,18 +168,7 @@ export function openapiDocument({ publicUrl = "/" }: { readonly publicUrl?: stri
       },
     ],
     security: [...credentials],
-    tags: [
-      "buckets",
-      "objects",
-      "trash",
-      "access",
-      "storages",
-      "uploads",
-      "audit",
-      "description",
-    ].map((name) => ({
-      name,
-    })),
+    tags: tags.map((name) => ({ name })),
     paths: paths(),
     components: {
       schemas: componentSchemas(),
@@ -204,11 +206,11 @@ function paths(): JsonObject {
 
 function operation(path: string, row: OperationRow): JsonObject {
   const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
-  const used = [...named, ...(row.parameters ?? [])];
+  const isGuarded = row.tag !== "description";
+  const used = [...named, ...(row.parameters ?? []), ...(isGuarded ? ["Roma-Environment"] : [])];
   const answers = Object.entries(row.answers).map(([status, answer]) => {
-    const fields = Object.fromEntries(
-      (answer.headers ?? []).map((name) => [name, headerRef(name)]),
-    );
+    const names = [...(answer.headers ?? []), "Roma-Environment"];
+    const fields = Object.fromEntries(names.map((name) => [name, headerRef(name)]));
     const { description, content } = answer;
     return [
       status,
@@ -257,6 +259,7 @@ function problems(): JsonObject {
   const responses = [...byStatus].map(([status, entries]) => {
     const names = [
       "Roma-Request-Id",
+      "Roma-Environment",
       ...(status === 401 ? ["WWW-Authenticate"] : []),
       ...([429, 503, 507].includes(status) ? ["Retry-After"] : []),
       ...(status === 416 ? ["Content-Range"] : []),

@@ -7,6 +7,7 @@ import { copyObject, moveObject } from "./copy-move.ts";
 import { formPath, postDirectForm } from "./direct-form.ts";
 import { partPath, putDirectPart } from "./direct-parts.ts";
 import { beginDirect, completeDirect, proveDirect, signDirect } from "./direct-uploads.ts";
+import { getEnvironment } from "./environment.ts";
 import { createGrant } from "./grants.ts";
 import { holdObject } from "./hold.ts";
 import { changeKey, createKey, deleteKey, getKey, listKeys } from "./keys.ts";
@@ -40,6 +41,8 @@ export interface Route {
   readonly path: string;
   /** `credential`: nobody is refused before anything is read. `anyone`: core decides. */
   readonly access: "credential" | "anyone";
+  /** Whether it changes anything; left out: as its method says. */
+  readonly changes?: boolean;
   readonly handler: Handler;
 }
 
@@ -69,7 +72,9 @@ export function routeTable(services: RestServices): readonly Route[] {
     ...readable("/keys/{id}", "credential", getKey(services)),
     route("PATCH", "/keys/{id}", changeKey(services)),
     route("DELETE", "/keys/{id}", deleteKey(services)),
-    route("POST", "/grants", createGrant(services)),
+    // A grant is signed, and written down nowhere.
+    { ...route("POST", "/grants", createGrant(services)), changes: false },
+    ...readable("/environment", "credential", getEnvironment(services)),
     ...readable("/storages", "credential", listStorages(services)),
     ...readable("/storages/{id}", "credential", getStorage(services)),
     route("PUT", "/storages/{id}", putStorage(services)),

@@ -3,7 +3,13 @@
  * Only the description of the protocol itself is outside of the gate.
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import { assertNoSignedBody, authenticate, type Caller } from "../../authentication/index.ts";
+import {
+  assertMeant,
+  assertNoSignedBody,
+  authenticate,
+  type Caller,
+  isChange,
+} from "../../authentication/index.ts";
 import { authorize } from "../../core/access.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { basePath } from "./address.ts";
@@ -36,7 +42,7 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
       if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store");
       reply.header("x-content-type-options", "nosniff");
     });
-    for (const route of routes) register(app, route);
+    for (const route of routes) register(app, services, route);
     registerDescription(app, services);
     app.setNotFoundHandler(async (request, reply) => {
       const path = ((request.raw.url ?? "").split("?", 1)[0] ?? "").slice(basePath.length);
@@ -52,7 +58,8 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
   };
 }
 
-function register(app: FastifyInstance, route: Route): void {
+function register(app: FastifyInstance, services: RestServices, route: Route): void {
+  const changes = route.changes ?? isChange(route.method);
   app.route({
     method: route.method,
     url: route.path.replace(/\{\+\w+\}/, "*").replaceAll(/\{(\w+)\}/g, ":$1"),
@@ -61,6 +68,7 @@ function register(app: FastifyInstance, route: Route): void {
       if (route.access === "credential" && caller.actor.kind === "anonymous") {
         authorize(caller.actor, "object:read", {});
       }
+      assertMeant(services.environment, request, { changes });
       const json = await route.handler({ request, reply, caller });
       return reply.sent ? reply : reply.send(json);
     },

@@ -5,6 +5,7 @@ import type { AccessKeys } from "../../core/access-keys.ts";
 import type { Audit } from "../../core/audit/index.ts";
 import type { Buckets } from "../../core/buckets.ts";
 import type { DirectUploads } from "../../core/direct/index.ts";
+import type { DataEnvironment } from "../../core/environment.ts";
 import type { Objects } from "../../core/objects.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
@@ -20,6 +21,7 @@ export interface RestServices {
   readonly objects: Objects;
   readonly buckets: Buckets;
   readonly trash: Trash;
+  readonly environment: DataEnvironment;
   readonly accessKeys: AccessKeys;
   readonly storages: StorageAdministration;
   readonly audit: Audit;

@@ -13,6 +13,7 @@ import { AccessKeys } from "../../core/access-keys.ts";
 import { Audit } from "../../core/audit/index.ts";
 import { Buckets } from "../../core/buckets.ts";
 import { DirectUploads, partSignaturePurpose } from "../../core/direct/index.ts";
+import { DataEnvironment } from "../../core/environment.ts";
 import { Multipart } from "../../core/multipart/index.ts";
 import { Objects } from "../../core/objects.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
@@ -167,6 +168,7 @@ export async function startRest(
         meter: silentMeter,
       }),
       resumable,
+      environment: await DataEnvironment.read({ settings: metadata, log: silentLog }),
       storages: administrationOf(storages),
       clock,
       log: silentLog,
@@ -196,7 +198,7 @@ function memoryKind(contentOf: (place: string) => MemoryContent) {
     schema: z.strictObject({ place: z.string().min(1), token: secret().optional() }),
     open: async ({ place }, { id }) => ({
       driver: openMemoryStorage({ id, content: contentOf(place) }),
-      markerUuid: `memory ${place}`,
+      mark: { uuid: `memory ${place}`, storageId: id, label: async () => {} },
     }),
   });
 }

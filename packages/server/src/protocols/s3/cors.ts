@@ -26,11 +26,13 @@ export const s3Cors: CorsPolicy = {
     ...["Authorization", "Cache-Control", "Content-Disposition", "Content-Encoding"],
     ...["Content-Language", "Content-MD5", "Content-Type", "Expires", "If-Match"],
     ...["If-Modified-Since", "If-None-Match", "If-Unmodified-Since", "Range", "X-Requested-With"],
+    "Roma-Environment",
     ...["amz-sdk-invocation-id", "amz-sdk-request", "X-Amz-*"],
   ],
   exposedHeaders: [
     ...["Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length"],
-    ...["Content-Range", "Date", "ETag", "Location", "Retry-After", "Roma-Request-Id"],
+    ...["Content-Range", "Date", "ETag", "Location", "Retry-After", "Roma-Environment"],
+    "Roma-Request-Id",
     // x-amz-meta-NAME: allows all, since no answer is given to a credential of the browser's own.
     "*",
   ],

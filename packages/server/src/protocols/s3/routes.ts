@@ -4,7 +4,12 @@
  * is somebody's, and then the operation's own. No handler runs before the credential of its request was verified.
  */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import { authenticateS3, type S3Caller } from "../../authentication/index.ts";
+import {
+  assertMeant,
+  authenticateS3,
+  isChange,
+  type S3Caller,
+} from "../../authentication/index.ts";
 import { OperationalError } from "../../core/errors.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { aclOperations } from "./acl.ts";
@@ -77,6 +82,7 @@ async function enter(
   refuseHeaders(request, caller.hoisted, owner.id);
   const row = dispatcher.find(request, address.on, query);
   assertSomebody(row, caller);
+  assertMeant(services.environment, request, { changes: isChange(row.method) });
   const exchange = { request, reply, caller, query, basePath };
   if (row.on === "object" && address.on === "object") {
     assertCurrentVersion(query.get("versionId"));

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { S3Caller } from "../../authentication/index.ts";
 import type { AccessKeys } from "../../core/access-keys.ts";
 import type { Buckets } from "../../core/buckets.ts";
+import type { DataEnvironment } from "../../core/environment.ts";
 import type { Multipart } from "../../core/multipart/index.ts";
 import type { ObjectKey } from "../../core/object-key.ts";
 import type { Objects } from "../../core/objects.ts";
@@ -16,6 +17,7 @@ export interface S3Services {
   readonly uploads: Uploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
+  readonly environment: DataEnvironment;
   readonly resumable: ResumableUploads;
   readonly multipart: Multipart;
   readonly accessKeys: AccessKeys;

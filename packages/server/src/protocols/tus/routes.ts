@@ -4,7 +4,13 @@
  * method, discovery, version, credential, and then the method's own.
  */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import { assertNoSignedBody, authenticate, type Caller } from "../../authentication/index.ts";
+import {
+  assertMeant,
+  assertNoSignedBody,
+  authenticate,
+  type Caller,
+  isChange,
+} from "../../authentication/index.ts";
 import { authorize } from "../../core/access.ts";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import { parseBucketName } from "../../core/object-key.ts";
@@ -82,6 +88,7 @@ async function enter(
   const caller = await admit(services, request, method);
   // Nobody is asked for a credential before being told what else is wrong.
   if (caller.actor.kind === "anonymous") authorize(caller.actor, "object:write", { bucket });
+  assertMeant(services.environment, request, { changes: isChange(method) });
   return handler({ ...asked, caller, bucket });
 }
 

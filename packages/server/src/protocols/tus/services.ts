@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Caller, Gate } from "../../authentication/index.ts";
 import type { Buckets } from "../../core/buckets.ts";
+import type { DataEnvironment } from "../../core/environment.ts";
 import type { Objects } from "../../core/objects.ts";
 import type { ResumableUploads } from "../../core/resumable/index.ts";
 
@@ -9,6 +10,7 @@ export interface TusServices extends Gate {
   readonly resumable: ResumableUploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
+  readonly environment: DataEnvironment;
   /** Where a made object is read: `/v1/objects/…`, percent-encoded. */
   readonly objectPath: (bucket: string, key: string) => string;
   /** Where clients reach the server; left out: as the request came. */

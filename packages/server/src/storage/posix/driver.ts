@@ -22,6 +22,7 @@ import type {
   StorageSpace,
 } from "../../core/ports/storage-driver.ts";
 import { Calls } from "../calls.ts";
+import type { StorageMark } from "../marker.ts";
 import { resolveRange } from "../range.ts";
 import { receive } from "../receive.ts";
 import { refuseDigests } from "../refusals.ts";
@@ -29,7 +30,7 @@ import { BodyWriter } from "./body-writer.ts";
 import { classify, during, errnoOf, ignore } from "./errors.ts";
 import { type Files, systemFiles, withSlots } from "./files.ts";
 import { Folders } from "./folders.ts";
-import { MountGuard, makeMarker, ownFolder, readMarker } from "./guard.ts";
+import { labelMarker, MountGuard, makeMarker, ownFolder, readMarker } from "./guard.ts";
 import { headOf } from "./head.ts";
 import { bytesOfPrefix, keyOfBytes, pathOfKey } from "./keys.ts";
 import { listNames } from "./list.ts";
@@ -73,6 +74,8 @@ export interface PosixOptions {
 export interface PosixStorage extends StorageDriver {
   /** Of the marker; to be kept, and given when the storage is opened again. */
   readonly uuid: string;
+  /** As it was found when the storage was opened. */
+  readonly mark: StorageMark;
 }
 
 /** Opens a storage; `unavailable` if its marker is missing or another storage's. */
@@ -155,7 +158,12 @@ class PosixDriver implements PosixStorage {
   }
 
   get uuid(): string {
-    return this.#publisher.guard.marker.uuid;
+    return this.mark.uuid;
+  }
+
+  get mark(): StorageMark {
+    const { guard } = this.#publisher;
+    return { ...guard.marker, label: (environment) => this.#label(environment) };
   }
 
   async put(key: string, body: Body, options: PutOptions): Promise<BlobHead> {
@@ -341,6 +349,13 @@ class PosixDriver implements PosixStorage {
   async #headOfListed(key: string, path: string): Promise<BlobHead | undefined> {
     const stat = await this.#files.stat(path).catch((error: unknown) => this.#absent(error));
     return stat?.isFile() ? headOf(key, stat) : undefined;
+  }
+
+  async #label(environment: string): Promise<void> {
+    await this.#calls.run(async () => {
+      await this.#publisher.guard.probe();
+      await during("publish", labelMarker(this.#root, environment));
+    });
   }
 
   async *#listLeftOvers(options: Call): AsyncGenerator<LeftOver> {

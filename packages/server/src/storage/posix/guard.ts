@@ -4,9 +4,9 @@
 
 import { randomUUID } from "node:crypto";
 import fs from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
-import { type Marker, markerBytesMax, parseMarker } from "../marker.ts";
+import { labelledMarker, type Marker, markerBytesMax, parseMarker } from "../marker.ts";
 import { errnoOf } from "./errors.ts";
 import { type Files, systemFiles } from "./files.ts";
 import { SharedRun } from "./shared-run.ts";
@@ -48,8 +48,7 @@ export async function makeMarker(root: string, storageId: string): Promise<Marke
   const folder = join(root, ownFolder);
   await fs.mkdir(folder, { mode: 0o750, recursive: true });
   const marker = { version: 1, uuid: randomUUID(), storageId, createdAt: new Date().toISOString() };
-  const temporary = join(folder, `${markerName}.${marker.uuid}`);
-  await fs.writeFile(temporary, `${JSON.stringify(marker)}\n`, { flag: "wx", flush: true });
+  const temporary = await writeTemporary(folder, `${JSON.stringify(marker)}\n`);
   try {
     await fs.link(temporary, join(folder, markerName));
   } catch (error) {
@@ -64,6 +63,21 @@ export async function makeMarker(root: string, storageId: string): Promise<Marke
   const standing = await readMarker(root, systemFiles);
   if (standing === undefined) throw unavailable("the storage's marker vanished");
   return standing;
+}
+
+/** Writes an environment into the marker that is there: the old one or the new one is found, never none. */
+export async function labelMarker(root: string, environment: string): Promise<void> {
+  const path = join(root, ownFolder, markerName);
+  const text = labelledMarker(await fs.readFile(path, "utf8"), environment);
+  await fs.rename(await writeTemporary(dirname(path), text), path);
+  await using folder = await fs.open(dirname(path), "r");
+  await folder.sync();
+}
+
+async function writeTemporary(folder: string, text: string): Promise<string> {
+  const temporary = join(folder, `${markerName}.${randomUUID()}`);
+  await fs.writeFile(temporary, text, { flag: "wx", flush: true });
+  return temporary;
 }
 
 export class MountGuard {

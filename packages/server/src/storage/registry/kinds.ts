@@ -7,6 +7,7 @@ import { Secret } from "../../config/index.ts";
 import { OperationalError } from "../../core/errors.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type { StorageSettings } from "../../core/ports/storages.ts";
+import type { StorageMark } from "../marker.ts";
 
 export type Settings = StorageSettings;
 
@@ -18,8 +19,8 @@ export interface OpenRequest {
 
 export interface OpenedDriver {
   readonly driver: StorageDriver;
-  /** Of a driver that keeps a marker by itself. For the others the registry keeps one as a blob. */
-  readonly markerUuid?: string;
+  /** Of a driver that keeps a mark by itself. For the others the registry keeps one as a blob. */
+  readonly mark?: StorageMark;
 }
 
 /** Settings that were checked. */

@@ -5,27 +5,36 @@
 import { randomUUID } from "node:crypto";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
-import { type Marker, markerBytesMax, parseMarker } from "../marker.ts";
+import {
+  labelledMarker,
+  type Marker,
+  markerBytesMax,
+  parseMarker,
+  type StorageMark,
+} from "../marker.ts";
 
 /** No key of an object's blob begins so. */
 export const markerKey = "roma/storage.json";
 
+const labelMsMax = 20_000;
+
 /**
- * The uuid of the storage's mark, which is made if the storage is new to us (`expected` is absent)
+ * The storage's mark, which is made if the storage is new to us (`expected` is absent)
  * and carries none. `unavailable` if the mark is not the one expected, or names another id.
  */
 export async function claimMarker(
   driver: StorageDriver,
   options: { readonly signal: AbortSignal; readonly expected?: string },
-): Promise<string> {
+): Promise<StorageMark> {
   const { signal, expected } = options;
-  let marker = await readMarker(driver, signal);
-  if (marker === undefined && expected === undefined) {
+  let text = await readMarker(driver, signal);
+  if (text === undefined && expected === undefined) {
     await makeMarker(driver, signal);
-    marker = await readMarker(driver, signal);
+    text = await readMarker(driver, signal);
   }
+  const marker = text === undefined ? undefined : parsed(driver.id, text);
   assertMarker(driver.id, marker, expected);
-  return marker.uuid;
+  return { ...marker, label: (environment) => labelMarker(driver, marker, environment) };
 }
 
 /** `unavailable`, and not to be tried again: settings have to change, or a mount has to come back. */
@@ -41,7 +50,7 @@ export function assertMarker(
   }
 }
 
-async function readMarker(driver: StorageDriver, signal: AbortSignal): Promise<Marker | undefined> {
+async function readMarker(driver: StorageDriver, signal: AbortSignal): Promise<string | undefined> {
   let text = "";
   try {
     const { head, body } = await driver.get(markerKey, { signal });
@@ -53,9 +62,26 @@ async function readMarker(driver: StorageDriver, signal: AbortSignal): Promise<M
     if (isOperationalError(error, "object_not_found")) return undefined;
     throw error;
   }
+  return text;
+}
+
+function parsed(id: string, text: string): Marker {
   const marker = parseMarker(text);
-  if (marker === undefined) throw refusal("carries a mark that is damaged", driver.id);
+  if (marker === undefined) throw refusal("carries a mark that is damaged", id);
   return marker;
+}
+
+/** Reads it again first: what is replaced must still be this storage's own. */
+async function labelMarker(
+  driver: StorageDriver,
+  { uuid }: Marker,
+  environment: string,
+): Promise<void> {
+  const signal = AbortSignal.timeout(labelMsMax);
+  const text = await readMarker(driver, signal);
+  assertMarker(driver.id, text === undefined ? undefined : parsed(driver.id, text), uuid);
+  const bytes = Buffer.from(labelledMarker(text ?? "", environment));
+  await driver.put(markerKey, oneChunk(bytes), { signal, length: bytes.length });
 }
 
 async function makeMarker(driver: StorageDriver, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@
 import type { Log } from "../../core/ports/log.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type { StorageLease, StorageUse } from "../../core/ports/storages.ts";
+import type { StorageMark } from "../marker.ts";
 
 export interface CloseBounds {
   /** For leases to end before the driver is closed under them. */
@@ -13,24 +14,39 @@ export interface CloseBounds {
   readonly closeMsMax: number;
 }
 
+export interface OpenStorageOptions {
+  readonly log: Log;
+  readonly mark: StorageMark;
+  readonly attendant?: AsyncDisposable | undefined;
+}
+
 export class OpenStorage {
   readonly driver: StorageDriver;
   readonly #log: Log;
   /** What works on the storage by itself, and ends before it: when it is to be closed. */
   readonly #attendant: AsyncDisposable | undefined;
+  readonly #mark: StorageMark;
+  #environment: string | undefined;
   #uploads = 0;
   #others = 0;
   readonly #watchers = new Set<() => void>();
   readonly #impatience = Promise.withResolvers<void>();
   #closed: Promise<void> | undefined;
 
-  constructor(
-    driver: StorageDriver,
-    options: { readonly log: Log; readonly attendant?: AsyncDisposable | undefined },
-  ) {
+  constructor(driver: StorageDriver, { log, mark, attendant }: OpenStorageOptions) {
     this.driver = driver;
-    this.#log = options.log;
-    this.#attendant = options.attendant;
+    this.#log = log;
+    this.#attendant = attendant;
+    this.#mark = mark;
+    this.#environment = mark.environment;
+  }
+
+  /** Writes the environment into the storage's mark, unless it says so. */
+  async label(environment: string): Promise<void> {
+    if (this.#environment === environment) return;
+    await this.#mark.label(environment);
+    this.#environment = environment;
+    this.#log.info({ storageId: this.driver.id, environment }, "a storage took its environment");
   }
 
   get uploadsRunning(): number {

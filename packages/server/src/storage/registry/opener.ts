@@ -6,6 +6,7 @@ import type { Log } from "../../core/ports/log.ts";
 import type { StorageRecord } from "../../core/ports/metadata-store.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type { Sealer } from "../../core/sealing.ts";
+import type { StorageMark } from "../marker.ts";
 import {
   type CheckedSettings,
   merge,
@@ -15,6 +16,16 @@ import {
 } from "./kinds.ts";
 import { assertMarker, claimMarker } from "./marker.ts";
 import { OpenStorage } from "./open-storage.ts";
+
+/** What the environments that marks say are compared with: `core/environment.ts`. */
+export interface MarkJudge {
+  /** May refuse the storage with `environment_mismatch`. */
+  admitMark(storageId: string, environment: string | undefined): void;
+  /** Of any storage. */
+  mayWrite(): boolean;
+  /** For marks that say nothing; undefined: they are left as they are. */
+  readonly labelForMarks: string | undefined;
+}
 
 export interface OpenerOptions {
   readonly sealer: Sealer;
@@ -32,6 +43,8 @@ export interface OpenerOptions {
     driver: StorageDriver,
     options: { readonly mayWrite: () => boolean },
   ) => AsyncDisposable;
+  /** Left out: marks may say what they like. */
+  readonly environment?: MarkJudge;
   readonly log: Log;
   /** For one storage to open, its canary included. */
   readonly openMsMax?: number;
@@ -84,15 +97,18 @@ export class Opener {
   async open(
     request: OpenAs,
   ): Promise<{ readonly storage: OpenStorage; readonly markerUuid: string }> {
-    const { wrap, admit, attend, log, openMsMax = 20_000 } = this.#options;
+    const { wrap, admit, attend, environment, log, openMsMax = 20_000 } = this.#options;
     const signal = AbortSignal.timeout(openMsMax);
     const opened = await this.#openDriver(request, signal);
     const driver = wrap(opened.driver);
     try {
-      const markerUuid = await markerOf(opened, driver, { request, signal });
-      await admit(driver, { signal, mayWrite: request.mayWrite() });
-      const attendant = attend?.(driver, { mayWrite: request.mayWrite });
-      return { storage: new OpenStorage(driver, { log, attendant }), markerUuid };
+      const found = await markOf(opened, driver, { request, signal });
+      environment?.admitMark(request.id, found.environment);
+      const mayWrite = () => request.mayWrite() && environment?.mayWrite() !== false;
+      await admit(driver, { signal, mayWrite: mayWrite() });
+      const mark = mayWrite() ? await labelled(found, environment?.labelForMarks) : found;
+      const attendant = attend?.(driver, { mayWrite });
+      return { storage: new OpenStorage(driver, { log, mark, attendant }), markerUuid: mark.uuid };
     } catch (error) {
       const closing = Promise.resolve(driver[Symbol.asyncDispose]());
       closing.catch((cause: unknown) => log.warn({ err: cause }, "a storage did not close well"));
@@ -117,20 +133,26 @@ export class Opener {
   }
 }
 
-async function markerOf(
-  opened: OpenedDriver,
+async function markOf(
+  { mark }: OpenedDriver,
   driver: StorageDriver,
   { request, signal }: { readonly request: OpenAs; readonly signal: AbortSignal },
-): Promise<string> {
+): Promise<StorageMark> {
   const { id, markerUuid } = request;
-  if (opened.markerUuid !== undefined) {
-    assertMarker(id, { uuid: opened.markerUuid, storageId: id }, markerUuid);
-    return opened.markerUuid;
+  if (mark !== undefined) {
+    assertMarker(id, mark, markerUuid);
+    return mark;
   }
   return claimMarker(
     driver,
     markerUuid === undefined ? { signal } : { signal, expected: markerUuid },
   );
+}
+
+async function labelled(mark: StorageMark, environment: string | undefined): Promise<StorageMark> {
+  if (environment === undefined || mark.environment === environment) return mark;
+  await mark.label(environment);
+  return { ...mark, environment };
 }
 
 function sealedName(id: string): string {

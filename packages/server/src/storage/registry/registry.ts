@@ -247,6 +247,26 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
     });
   }
 
+  /**
+   * Writes the environment into the mark of every storage that is open, whatever it says. Answers those whose
+   * marks could not be reached.
+   */
+  async label(environment: string): Promise<readonly string[]> {
+    const readable = this.#current.entries().filter(({ record }) => allows(record.state, "read"));
+    const tried = readable.map(async ({ record, open }) => {
+      try {
+        if (open === undefined) return [record.id];
+        await open.label(environment);
+        return [];
+      } catch (error) {
+        const fields = { err: error, storageId: record.id, environment };
+        this.#options.log.warn(fields, "the mark of a storage did not take its environment");
+        return [record.id];
+      }
+    });
+    return (await Promise.all(tried)).flat();
+  }
+
   /** Refuses new leases, and closes all storages within their bounds. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#current.stop();

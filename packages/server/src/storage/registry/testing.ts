@@ -75,7 +75,7 @@ export async function newWorld(t: TestContext): Promise<World> {
     open: async ({ root, syncAfterRename }, { id, markerUuid }) => {
       const known = markerUuid === undefined ? { createMarker: true } : { uuid: markerUuid };
       const driver = await openPosixStorage({ id, root, syncAfterRename, ...known });
-      return { driver: noting(driver), markerUuid: driver.uuid };
+      return { driver: noting(driver), mark: driver.mark };
     },
   });
   const world: World = {
