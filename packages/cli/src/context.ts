@@ -4,6 +4,7 @@ import type { Administration, Roma } from "@roma/sdk/node";
 import type { Command } from "commander";
 import { type Connection, findConnection } from "./connection.ts";
 import { describeFailure, Failures } from "./failure.ts";
+import { meantEnvironment } from "./meant-environment.ts";
 
 /** The process, or what stands for it. */
 export interface Terminal {
@@ -19,6 +20,7 @@ export interface Terminal {
 export interface GlobalFlags {
   readonly endpoint?: string;
   readonly key?: string;
+  readonly env?: string;
 }
 
 /** One run of the command line. */
@@ -92,19 +94,26 @@ export class Context {
     command: Command,
     { resume = false }: { readonly resume?: boolean } = {},
   ): Promise<Roma> {
-    if (this.#client === undefined) {
-      const { endpoint, credential } = await this.connection(command);
-      this.#anonymous = credential === undefined;
-      const { defaultStateFolder, Roma } = await import("@roma/sdk/node");
-      this.#client = new Roma({
-        endpoint: endpoint.value,
-        token: credential?.value,
-        // How many go at once is for `--parallel` to say.
-        uploadsMax: 256,
-        resume: resume && defaultStateFolder(this.terminal.env),
-      });
-    }
+    this.#client ??= await this.connect(command, { resume });
     return this.#client;
+  }
+
+  /** A client of its own, which the caller closes. */
+  async connect(
+    command: Command,
+    { resume = false }: { readonly resume?: boolean } = {},
+  ): Promise<Roma> {
+    const { endpoint, credential } = await this.connection(command);
+    this.#anonymous = credential === undefined;
+    const { defaultStateFolder, Roma } = await import("@roma/sdk/node");
+    return new Roma({
+      endpoint: endpoint.value,
+      token: credential?.value,
+      // How many go at once is for `--parallel` to say.
+      uploadsMax: 256,
+      resume: resume && defaultStateFolder(this.terminal.env),
+      environment: meantEnvironment(command.optsWithGlobals<GlobalFlags>(), this.terminal.env),
+    });
   }
 
   /** Whether requests went out without a key. */

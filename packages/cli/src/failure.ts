@@ -154,6 +154,8 @@ const fatalCodes: ReadonlySet<RomaErrorCode> = new Set<RomaErrorCode>([
   "unauthenticated",
   "bucket_not_found",
   "connection_failed",
+  "environment_mismatch",
+  "read_only",
 ]);
 
 /** Whether every other item of the same command would fail in the same way. */

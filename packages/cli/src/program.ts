@@ -6,6 +6,7 @@ import { addAudit } from "./commands/audit.ts";
 import { addBucket } from "./commands/bucket.ts";
 import { addConfig } from "./commands/config.ts";
 import { addDownload } from "./commands/download.ts";
+import { addEnvironment } from "./commands/environment.ts";
 import { addGrant } from "./commands/grant.ts";
 import { addHold } from "./commands/hold.ts";
 import { addKey } from "./commands/key.ts";
@@ -19,6 +20,7 @@ import { addTrash } from "./commands/trash.ts";
 import { addUpload } from "./commands/upload.ts";
 import { addUploads } from "./commands/uploads.ts";
 import { Context, type Terminal } from "./context.ts";
+import { showEnvironment } from "./environment.ts";
 import { describeFailure, exitCodeOf, exitCodes } from "./failure.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -56,6 +58,7 @@ function buildProgram(context: Context): Command {
     .version(readVersion(), "--version")
     .option("--endpoint <url>", "the server's address")
     .option("--key <id.secret>", "the access key; ROMA_KEY keeps it out of the process list")
+    .option("--env <label>", "the environment that is meant: another one refuses; or ROMA_ENV")
     .addHelpText("after", help)
     .showHelpAfterError("(roma COMMAND --help has the rules)")
     .exitOverride()
@@ -82,6 +85,8 @@ function buildProgram(context: Context): Command {
   for (const add of [addGrant, addBucket, addKey, addUploads, addStorage, addAudit, addConfig]) {
     add(program, context);
   }
+  addEnvironment(program, context);
+  program.hook("preAction", (_program, command) => showEnvironment(context, command));
   return program;
 }
 

@@ -3,6 +3,7 @@ import type {
   AccessKeyJson,
   BucketJson,
   BucketSettingsJson,
+  EnvironmentJson,
   GrantJson,
   GrantRequestJson,
   NewAccessKeyJson,
@@ -26,6 +27,7 @@ import {
   parseAccessKeyList,
   parseBucket,
   parseBucketList,
+  parseEnvironment,
   parseGrant,
   parseNewAccessKey,
   parseStorage,
@@ -48,10 +50,12 @@ export class Administration {
   readonly trash: Trash;
   readonly holds: Holds;
   readonly audit: AuditLog;
+  readonly #caller: Caller;
 
   /** With the connections and the credential of `client`. */
   constructor(client: Client<never>) {
     const caller = callerOf(client);
+    this.#caller = caller;
     this.buckets = new Buckets(caller);
     this.keys = new Keys(caller);
     this.grants = new Grants(caller);
@@ -60,6 +64,12 @@ export class Administration {
     this.trash = new Trash(caller);
     this.holds = new Holds(caller);
     this.audit = new AuditLog(caller);
+  }
+
+  /** Which environment the server's data is of, and whether it takes changes. */
+  environment({ signal }: CallSignal = {}): Promise<EnvironmentJson> {
+    const request = { method: "GET", path: "/v1/environment", parse: parseEnvironment, signal };
+    return callJson(this.#caller, request);
   }
 }
 

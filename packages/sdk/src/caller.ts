@@ -2,6 +2,7 @@
  * Requests with their credential, and the reading of refusals; one attempt each. Every answer that
  * passes through here is consumed or discarded, whatever happens.
  */
+import { environmentHeader } from "@roma/contract";
 import { isRomaError, RomaError, refusalError } from "./errors.ts";
 import type { Parser } from "./fields.ts";
 import type { RetryPolicy } from "./retry.ts";
@@ -32,6 +33,8 @@ export interface CallerOptions {
   /** With its path, if any, and no slash at the end. */
   readonly endpoint: string;
   readonly token?: TokenSource | undefined;
+  /** Said with every request. */
+  readonly environment?: string | undefined;
   readonly retry: RetryPolicy;
 }
 
@@ -40,10 +43,12 @@ export class Caller {
   readonly retry: RetryPolicy;
   readonly #transport: Transport;
   readonly #token: Token;
+  readonly #meant: Readonly<Record<string, string>>;
 
-  constructor(transport: Transport, { endpoint, token, retry }: CallerOptions) {
+  constructor(transport: Transport, { endpoint, token, environment, retry }: CallerOptions) {
     this.#transport = transport;
     this.#token = new Token(token);
+    this.#meant = environment === undefined ? {} : { [environmentHeader]: environment };
     this.endpoint = endpoint;
     this.retry = retry;
   }
@@ -72,7 +77,9 @@ export class Caller {
     const { method, path } = request;
     const text = method === "HEAD" ? "" : await readRefusal(response);
     response.discard();
-    throw refusalError({ method, path, text, status: response.status, headers: response.headers });
+    const { status, headers } = response;
+    const meant = request.headers[environmentHeader];
+    throw refusalError({ method, path, text, status, headers, meant });
   }
 
   /** One attempt with JSON both ways. */
@@ -106,7 +113,8 @@ export class Caller {
 
   #authorized(request: TransportRequest, token: string | undefined): Promise<TransportResponse> {
     const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    return this.plain({ ...request, headers: { ...request.headers, ...authorization } });
+    const headers = { ...request.headers, ...this.#meant, ...authorization };
+    return this.plain({ ...request, headers });
   }
 }
 

@@ -1,5 +1,5 @@
 /** The one error class of the SDK: what the server refused, and what happened on the way to it. */
-import { type ErrorCode, errorCodes, type Problem } from "@roma/contract";
+import { type ErrorCode, environmentHeader, errorCodes, type Problem } from "@roma/contract";
 import { present } from "./present.ts";
 
 /** What can go wrong on the client's side of the wire. */
@@ -93,19 +93,29 @@ export interface Refusal {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly text: string;
+  /** The environment that the request said. */
+  readonly meant?: string | undefined;
 }
 
 /** The error for an answer that is no success. Never throws, whatever the body is. */
-export function refusalError({ method, path, status, headers, text }: Refusal): RomaError {
+export function refusalError(refusal: Refusal): RomaError {
+  const { method, path, status, headers, text } = refusal;
   const problem = parseProblem(text, status);
   const retryAfterMs = parseRetryAfter(headers["retry-after"]);
   const requestId = problem?.requestId || headers["roma-request-id"];
   const message =
     problem?.detail || problem?.title || `${method} ${path.split("?")[0]} was answered ${status}`;
-  return new RomaError(problem?.code ?? codesByStatus[status] ?? "bad_answer", message, {
+  return new RomaError(problem?.code ?? codeOf(refusal), message, {
     ...present({ status, requestId, problem, retryAfterMs }),
     retryable: problem?.retryable ?? retryableStatuses.has(status),
   });
+}
+
+/** Of an answer without a problem document. */
+function codeOf({ status, headers, meant }: Refusal): RomaErrorCode {
+  const isOther = meant !== undefined && headers[environmentHeader] !== meant;
+  if (status === 409 && isOther) return "environment_mismatch";
+  return codesByStatus[status] ?? "bad_answer";
 }
 
 function parseProblem(text: string, status: number): Problem | undefined {

@@ -7,6 +7,7 @@ import type {
   BucketListJson,
   ChecksumsJson,
   CorsRuleJson,
+  EnvironmentJson,
   GrantJson,
   NewAccessKeyJson,
   ObjectJson,
@@ -313,5 +314,13 @@ export function parseStorageTest(value: unknown): StorageTestJson {
       };
     }),
     markdown: string(fields, "markdown"),
+  };
+}
+
+export function parseEnvironment(value: unknown): EnvironmentJson {
+  const fields = fieldsOf(value, "environment");
+  return {
+    environment: nullable(fields, "environment", string),
+    readOnly: nullable(fields, "readOnly", string),
   };
 }

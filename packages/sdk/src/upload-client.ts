@@ -1,4 +1,5 @@
 /** The part of a client that uploads, by itself: a page that does nothing else needs nothing else. */
+import { environmentPattern } from "@roma/contract";
 import { Caller } from "./caller.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
 import type { TokenSource } from "./token.ts";
@@ -19,6 +20,11 @@ export interface RomaOptions {
    * the server refuses what it gave last as expired. Left out, only what is public can be reached.
    */
   readonly token?: TokenSource | undefined;
+  /**
+   * The environment that is meant, like `development`: a server, or a bucket, of another one refuses every
+   * request with `environment_mismatch`. Left out: whatever it is.
+   */
+  readonly environment?: string | undefined;
   readonly retry?: Partial<RetryPolicy> | undefined;
   /** Uploads that run at once; more wait for their turn. A paused one makes room. Default 6. */
   readonly uploadsMax?: number | undefined;
@@ -48,12 +54,13 @@ export class UploadClient<Given> {
   readonly #caller: Caller;
   readonly #turns: Turns;
 
-  /** Throws a `TypeError` when the endpoint is not an http(s) address. */
+  /** Throws a `TypeError` when the endpoint is not an http(s) address, or the environment no label. */
   constructor(platform: Platform<Given>, options: RomaOptions) {
     this.#platform = platform;
     this.#caller = new Caller(platform.transport, {
       endpoint: parseEndpoint(options.endpoint),
       token: options.token,
+      environment: parseEnvironment(options.environment),
       retry: { ...defaultRetryPolicy, ...options.retry },
     });
     this.#turns = new Turns(options.uploadsMax ?? 6);
@@ -78,6 +85,12 @@ export class UploadClient<Given> {
     this.close();
     return Promise.resolve();
   }
+}
+
+function parseEnvironment(environment: string | undefined): string | undefined {
+  if (environment === undefined || environmentPattern.test(environment)) return environment;
+  const rule = "1 to 32 lower-case letters, digits and hyphens that begin with a letter";
+  throw new TypeError(`the environment must be ${rule}, not ${environment}`);
 }
 
 function parseEndpoint(endpoint: string): string {

@@ -12,6 +12,7 @@ export { ConfigError, Secret } from "./config/index.ts";
 export { OperationalError } from "./core/errors.ts";
 export { type Log, silentLog } from "./core/ports/log.ts";
 export {
+  type LabelledData,
   type Relabelled,
   type Relabelling,
   readDataEnvironment,

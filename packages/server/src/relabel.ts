@@ -31,11 +31,24 @@ export interface Relabelled {
   readonly unreached: readonly string[];
 }
 
-/** Null if the data has no label. `locked` while a server runs on it, `unavailable` if there is no data. */
-export async function readDataEnvironment({ config }: Pick<Relabelling, "config">) {
+export interface LabelledData {
+  /** Null: it has none. */
+  readonly environment: string | null;
+  /** Whose marks say the same, or will. */
+  readonly storages: readonly { readonly id: string; readonly driver: string }[];
+}
+
+/** `locked` while a server runs on the data, `unavailable` if there is none. */
+export async function readDataEnvironment({
+  config,
+}: Pick<Relabelling, "config">): Promise<LabelledData> {
   const { store } = await openData(config);
   await using opened = store;
-  return (await opened.getSetting(environmentSetting)) ?? null;
+  const storages = (await opened.listStorages()).filter(({ state }) => state !== "retired");
+  return {
+    environment: (await opened.getSetting(environmentSetting)) ?? null,
+    storages: storages.map(({ id, driver }) => ({ id, driver })),
+  };
 }
 
 /** `locked` while a server runs on the data, `unavailable` if there is none, `invalid_request` for the label. */

@@ -1,0 +1,45 @@
+/** The environment that a command is about to change, for whoever runs it. */
+import type { Command } from "commander";
+import type { Context } from "./context.ts";
+
+/** Whose label is shown in red. */
+const dangerous = "production";
+
+/** Commands that change nothing; any other tells what it is about to change. */
+const reading: ReadonlySet<string> = new Set([
+  ...["serve", "ls", "stat", "download", "grant", "config check", "config show"],
+  ...["environment show", "environment set", "bucket ls", "bucket show", "key ls", "key show"],
+  ...["uploads ls", "uploads show", "storage ls", "storage show"],
+]);
+
+/** Before a command that changes something: a line on stderr, if the server has a label. */
+export async function showEnvironment(context: Context, command: Command): Promise<void> {
+  if (reading.has(nameOf(command))) return;
+  // Not the command's own client, which the command makes as it needs it.
+  await using client = await context.connect(command);
+  if (context.anonymous) return;
+  const { Administration } = await import("@roma/sdk/node");
+  const { signal } = context;
+  try {
+    const { environment } = await new Administration(client).environment({ signal });
+    if (environment !== null) context.note(`environment: ${painted(context, environment)}`);
+  } catch {
+    // What is wrong with the server, the key or what is meant is said by the command itself.
+  }
+}
+
+/** Red where that can be seen. */
+export function painted({ terminal }: Context, environment: string): string {
+  const isPlain = terminal.stderr.isTTY !== true || (terminal.env.NO_COLOR ?? "") !== "";
+  if (environment !== dangerous || isPlain) return environment;
+  return `\u001b[1;31m${environment}\u001b[0m`;
+}
+
+/** `bucket set`, as it is written. */
+function nameOf(command: Command): string {
+  const names: string[] = [];
+  for (let at: Command | null = command; at?.parent != null; at = at.parent) {
+    names.unshift(at.name());
+  }
+  return names.join(" ");
+}
