@@ -57,6 +57,18 @@ const requests: Readonly<Record<string, () => Request>> = {
   "S3 GET": () => s3("GET", "/s3/demo/k"),
   "S3 PUT": () => ({ ...s3("PUT", "/s3/demo/new"), body: "x" }),
   "S3 DELETE": () => s3("DELETE", "/s3/demo/k"),
+  "Parse upload": () => ({
+    ...{ method: "POST", target: "/parse/files/a.txt", headers: { "content-type": "text/plain" } },
+    ...{ body: "x", refused: [400, ""] },
+  }),
+  "Parse upload in JSON": () => ({
+    ...{ method: "POST", target: "/parse/files/a.txt", headers: { authorization: "" } },
+    body: JSON.stringify({
+      ...{ base64: "eA==", _ContentType: "text/plain" },
+      ...{ _ApplicationId: rootKey.id, _MasterKey: rootKey.secret },
+    }),
+    refused: [400, ""],
+  }),
   companion: () => ({
     ...{ method: "POST", target: "/companion/s3/multipart", headers: { ...json, ...bearer() } },
     body: JSON.stringify({ filename: "a.txt", type: "text/plain" }),
@@ -128,6 +140,66 @@ test("every protocol does what is meant for its environment, and refuses what is
   }
 });
 
+test("a bucket with an environment of its own is meant by that one, however it is named", async (t) => {
+  const data = await temporaryFolder(t);
+  await using server = await start(data, { log: listening().log, environment: "development" });
+  const body = JSON.stringify({ environment: "production" });
+  assert.equal((await call(server, "PUT", "/v1/buckets/live", { body })).status, 201);
+  await call(server, "PUT", "/v1/objects/demo/k", { body: "content" });
+  await call(server, "PUT", "/v1/objects/live/k", { body: "content" });
+  const at = (bucket: string, key: string) => ({ bucket, key });
+  const asLive = { authorization: `Bearer ${grant("live")}` };
+  const writes: Readonly<Record<string, Request>> = {
+    put: { ...rest("PUT", "/v1/objects/live/a"), body: "x" },
+    "copy into it": jsonOf("/v1/copy", { from: at("demo", "k"), to: at("live", "b") }),
+    "move into it": jsonOf("/v1/move", { from: at("demo", "k"), to: at("live", "c") }),
+    direct: jsonOf("/v1/uploads", { bucket: "live", length: 1, key: "d" }),
+    grant: jsonOf("/v1/grants", { bucket: "live", key: "k", actions: ["object:read"] }),
+    change: { ...rest("PATCH", "/v1/buckets/live"), headers: json, body: "{}" },
+    tus: { ...rest("POST", "/tus/live"), headers: { ...tus, "upload-length": "1" } },
+    s3: { ...s3("PUT", "/s3/live/e"), body: "x" },
+    companion: {
+      ...rest("POST", "/companion/s3/multipart"),
+      headers: { ...json, ...asLive },
+      body: JSON.stringify({ filename: "a.txt", type: "text/plain" }),
+    },
+  };
+  for (const [name, request] of Object.entries(writes)) {
+    const refused = await send(server, request, "development");
+    assert.match(refused.code, /mismatch$/i, `${name}: ${refused.text}`);
+    assert.match(refused.text, /means development, and this is production/);
+    assert.equal(refused.environment, "production");
+  }
+  const listed = JSON.parse((await call(server, "GET", "/v1/objects/live")).text);
+  assert.deepEqual(
+    listed.objects.map(({ key }: { readonly key: string }) => key),
+    ["k"],
+  );
+  for (const [name, request] of Object.entries(writes)) {
+    // Of two buckets, one is not what is meant.
+    if (/copy|move/.test(name)) continue;
+    const done = await send(server, request, "production");
+    assert.ok(done.status < 300, `${name}: ${done.text}`);
+  }
+  const labels: readonly (readonly [string, string])[] = [
+    ["", "development"],
+    ["?bucket=live", "production"],
+    ["?bucket=demo", "development"],
+    ["?bucket=none", "development"],
+  ];
+  for (const [query, environment] of labels) {
+    const told = JSON.parse((await call(server, "GET", `/v1/environment${query}`)).text);
+    assert.equal(told.environment, environment, query);
+  }
+  const nobody = await fetch(`${server.url}/v1/objects/live/k`);
+  assert.equal(nobody.status, 401);
+  assert.equal(nobody.headers.get("roma-environment"), "development", "nobody learns of a bucket");
+});
+
+function jsonOf(target: string, value: object): Request {
+  return { ...rest("POST", target), headers: json, body: JSON.stringify(value) };
+}
+
 test("a server without an environment is none that a request can mean", async (t) => {
   const data = await temporaryFolder(t);
   await using server = await start(data, { log: listening().log });
@@ -171,13 +243,16 @@ test("a read-only server takes no byte on any way in, deletes nothing, and reads
       ["DELETE", at, { headers: tus }],
       ["DELETE", `/v1/uploads/${uploads[0].id}`],
       ["POST", "/v1/keys", { headers: json, body: '{"name":"k","policy":[]}' }],
+      ["DELETE", "/parse/files/k"],
+      ["POST", "/parse/files/a.txt", { headers: { "content-type": "text/plain" }, body: "x" }],
       ["PATCH", "/v1/buckets/demo", { headers: json, body: '{"quotaBytes":1}' }],
       ["POST", "/v1/storages/local/test"],
       ["POST", at, { headers: { ...tus, "x-http-method-override": "DELETE" } }],
     ];
     for (const [method, target, init] of deletions) {
       const refused = await call(server, method, target, init);
-      assert.equal(refused.code, "read_only", `${method} ${target}: ${refused.text}`);
+      assert.match(refused.text, /nothing is changed: the server's data is/, `${method} ${target}`);
+      assert.ok(refused.status >= 403, `${method} ${target}: ${refused.status}`);
     }
     const client = new S3Client({
       ...{

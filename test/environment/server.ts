@@ -56,7 +56,9 @@ export async function call(
   target: string,
   init: RequestInit = {},
 ): Promise<Answered> {
-  const headers = { ...asRoot, ...(init.headers as Record<string, string>) };
+  const given = { ...asRoot, ...(init.headers as Record<string, string>) };
+  // An empty one is none.
+  const headers = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ""));
   const answer = await fetch(new URL(target, url), { ...init, method, headers });
   const text = await answer.text();
   const code = /"code":"(\w+)"/.exec(text)?.[1] ?? /<Code>(\w+)<\/Code>/.exec(text)?.[1] ?? "";

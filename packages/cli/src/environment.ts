@@ -9,7 +9,7 @@ const dangerous = "production";
 const reading: ReadonlySet<string> = new Set([
   ...["serve", "ls", "stat", "download", "grant", "config check", "config show"],
   ...["environment show", "environment set", "bucket ls", "bucket show", "key ls", "key show"],
-  ...["uploads ls", "uploads show", "storage ls", "storage show"],
+  ...["trash ls", "uploads ls", "uploads show", "storage ls", "storage show"],
 ]);
 
 /** Before a command that changes something: a line on stderr, if the server has a label. */
@@ -21,7 +21,8 @@ export async function showEnvironment(context: Context, command: Command): Promi
   const { Administration } = await import("@roma/sdk/node");
   const { signal } = context;
   try {
-    const { environment } = await new Administration(client).environment({ signal });
+    const bucket = bucketOf(command);
+    const { environment } = await new Administration(client).environment({ bucket, signal });
     if (environment !== null) context.note(`environment: ${painted(context, environment)}`);
   } catch {
     // What is wrong with the server, the key or what is meant is said by the command itself.
@@ -33,6 +34,15 @@ export function painted({ terminal }: Context, environment: string): string {
   const isPlain = terminal.stderr.isTTY !== true || (terminal.env.NO_COLOR ?? "") !== "";
   if (environment !== dangerous || isPlain) return environment;
   return `\u001b[1;31m${environment}\u001b[0m`;
+}
+
+/** Commands whose last argument is what they change; it is the first one of all others. */
+const changingTheirLast: ReadonlySet<string> = new Set(["upload", "cp", "mv"]);
+
+/** The bucket that the command is about to change; it need not be one. */
+function bucketOf(command: Command): string | undefined {
+  const at = changingTheirLast.has(nameOf(command)) ? -1 : 0;
+  return command.args.at(at)?.split("/", 1)[0];
 }
 
 /** `bucket set`, as it is written. */

@@ -66,10 +66,13 @@ export class Administration {
     this.audit = new AuditLog(caller);
   }
 
-  /** Which environment the server's data is of, and whether it takes changes. */
-  environment({ signal }: CallSignal = {}): Promise<EnvironmentJson> {
-    const request = { method: "GET", path: "/v1/environment", parse: parseEnvironment, signal };
-    return callJson(this.#caller, request);
+  /** Which environment the server's data is of, or the bucket, and whether the server takes changes. */
+  environment({
+    bucket,
+    signal,
+  }: CallSignal & { readonly bucket?: string | undefined } = {}): Promise<EnvironmentJson> {
+    const path = `/v1/environment${query({ bucket })}`;
+    return callJson(this.#caller, { method: "GET", path, parse: parseEnvironment, signal });
   }
 }
 

@@ -145,6 +145,7 @@ export async function startServer(
   };
   const core = createCore(config, {
     ...ports,
+    dataEnvironment,
     signingKey: sealer.deriveKey(partSignaturePurpose),
   });
   const { uploads, resumable, multipart, direct, staged } = core;
@@ -313,6 +314,7 @@ function createCore(
     readonly meter: Meter;
     readonly installation: string;
     readonly refusals: Refusals;
+    readonly dataEnvironment: DataEnvironment;
   },
 ) {
   const trashMs = config.trash.keep === 0 ? null : config.trash.keep;
@@ -321,7 +323,11 @@ function createCore(
   const detector = typeDetector;
   const shared = { ...ports, buckets, detector, maxObjectBytes, blobGraceMs: blobGrace };
   const { productionDeletesPerHour } = config.trash;
-  const objects = new Objects({ ...shared, productionDeletesPerHour });
+  const objects = new Objects({
+    ...shared,
+    environment: ports.dataEnvironment.label ?? null,
+    productionDeletesPerHour,
+  });
   const { openMax, createsPerSecondMax } = config.uploads;
   const bounded = { ...shared, openMax, createsPerSecondMax };
   const multipart = new Multipart({ ...bounded, objects });

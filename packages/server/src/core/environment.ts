@@ -29,7 +29,7 @@ export interface MeantEnvironment {
   /** As the client said it; undefined: it did not. */
   readonly stated: string | undefined;
   /** Of the bucket, where that has one of its own. */
-  readonly ofBucket: string | null | undefined;
+  readonly ofBucket: string | undefined;
   /** Whether the request would change anything. */
   readonly changes: boolean;
 }
@@ -62,11 +62,6 @@ export class DataEnvironment {
   /** Undefined: the data has none. */
   get label(): string | undefined {
     return this.#kept;
-  }
-
-  /** Of a bucket without one of its own, the data's. */
-  labelOf(ofBucket: string | null | undefined): string | undefined {
-    return ofBucket ?? this.#kept;
   }
 
   /** Why nothing may be changed, in words for people; undefined: everything may. */
@@ -131,7 +126,7 @@ export class DataEnvironment {
 
   /** `environment_mismatch` if the request means another; `read_only` if it would change anything. */
   assertMeant({ stated, ofBucket, changes }: MeantEnvironment): void {
-    const label = this.labelOf(ofBucket);
+    const label = ofBucket ?? this.#kept;
     if (stated !== undefined && stated !== label) throw mismatch(stated, label);
     if (changes) this.assertWritable();
   }

@@ -54,6 +54,9 @@ export function companionProtocol(services: CompanionServices): FastifyPluginAsy
           url,
           handler: async (request, reply) => {
             const admitted = await admit(services, request, as);
+            const { actor, scope } = admitted;
+            const changes = isChange(method);
+            await assertMeant(services, { request, reply, actor, bucket: scope.bucket, changes });
             return reply.send(await handle({ ...admitted, request, reply }));
           },
         });
@@ -66,7 +69,7 @@ export function companionProtocol(services: CompanionServices): FastifyPluginAsy
 }
 
 async function admit(
-  { accessKeys, clock, environment, region, s3Path, publicUrl }: CompanionServices,
+  { accessKeys, clock, region, s3Path, publicUrl }: CompanionServices,
   request: FastifyRequest,
   as: Route["as"],
 ): Promise<Omit<Exchange, "request" | "reply">> {
@@ -79,7 +82,6 @@ async function admit(
   if (actor.kind !== "grant" || grant === undefined) {
     throw new OperationalError("unauthenticated", "a grant is needed, as bearer or in the path");
   }
-  assertMeant(environment, request, { changes: isChange(request.method) });
   const { keyId, scope } = actor;
   return {
     actor,

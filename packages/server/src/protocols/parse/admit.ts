@@ -1,6 +1,6 @@
 /** The gate: what a request says about itself becomes the application, the privilege and core's actor. */
 import type { FastifyRequest } from "fastify";
-import { authenticate, withOrigin } from "../../authentication/index.ts";
+import { assertMeant, authenticate, withOrigin } from "../../authentication/index.ts";
 import type { Actor } from "../../core/access.ts";
 import { OperationalError } from "../../core/errors.ts";
 import type { Application } from "./applications.ts";
@@ -24,7 +24,7 @@ export interface Caller {
 /**
  * `unauthenticated` for an unknown application and a wrong key, code 209 for a wrong session. A key or token
  * that is wrong is refused even where nobody needs one. `isRead`: a client key is not asked for, since a URL that
- * a page shows carries none.
+ * a page shows carries none. `environment_mismatch` if the request means another.
  */
 export async function admit(
   services: ParseServices,
@@ -33,6 +33,8 @@ export async function admit(
   options: { readonly isRead?: boolean } = {},
 ): Promise<Caller> {
   const caller = await callerOf(services, request, { credentials, ...options });
+  const { bucket } = caller.application.config;
+  await assertMeant(services, { request, actor: caller.actor, bucket, changes: false });
   return { ...caller, actor: withOrigin(caller.actor, request, protocol) };
 }
 

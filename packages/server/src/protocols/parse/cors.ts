@@ -14,6 +14,7 @@ export const parseCors: CorsPolicy = {
     ...["Cache-Control", "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Range"],
     // Every one that SDKs send; parse-server leaves out those of streams and of installations.
     "X-Parse-*",
+    "Roma-Environment",
   ],
   exposedHeaders: [
     ...["Location", "ETag", "Last-Modified", "Accept-Ranges", "Content-Range", "Content-Length"],

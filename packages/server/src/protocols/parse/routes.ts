@@ -3,6 +3,7 @@
  * upload is never redirected, and no other part of Parse is here.
  */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import { isChange } from "../../authentication/index.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { corsRulesOf, parseCors } from "./cors.ts";
 import { deleteFile } from "./delete.ts";
@@ -34,7 +35,11 @@ export function parseProtocol(services: ParseServices): FastifyPluginAsync {
       app.route({
         method,
         url,
-        handler: (request: FastifyRequest, reply: FastifyReply) => handler({ request, reply }),
+        handler: async (request: FastifyRequest, reply: FastifyReply) => {
+          // Before a byte is asked for: the credentials may come behind the file.
+          if (isChange(method)) services.environment.assertWritable();
+          return await handler({ request, reply });
+        },
       });
     }
     for (const url of ["/", "/*"]) {

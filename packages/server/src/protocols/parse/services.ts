@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Gate } from "../../authentication/index.ts";
 import type { Buckets } from "../../core/buckets.ts";
+import type { DataEnvironment } from "../../core/environment.ts";
 import type { Objects } from "../../core/objects.ts";
 import type { StagedUploads } from "../../core/staged-uploads.ts";
 import type { Uploads } from "../../core/uploads.ts";
@@ -14,6 +15,7 @@ export interface ParseServices extends Gate {
   readonly staged: StagedUploads;
   readonly objects: Objects;
   readonly buckets: Buckets;
+  readonly environment: DataEnvironment;
   readonly applications: Applications;
   readonly sessions: Sessions;
   readonly replays: Replays;

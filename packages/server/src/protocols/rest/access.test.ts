@@ -52,6 +52,8 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["PATCH", "/v1/keys/ROOTKEY", { body: {} }],
   ["DELETE", "/v1/keys/OTHER"],
   ["POST", "/v1/grants", { body: { bucket: "b", key: "k", actions: ["object:read"] } }],
+  ["GET", "/v1/environment"],
+  ["HEAD", "/v1/environment"],
   ["GET", "/v1/storages"],
   ["HEAD", "/v1/storages"],
   ["GET", "/v1/storages/memory"],
@@ -77,9 +79,11 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["POST", "/v1/uploads/none/form", { body: "x" }],
 ];
 
-/** Answered with what the caller may see, which is nothing, instead of a refusal. */
+/** Answered with what the caller may see, which is nothing, or is for everybody with a credential. */
 const filtered = new Set(
-  ["GET", "HEAD"].flatMap((method) => [`${method} /v1/buckets`, `${method} /v1/uploads`]),
+  ["GET", "HEAD"].flatMap((method) => [
+    ...[`${method} /v1/buckets`, `${method} /v1/uploads`, `${method} /v1/environment`],
+  ]),
 );
 
 async function withObject(t: Parameters<typeof startRest>[0]): Promise<RestServer> {

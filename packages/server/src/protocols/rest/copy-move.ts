@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { parseBucketName, parseKey } from "../../core/object-key.ts";
 import type { CopyRequest } from "../../core/objects.ts";
 import { contentTypeField } from "./content-type-field.ts";
+import { assertBucketMeant } from "./environment.ts";
 import { receiveJson } from "./json-body.ts";
 import { present } from "./present.ts";
 import { copyRequest } from "./schemas.ts";
@@ -10,24 +11,26 @@ import type { Exchange, Handler, RestServices } from "./services.ts";
 import { renderWritten } from "./written.ts";
 
 export const copyObject =
-  ({ objects }: RestServices): Handler =>
+  (services: RestServices): Handler =>
   async (exchange) => {
-    const request = await receiveCopy(exchange);
-    return renderWritten(exchange, await objects.copy(exchange.caller.actor, request));
+    const request = await receiveCopy(services, exchange);
+    return renderWritten(exchange, await services.objects.copy(exchange.caller.actor, request));
   };
 
 export const moveObject =
-  ({ objects }: RestServices): Handler =>
+  (services: RestServices): Handler =>
   async (exchange) => {
-    const request = await receiveCopy(exchange);
-    return renderWritten(exchange, await objects.move(exchange.caller.actor, request));
+    const request = await receiveCopy(services, exchange);
+    return renderWritten(exchange, await services.objects.move(exchange.caller.actor, request));
   };
 
-async function receiveCopy(exchange: Exchange): Promise<CopyRequest> {
+async function receiveCopy(services: RestServices, exchange: Exchange): Promise<CopyRequest> {
   const given = await receiveJson(exchange, copyRequest);
+  const [from, to] = [address(given.from), address(given.to)];
+  for (const { bucket } of [from, to]) await assertBucketMeant(services, exchange, bucket);
   return present({
-    from: present({ ...address(given.from), version: given.from.version }),
-    to: address(given.to),
+    from: present({ ...from, version: given.from.version }),
+    to,
     contentType: contentTypeField(given.contentType),
     userMetadata: given.metadata,
     conditions: given.createOnly === true ? { ifAbsent: true } : undefined,

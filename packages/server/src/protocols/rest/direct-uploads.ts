@@ -7,6 +7,7 @@ import { basePath, idOf } from "./address.ts";
 import { contentTypeField } from "./content-type-field.ts";
 import { completeDirectUpload, directUpload, proof, signRequests } from "./direct-schemas.ts";
 import { digestsOf, directUploadJson, signedRequestsJson } from "./direct-wire.ts";
+import { assertBucketMeant } from "./environment.ts";
 import { receiveJson } from "./json-body.ts";
 import { present } from "./present.ts";
 import type { Exchange, Handler, RestServices } from "./services.ts";
@@ -30,10 +31,12 @@ export const beginDirect =
         context: { field: "checksums.sha256" },
       });
     }
+    const name = parseBucketName(bucket);
+    await assertBucketMeant(services, exchange, name);
     const upload = await services.direct.begin(
       caller.actor,
       present({
-        bucket: parseBucketName(bucket),
+        bucket: name,
         key: key === undefined ? undefined : parseKey(key),
         filename,
         length,

@@ -9,6 +9,7 @@ import { templateHead, templateProblem } from "../../core/grant-template.ts";
 import { grantContextBytesMax, grantLifetimeMsMax, signGrant } from "../../core/grants.ts";
 import { parseBucketName, parseKey, parsePrefix } from "../../core/object-key.ts";
 import { objectPath } from "./address.ts";
+import { assertBucketMeant } from "./environment.ts";
 import { receiveJson } from "./json-body.ts";
 import { present } from "./present.ts";
 import { grantRequest } from "./schemas.ts";
@@ -17,13 +18,15 @@ import type { Handler, RestServices } from "./services.ts";
 const lifetimeMsDefault = 15 * 60 * 1000;
 
 export const createGrant =
-  ({ accessKeys, clock }: RestServices): Handler =>
+  (services: RestServices): Handler =>
   async (exchange): Promise<GrantJson> => {
+    const { accessKeys, clock } = services;
     const { actor } = exchange.caller;
     const { expiresIn = lifetimeMsDefault, ...wanted } = await receiveJson(exchange, grantRequest);
     // Checked whoever asks, so that nobody learns from the answer what he may not do.
     assertScope(wanted, expiresIn);
     const { bucket, key, template } = wanted;
+    await assertBucketMeant(services, exchange, bucket);
     const head = template === undefined ? undefined : templateHead(template);
     const target = present({ bucket, key, prefix: wanted.prefix ?? head });
     for (const action of wanted.actions) authorize(actor, action, target);

@@ -87,7 +87,8 @@ export const operationRows: Readonly<Record<string, OperationRow>> = {
   "GET /environment": {
     id: "getEnvironment",
     tag: "environment",
-    summary: "Get the environment of the server's data",
+    summary: "Get the environment of the server's data, or of a bucket",
+    parameters: ["environment-bucket"],
     answers: ok("Its label, and whether the server takes changes.", "Environment"),
   },
   "GET /buckets": {

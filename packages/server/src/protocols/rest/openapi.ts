@@ -56,6 +56,7 @@ const parameters: JsonObject = {
   signature: query("signature", text, "Of the signed request."),
   "posted-filename": query("filename", text, "Of the client's file, for the key that is made."),
   "bucket-filter": query("bucket", text, "Only uploads to this bucket."),
+  "environment-bucket": query("bucket", text, "Whose own environment is told, if it has one."),
   "If-Match": header("If-Match", "Entity tags of which the object must have one, or `*`."),
   "If-None-Match": header("If-None-Match", "Entity tags that the object must not have, or `*`."),
   "If-None-Match-Any": header("If-None-Match", "Only `*`: the key must not exist."),

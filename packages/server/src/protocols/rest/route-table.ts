@@ -43,6 +43,8 @@ export interface Route {
   readonly access: "credential" | "anyone";
   /** Whether it changes anything; left out: as its method says. */
   readonly changes?: boolean;
+  /** The body names the bucket: what is meant is judged by the handler, with `assertBucketMeant`. */
+  readonly bucketInBody?: boolean;
   readonly handler: Handler;
 }
 
@@ -65,15 +67,15 @@ export function routeTable(services: RestServices): readonly Route[] {
     ...readable("/trash/{bucket}", "credential", listTrash(services)),
     route("POST", "/trash/{bucket}/restore", restoreFromTrash(services)),
     route("POST", "/trash/{bucket}/purge", purgeFromTrash(services)),
-    route("POST", "/copy", copyObject(services)),
-    route("POST", "/move", moveObject(services)),
+    { ...route("POST", "/copy", copyObject(services)), bucketInBody: true },
+    { ...route("POST", "/move", moveObject(services)), bucketInBody: true },
     ...readable("/keys", "credential", listKeys(services)),
     route("POST", "/keys", createKey(services)),
     ...readable("/keys/{id}", "credential", getKey(services)),
     route("PATCH", "/keys/{id}", changeKey(services)),
     route("DELETE", "/keys/{id}", deleteKey(services)),
     // A grant is signed, and written down nowhere.
-    { ...route("POST", "/grants", createGrant(services)), changes: false },
+    { ...route("POST", "/grants", createGrant(services)), changes: false, bucketInBody: true },
     ...readable("/environment", "credential", getEnvironment(services)),
     ...readable("/storages", "credential", listStorages(services)),
     ...readable("/storages/{id}", "credential", getStorage(services)),
@@ -88,7 +90,7 @@ export function routeTable(services: RestServices): readonly Route[] {
     route("HEAD", "/uploads/{id}", head),
     route("PATCH", "/uploads/{id}", appendUpload(services)),
     route("DELETE", "/uploads/{id}", cancelUpload(services)),
-    route("POST", "/uploads", beginDirect(services)),
+    { ...route("POST", "/uploads", beginDirect(services)), bucketInBody: true },
     route("POST", "/uploads/{id}/requests", signDirect(services)),
     route("POST", "/uploads/{id}/proof", proveDirect(services)),
     route("POST", "/uploads/{id}/complete", completeDirect(services)),

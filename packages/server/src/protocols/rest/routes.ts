@@ -15,6 +15,7 @@ import { allowCors, errorHandler } from "../../http/index.ts";
 import { basePath } from "./address.ts";
 import { corsRulesOf, restCors } from "./cors.ts";
 import { renderDocsPage } from "./docs-page.ts";
+import { bucketMeant } from "./environment.ts";
 import { renderRestError } from "./errors.ts";
 import { openapiDocument } from "./openapi.ts";
 import { refuseRoute } from "./refuse.ts";
@@ -68,7 +69,13 @@ function register(app: FastifyInstance, services: RestServices, route: Route): v
       if (route.access === "credential" && caller.actor.kind === "anonymous") {
         authorize(caller.actor, "object:read", {});
       }
-      assertMeant(services.environment, request, { changes });
+      if (route.bucketInBody === true) {
+        if (changes) services.environment.assertWritable();
+      } else {
+        const { actor } = caller;
+        const bucket = await bucketMeant(services, request, route);
+        await assertMeant(services, { request, reply, actor, bucket, changes });
+      }
       const json = await route.handler({ request, reply, caller });
       return reply.sent ? reply : reply.send(json);
     },

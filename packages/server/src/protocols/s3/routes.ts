@@ -82,12 +82,13 @@ async function enter(
   refuseHeaders(request, caller.hoisted, owner.id);
   const row = dispatcher.find(request, address.on, query);
   assertSomebody(row, caller);
-  assertMeant(services.environment, request, { changes: isChange(row.method) });
+  const bucket = address.on === "service" ? undefined : address.bucket;
+  const { actor } = caller;
+  await assertMeant(services, { request, reply, actor, bucket, changes: isChange(row.method) });
   const exchange = { request, reply, caller, query, basePath };
   if (row.on === "object" && address.on === "object") {
     assertCurrentVersion(query.get("versionId"));
-    const { bucket, key } = address;
-    await row.handler({ ...exchange, bucket, key });
+    await row.handler({ ...exchange, bucket: address.bucket, key: address.key });
   } else if (row.on === "bucket" && address.on === "bucket") {
     await row.handler({ ...exchange, bucket: address.bucket });
   } else if (row.on === "service") {

@@ -88,7 +88,8 @@ async function enter(
   const caller = await admit(services, request, method);
   // Nobody is asked for a credential before being told what else is wrong.
   if (caller.actor.kind === "anonymous") authorize(caller.actor, "object:write", { bucket });
-  assertMeant(services.environment, request, { changes: isChange(method) });
+  const { actor } = caller;
+  await assertMeant(services, { ...asked, actor, bucket, changes: isChange(method) });
   return handler({ ...asked, caller, bucket });
 }
 
