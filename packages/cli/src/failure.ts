@@ -85,6 +85,7 @@ const rows: Record<RomaErrorCode, Row> = {
   overloaded: { exit: unavailable, advice: later },
   storage_full: { exit: unavailable, advice: "the operator has to make room" },
   quota_exceeded: { exit: failed, advice: "delete something, or have the quota raised" },
+  plan_changed: { exit: precondition, advice: "plan it again, and look at what it counts" },
   environment_mismatch: {
     exit: precondition,
     advice: "is this the server that you mean? `roma environment show` tells its environment",

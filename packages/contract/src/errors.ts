@@ -50,6 +50,8 @@ export const errorCodes = [
   "overloaded",
   "storage_full",
   "quota_exceeded",
+  /** Of a bulk delete: other objects are there than were planned. */
+  "plan_changed",
   /** The request says that it means another environment than the bucket, storage or server is of. */
   "environment_mismatch",
   /** The server started read-only: its configuration or a storage is of another environment than its data. */

@@ -1,4 +1,5 @@
 /** Names on the wire, shared by the server, the SDK, the command line and the console. */
+export type * from "./bulk-delete.ts";
 export type * from "./direct.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";

@@ -150,6 +150,8 @@ export type ActionJson =
   | "trash:read"
   | "trash:restore"
   | "trash:purge"
+  /** Not implied by `*`. */
+  | "bulk:delete"
   | "bucket:read"
   | "bucket:write"
   | "bucket:delete"

@@ -144,6 +144,7 @@ export const actions = [
   "trash:read",
   "trash:restore",
   "trash:purge",
+  "bulk:delete",
   "bucket:read",
   "bucket:write",
   "bucket:delete",

@@ -6,6 +6,7 @@ import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
 import {
   auditConfig,
+  bulkDeleteConfig,
   logConfig,
   sweeperConfig,
   trashConfig,
@@ -76,6 +77,7 @@ export const serverConfig = z.strictObject({
   uploads: uploadsConfig.prefault({}),
   trash: trashConfig.prefault({}),
   audit: auditConfig.prefault({}),
+  bulkDelete: bulkDeleteConfig.prefault({}),
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

@@ -11,6 +11,7 @@ import { typeDetector } from "./content-types/detect.ts";
 import { AccessKeys } from "./core/access-keys.ts";
 import { Audit, AuditUpkeep, Refusals } from "./core/audit/index.ts";
 import { Buckets } from "./core/buckets.ts";
+import { BulkDeletes } from "./core/bulk-deletes.ts";
 import { DirectUploads, partSignaturePurpose } from "./core/direct/index.ts";
 import { DataEnvironment } from "./core/environment.ts";
 import { isOperationalError } from "./core/errors.ts";
@@ -191,6 +192,15 @@ export async function startServer(
     upkeep.start();
     auditUpkeep.start();
   }
+  const weekMs = 7 * 24 * 60 * 60 * 1000;
+  const bulkDeletes = opened.use(
+    new BulkDeletes({
+      ...{ metadata, buckets: core.buckets, environment: dataEnvironment, clock, log },
+      ...{ blobGraceMs: config.blobGrace, ...config.bulkDelete },
+      trashMsDefault: config.trash.keep || weekMs,
+    }),
+  );
+  if (!isReadOnly) await bulkDeletes.resume();
   const newBucket = isReadOnly
     ? undefined
     : await ensureDemoBucket(metadata, core.buckets, rootKey);
@@ -240,6 +250,7 @@ export async function startServer(
   const services = {
     ...core,
     environment: dataEnvironment,
+    bulkDeletes,
     storages: serverStorages.administration,
     accessKeys,
     clock,

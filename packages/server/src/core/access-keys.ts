@@ -24,6 +24,11 @@ const cachedKeysMax = 10_000;
 const idPattern = /^(?!eyJ)[A-Za-z0-9_-]{3,128}$/;
 const secretPattern = /^[\x21-\x7e]{8,256}$/;
 
+/** Everything, and what `*` does not imply. */
+export const rootPolicy: readonly PolicyStatementJson[] = [
+  { buckets: ["*"], actions: ["*", "bulk:delete"] },
+];
+
 /** Compared with when a key is unknown, so that the time of an answer does not tell. */
 const nobodysSecret = randomBytes(32).toString("hex");
 
@@ -103,7 +108,7 @@ export class AccessKeys {
   /** For the start: the root key, which may do everything. An existing one gets this secret. */
   async ensureRoot(root: { readonly id: string; readonly secret: string }): Promise<OpenedKey> {
     const { id, secret } = root;
-    const policy: readonly PolicyStatementJson[] = [{ buckets: ["*"], actions: ["*"] }];
+    const policy = rootPolicy;
     const existing = await this.#metadata.getAccessKey(id);
     const author = serverAuthor("start");
     if (existing === undefined) return this.#add(root, { name: "root", policy, author });

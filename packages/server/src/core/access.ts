@@ -107,9 +107,14 @@ function refusal(actor: Actor, action: Action, target: Target): OperationalError
   });
 }
 
+/** Destroying very many objects is said by name: not by keys that were to do everything. */
+function means(allowed: ActionJson, action: Action): boolean {
+  return allowed === action || (allowed === "*" && action !== "bulk:delete");
+}
+
 function statementAllows(statement: PolicyStatementJson, action: Action, target: Target): boolean {
   return (
-    statement.actions.some((allowed) => allowed === "*" || allowed === action) &&
+    statement.actions.some((allowed) => means(allowed, action)) &&
     bucketAllowed(statement.buckets, target.bucket) &&
     keysAllowed(statement.prefixes, target)
   );

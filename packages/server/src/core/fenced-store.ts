@@ -69,6 +69,10 @@ const effects: Readonly<Record<keyof Calls, "reads" | "changes">> = {
   pruneAudit: "changes",
   listAudit: "reads",
   verifyAudit: "reads",
+  putBulkDelete: "changes",
+  getBulkDelete: "reads",
+  listBulkDeletes: "reads",
+  advanceBulkDelete: "changes",
 };
 
 /** Its changes reject with what `assertWritable` throws. */

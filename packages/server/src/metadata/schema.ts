@@ -23,6 +23,15 @@ export interface Schema {
   readonly audit: AuditRow;
   readonly audit_points: AuditPointRow;
   readonly schema_migrations: SchemaMigrationRow;
+  readonly bulk_deletes: BulkDeleteRow;
+}
+
+export interface BulkDeleteRow {
+  readonly id: string;
+  readonly state: string;
+  readonly revision: number;
+  /** JSON. */
+  readonly record: string;
 }
 
 /** A connection or a transaction: `Transaction<Schema>` is one too. */

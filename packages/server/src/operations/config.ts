@@ -65,6 +65,21 @@ export const auditConfig = z.strictObject({
     ),
 });
 
+export const bulkDeleteConfig = z.strictObject({
+  perSecond: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1_000)
+    .describe("objects that a bulk delete deletes in a second at most"),
+  perHour: z
+    .int()
+    .min(0)
+    .max(1_000_000_000)
+    .default(100_000)
+    .describe("objects that all bulk deletes of the server delete in any hour; what is left waits"),
+});
+
 export const uploadsConfig = z.strictObject({
   openMax: z
     .int()

@@ -3,9 +3,10 @@
  * the configuration and kept nowhere but sealed.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import type { Secret } from "../config/index.ts";
 import type { Actor } from "../core/access.ts";
-import type { AccessKeys } from "../core/access-keys.ts";
+import { type AccessKeys, rootPolicy } from "../core/access-keys.ts";
 import { OperationalError } from "../core/errors.ts";
 import type { MetadataStore } from "../core/ports/metadata-store.ts";
 import { type DataFolder, type RootKeyFile, readRootKey, writeRootKey } from "./data-folder.ts";
@@ -41,8 +42,12 @@ export async function ensureRootKey(options: {
     // Somebody put the file away, which is good practice; the key itself goes on working.
     return { ...identity(id), remember: async () => {} };
   }
-  const known = kept !== undefined && (await accessKeys.open(kept.id))?.secret === kept.secret;
-  if (kept !== undefined && known) return inFile(folder, kept);
+  const opened = kept && (await accessKeys.open(kept.id));
+  if (kept !== undefined && opened?.secret === kept.secret) {
+    // Made by an older version: what a root key may has grown.
+    if (!isDeepStrictEqual(opened.record.policy, rootPolicy)) await accessKeys.ensureRoot(kept);
+    return inFile(folder, kept);
+  }
   // The file is durable before the key is: a crash in between leaves a file that this line finds.
   const made = kept ?? accessKeys.newIdAndSecret();
   if (kept === undefined) await writeRootKey(folder, made);
@@ -69,7 +74,7 @@ export async function readRootKeyOnly(options: {
 function identity(id: string): Pick<RootKey, "id" | "actor"> {
   return {
     id,
-    actor: { kind: "key", keyId: id, policy: [{ buckets: ["*"], actions: ["*"] }] },
+    actor: { kind: "key", keyId: id, policy: rootPolicy },
   };
 }
 

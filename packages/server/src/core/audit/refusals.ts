@@ -15,6 +15,7 @@ const recordedCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "unauthenticated",
   "object_retained",
   "delete_cap_reached",
+  "environment_mismatch",
 ]);
 const windowMsDefault = 60_000;
 const kindsMaxDefault = 1_000;

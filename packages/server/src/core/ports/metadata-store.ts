@@ -13,6 +13,7 @@ import type {
 } from "@roma/contract";
 import type { AuditStore } from "./audit-store.ts";
 import type { Authored } from "./author.ts";
+import type { BulkDeleteStore } from "./bulk-delete-store.ts";
 import type { CorsRule } from "./cors-rule.ts";
 import type {
   BlobRecord,
@@ -29,6 +30,7 @@ import type { UploadStore } from "./upload-store.ts";
 
 export type * from "./audit-store.ts";
 export type * from "./author.ts";
+export type * from "./bulk-delete-store.ts";
 export type { CorsRule } from "./cors-rule.ts";
 export type * from "./object-records.ts";
 export type * from "./trash-store.ts";
@@ -158,7 +160,12 @@ export interface BlobAddress {
   readonly blobKey: string;
 }
 
-export interface MetadataStore extends UploadStore, TrashStore, AuditStore, AsyncDisposable {
+export interface MetadataStore
+  extends UploadStore,
+    TrashStore,
+    BulkDeleteStore,
+    AuditStore,
+    AsyncDisposable {
   /** `already_exists` if the name is taken. */
   createBucket(bucket: BucketRecord, options: Authored): Promise<void>;
   getBucket(name: string): Promise<BucketRecord | undefined>;

@@ -13,6 +13,7 @@ import { grants } from "./0006-grants.ts";
 import { knownBytes } from "./0007-known-bytes.ts";
 import { safety } from "./0008-safety.ts";
 import { audit } from "./0009-audit.ts";
+import { bulkDeletes } from "./0010-bulk-deletes.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -33,6 +34,7 @@ export const migrations: readonly Migration[] = [
   { number: 7, name: "known-bytes", apply: knownBytes },
   { number: 8, name: "safety", apply: safety },
   { number: 9, name: "audit", apply: audit },
+  { number: 10, name: "bulk-deletes", apply: bulkDeletes },
 ];
 
 export interface MigrateOptions {

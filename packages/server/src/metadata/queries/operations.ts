@@ -16,6 +16,12 @@ import { pruneAudit, verifyAudit } from "./audit-chain.ts";
 import { listAudit } from "./audit-list.ts";
 import { forgetGarbage, knownBlobs, listGarbage } from "./blobs.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import {
+  advanceBulkDelete,
+  getBulkDelete,
+  listBulkDeletes,
+  putBulkDelete,
+} from "./bulk-deletes.ts";
 import { purgeTrash, purgeTrashDue, restoreTrash } from "./change-trash.ts";
 import { deleteObject, deleteObjects } from "./delete-objects.ts";
 import { forgetGrantUses, getGrantUses } from "./grant-uses.ts";
@@ -51,6 +57,8 @@ async function probe(db: Database): Promise<void> {
 }
 
 export const writes = {
+  putBulkDelete,
+  advanceBulkDelete,
   createBucket,
   changeBucket,
   deleteBucket,
@@ -89,6 +97,8 @@ export const writes = {
 } as const;
 
 export const reads = {
+  getBulkDelete,
+  listBulkDeletes,
   getBucket,
   listBuckets,
   getObject,

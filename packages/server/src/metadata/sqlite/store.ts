@@ -17,6 +17,9 @@ import type {
   BlobRecord,
   BucketChanges,
   BucketRecord,
+  BulkDeleteProgress,
+  BulkDeleteRecord,
+  BulkDeleteStep,
   DeleteOptions,
   DeleteResult,
   GarbageRecord,
@@ -488,6 +491,22 @@ class SqliteStore implements MetadataStore {
 
   bucketUsage(bucket: string): Promise<BucketUsage> {
     return this.#read("bucketUsage", bucket);
+  }
+
+  putBulkDelete(record: BulkDeleteRecord, options: Authored): Promise<void> {
+    return this.#write("putBulkDelete", record, this.#recorded(options));
+  }
+
+  getBulkDelete(id: string): Promise<BulkDeleteRecord | undefined> {
+    return this.#read("getBulkDelete", id);
+  }
+
+  listBulkDeletes(options: { readonly limit: number }): Promise<readonly BulkDeleteRecord[]> {
+    return this.#read("listBulkDeletes", options);
+  }
+
+  advanceBulkDelete(id: string, step: BulkDeleteStep): Promise<BulkDeleteProgress | undefined> {
+    return this.#write("advanceBulkDelete", id, this.#recorded(step));
   }
 
   async probe(): Promise<void> {

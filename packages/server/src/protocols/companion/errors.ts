@@ -39,6 +39,7 @@ export const errorTable: Readonly<Record<ErrorCode, number>> = {
   quota_exceeded: 413,
   object_retained: 403,
   delete_cap_reached: 403,
+  plan_changed: 400,
   environment_mismatch: 400,
   read_only: 403,
   unsupported: 404,

@@ -64,6 +64,7 @@ export const errorTable: Readonly<Record<ErrorCode, Row>> = {
   quota_exceeded: { status: 400, code: save },
   object_retained: { status: 403, code: parseCodes.operationForbidden },
   delete_cap_reached: { status: 403, code: parseCodes.operationForbidden },
+  plan_changed: { status: 400, code: parseCodes.operationForbidden },
   environment_mismatch: { status: 400, code: parseCodes.operationForbidden },
   // SDKs would send it again if it were 503.
   read_only: { status: 403, code: parseCodes.operationForbidden },

@@ -52,6 +52,18 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["PATCH", "/v1/keys/ROOTKEY", { body: {} }],
   ["DELETE", "/v1/keys/OTHER"],
   ["POST", "/v1/grants", { body: { bucket: "b", key: "k", actions: ["object:read"] } }],
+  ["POST", "/v1/bulk-deletes", { body: { bucket: "b", prefix: "p/" } }],
+  ["GET", "/v1/bulk-deletes"],
+  ["HEAD", "/v1/bulk-deletes"],
+  ["GET", "/v1/bulk-deletes/none"],
+  ["HEAD", "/v1/bulk-deletes/none"],
+  [
+    "POST",
+    "/v1/bulk-deletes/none/confirm",
+    { body: { bucket: "b", environment: null, digest: "d" } },
+  ],
+  ["POST", "/v1/bulk-deletes/none/stop"],
+  ["POST", "/v1/bulk-deletes/none/undo"],
   ["GET", "/v1/environment"],
   ["HEAD", "/v1/environment"],
   ["GET", "/v1/storages"],
@@ -83,6 +95,7 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
 const filtered = new Set(
   ["GET", "HEAD"].flatMap((method) => [
     ...[`${method} /v1/buckets`, `${method} /v1/uploads`, `${method} /v1/environment`],
+    `${method} /v1/bulk-deletes`,
   ]),
 );
 
@@ -112,7 +125,7 @@ test("the table of routes above is the table that is registered", async (t) => {
     const [, group = "", id, ...rest] = path;
     const name = group === "buckets" || group === "objects" ? ":bucket" : ":id";
     const last = rest.join("/").replace(/parts\/\d+/, "parts/:number");
-    const below = group === "storages" || group === "uploads" ? `/${last}` : "/*";
+    const below = ["storages", "uploads", "bulk-deletes"].includes(group) ? `/${last}` : "/*";
     const route = `${method} /v1/${group}${id === undefined ? "" : `/${name}`}${rest.length > 0 ? below : ""}`;
     assert.ok(registered.includes(route), route);
     known.delete(route);

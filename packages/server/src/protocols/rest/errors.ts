@@ -45,6 +45,7 @@ export const errorTable: Readonly<
   quota_exceeded: { status: 507, title: "The quota is used up" },
   object_retained: { status: 403, title: "It is retained or under legal hold" },
   delete_cap_reached: { status: 403, title: "Too many objects were deleted within an hour" },
+  plan_changed: { status: 409, title: "Other objects are there than were planned" },
   environment_mismatch: { status: 409, title: "Another environment than the request means" },
   read_only: { status: 503, title: "The server takes no changes" },
   unsupported: { status: 501, title: "Not offered" },

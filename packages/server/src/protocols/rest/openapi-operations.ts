@@ -84,6 +84,56 @@ const formBody: JsonObject = {
 
 /** By method and path, as in the route table; HEAD follows from GET. */
 export const operationRows: Readonly<Record<string, OperationRow>> = {
+  "POST /bulk-deletes": {
+    id: "planBulkDelete",
+    tag: "bulk deletes",
+    summary: "Plan to delete every object with a prefix",
+    description:
+      "Counts, and changes nothing. An empty prefix, or one that looks like a mistake, is refused.",
+    body: jsonBody("BulkDeletePlan"),
+    answers: {
+      "201": { description: "The plan.", content: json("BulkDelete"), headers: ["Location"] },
+    },
+    errors: ["bucket_not_found"],
+  },
+  "GET /bulk-deletes": {
+    id: "listBulkDeletes",
+    tag: "bulk deletes",
+    summary: "List bulk deletes, the latest first",
+    answers: ok("Those of buckets in which the caller may make some.", "BulkDeleteList"),
+  },
+  "GET /bulk-deletes/{id}": {
+    id: "getBulkDelete",
+    tag: "bulk deletes",
+    summary: "Get a bulk delete, and how far it is",
+    answers: ok("The bulk delete.", "BulkDelete"),
+    errors: ["object_not_found"],
+  },
+  "POST /bulk-deletes/{id}/confirm": {
+    id: "confirmBulkDelete",
+    tag: "bulk deletes",
+    summary: "Confirm a plan, so that it runs",
+    description:
+      "With the bucket, its environment and the plan's digest. A bucket whose `bulkDeleteApprovals` is 2 " +
+      "needs two different keys. If other objects are there than were planned, `plan_changed`.",
+    body: jsonBody("BulkDeleteConfirmation"),
+    answers: ok("It runs, or waits for the second key.", "BulkDelete"),
+    errors: ["object_not_found", "plan_changed", "precondition_failed"],
+  },
+  "POST /bulk-deletes/{id}/stop": {
+    id: "stopBulkDelete",
+    tag: "bulk deletes",
+    summary: "Stop a bulk delete",
+    answers: ok("As it is now.", "BulkDelete"),
+    errors: ["object_not_found"],
+  },
+  "POST /bulk-deletes/{id}/undo": {
+    id: "undoBulkDelete",
+    tag: "bulk deletes",
+    summary: "Bring back what a bulk delete deleted",
+    answers: ok("It is being undone.", "BulkDelete"),
+    errors: ["object_not_found", "precondition_failed"],
+  },
   "GET /environment": {
     id: "getEnvironment",
     tag: "environment",

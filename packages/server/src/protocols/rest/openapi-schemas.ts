@@ -111,6 +111,22 @@ const answers: JsonObject = {
     },
     createdAt: instant,
   }),
+  BulkDeletePlan: object({ bucket: text, prefix: text }),
+  BulkDeleteConfirmation: object({ bucket: text, environment: orNull(text), digest: text }),
+  BulkDelete: object({
+    ...{
+      id: text,
+      state: text,
+      bucket: text,
+      prefix: text,
+      plannedAt: instant,
+      expiresAt: instant,
+    },
+    ...{ objects: integer, bytes: integer, digest: text, samples: listOf(text), plannedBy: text },
+    ...{ confirmedBy: listOf(text), deleted: integer, deletedBytes: integer, retained: integer },
+    ...{ restored: integer, skipped: integer },
+  }),
+  BulkDeleteList: object({ bulkDeletes: listOf(ref("BulkDelete")) }),
   Environment: object({
     environment: { ...orNull(text), description: "Its label; `null` where there is none." },
     readOnly: { ...orNull(text), description: "Why every change is refused; `null`: it is not." },

@@ -139,7 +139,7 @@ const credentials: readonly JsonObject[] = [
 const tags = [
   ...["buckets", "objects", "trash"],
   ...["access", "storages", "uploads"],
-  ...["audit", "environment", "description"],
+  ...["bulk deletes", "audit", "environment", "description"],
 ];
 
 /** Errors that any guarded route may answer. */

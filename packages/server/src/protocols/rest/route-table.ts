@@ -3,6 +3,14 @@ import { hasQuery } from "../../http/index.ts";
 import { objectAddress } from "./address.ts";
 import { listAudit, verifyAudit } from "./audit.ts";
 import { changeBucket, createBucket, deleteBucket, getBucket, listBuckets } from "./buckets.ts";
+import {
+  confirmBulkDelete,
+  getBulkDelete,
+  listBulkDeletes,
+  planBulkDelete,
+  stopBulkDelete,
+  undoBulkDelete,
+} from "./bulk-deletes.ts";
 import { copyObject, moveObject } from "./copy-move.ts";
 import { formPath, postDirectForm } from "./direct-form.ts";
 import { partPath, putDirectPart } from "./direct-parts.ts";
@@ -67,6 +75,15 @@ export function routeTable(services: RestServices): readonly Route[] {
     ...readable("/trash/{bucket}", "credential", listTrash(services)),
     route("POST", "/trash/{bucket}/restore", restoreFromTrash(services)),
     route("POST", "/trash/{bucket}/purge", purgeFromTrash(services)),
+    { ...route("POST", "/bulk-deletes", planBulkDelete(services)), bucketInBody: true },
+    ...readable("/bulk-deletes", "credential", listBulkDeletes(services)),
+    ...readable("/bulk-deletes/{id}", "credential", getBulkDelete(services)),
+    {
+      ...route("POST", "/bulk-deletes/{id}/confirm", confirmBulkDelete(services)),
+      bucketInBody: true,
+    },
+    route("POST", "/bulk-deletes/{id}/stop", stopBulkDelete(services)),
+    route("POST", "/bulk-deletes/{id}/undo", undoBulkDelete(services)),
     { ...route("POST", "/copy", copyObject(services)), bucketInBody: true },
     { ...route("POST", "/move", moveObject(services)), bucketInBody: true },
     ...readable("/keys", "credential", listKeys(services)),

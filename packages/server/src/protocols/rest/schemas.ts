@@ -99,6 +99,7 @@ const statement = z.strictObject({
         "trash:read",
         "trash:restore",
         "trash:purge",
+        "bulk:delete",
         "bucket:read",
         "bucket:write",
         "bucket:delete",

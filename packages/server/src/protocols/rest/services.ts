@@ -4,6 +4,7 @@ import type { Caller } from "../../authentication/index.ts";
 import type { AccessKeys } from "../../core/access-keys.ts";
 import type { Audit } from "../../core/audit/index.ts";
 import type { Buckets } from "../../core/buckets.ts";
+import type { BulkDeletes } from "../../core/bulk-deletes.ts";
 import type { DirectUploads } from "../../core/direct/index.ts";
 import type { DataEnvironment } from "../../core/environment.ts";
 import type { Objects } from "../../core/objects.ts";
@@ -22,6 +23,7 @@ export interface RestServices {
   readonly buckets: Buckets;
   readonly trash: Trash;
   readonly environment: DataEnvironment;
+  readonly bulkDeletes: BulkDeletes;
   readonly accessKeys: AccessKeys;
   readonly storages: StorageAdministration;
   readonly audit: Audit;

@@ -12,6 +12,7 @@ import { typeDetector } from "../../content-types/detect.ts";
 import { AccessKeys } from "../../core/access-keys.ts";
 import { Audit } from "../../core/audit/index.ts";
 import { Buckets } from "../../core/buckets.ts";
+import { BulkDeletes } from "../../core/bulk-deletes.ts";
 import { DirectUploads, partSignaturePurpose } from "../../core/direct/index.ts";
 import { DataEnvironment } from "../../core/environment.ts";
 import { Multipart } from "../../core/multipart/index.ts";
@@ -149,6 +150,7 @@ export async function startRest(
     renderError: renderRestError,
     tickMs: 20,
   });
+  const environment = await DataEnvironment.read({ settings: metadata, log: silentLog });
   const registered: string[] = [];
   app.addHook("onRoute", ({ method, url }) => {
     registered.push(...[method].flat().map((name) => `${name} ${url}`));
@@ -168,7 +170,11 @@ export async function startRest(
         meter: silentMeter,
       }),
       resumable,
-      environment: await DataEnvironment.read({ settings: metadata, log: silentLog }),
+      environment,
+      bulkDeletes: new BulkDeletes({
+        ...{ metadata, buckets, environment, clock, log: silentLog, blobGraceMs: 60_000 },
+        ...{ perSecond: 1000, perHour: 100_000, trashMsDefault: 86_400_000 },
+      }),
       storages: administrationOf(storages),
       clock,
       log: silentLog,

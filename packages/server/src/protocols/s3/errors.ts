@@ -46,6 +46,7 @@ export const errorTable: Readonly<Record<ErrorCode, S3Code>> = {
   quota_exceeded: "QuotaExceeded",
   object_retained: "AccessDenied",
   delete_cap_reached: "AccessDenied",
+  plan_changed: "OperationAborted",
   environment_mismatch: "EnvironmentMismatch",
   read_only: "ReadOnly",
   unsupported: "NotImplemented",

@@ -55,6 +55,7 @@ export const errorTable: Readonly<
   quota_exceeded: { status: 413, title: "The quota is used up" },
   object_retained: { status: 403, title: "What it would replace is retained" },
   delete_cap_reached: { status: 403, title: "Too many objects were deleted within an hour" },
+  plan_changed: { status: 400, title: "Other objects are there than were planned" },
   // 409 and 5xx would be tried again, and neither passes by itself.
   environment_mismatch: { status: 400, title: "Another environment than the request means" },
   read_only: { status: 403, title: "The server takes no changes" },
