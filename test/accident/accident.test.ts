@@ -15,6 +15,7 @@ import { DeleteObjectsCommand, ListObjectsV2Command, S3Client } from "@aws-sdk/c
 import { runCommandLine } from "../../packages/cli/src/program.ts";
 import type { RunningServer } from "../../packages/server/src/server.ts";
 import { listening, rootKey, start } from "../environment/server.ts";
+import { eventually } from "../harness/process-usage.ts";
 
 const objectCount = 60;
 const cap = 25;
@@ -176,6 +177,25 @@ describe("everything is listed and deleted, in production, with an ordinary key"
       assert.deepEqual(await content(bucket), before, "every object, version and byte");
     });
   }
+
+  test("who means it plans it: past the cap, with the command line, and back again", async () => {
+    await filled("meant-it");
+    const before = await content("meant-it");
+    const planned = await roma(rootKey, "bulk-delete", "plan", "meant-it/photo-", "--json");
+    assert.equal(planned.exitCode, 0, planned.err);
+    const { id, objects } = JSON.parse(planned.out) as { id: string; objects: number };
+    assert.equal(objects, objectCount);
+    const typed = ["--bucket", "meant-it", "--environment", "production"];
+    const ran = await roma(rootKey, "bulk-delete", "confirm", id, ...typed);
+    assert.equal(ran.exitCode, 0, ran.err);
+    const is = async (state: string) =>
+      (await roma(rootKey, "bulk-delete", "status", id)).out.includes(` ${state}: `);
+    await eventually("it is done", () => is("done"));
+    assert.deepEqual(await content("meant-it"), []);
+    assert.equal((await roma(rootKey, "bulk-delete", "undo", id)).exitCode, 0);
+    await eventually("it is undone", () => is("undone"));
+    assert.deepEqual(await content("meant-it"), before);
+  });
 
   test("the script of somebody who said which environment he means deletes nothing", async () => {
     const key = await filled("meant");

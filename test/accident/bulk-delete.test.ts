@@ -85,7 +85,7 @@ test("planned, confirmed with bucket and environment, run past the cap, and undo
 test("a prefix that means everything or nothing is refused, with the reason", async (t) => {
   await using server = await start(await temporaryFolder(t), { log: listening().log });
   const wrong = ["", " ", "*", "/", "//", ".", "undefined", "null", "undefined/", "NaN", "None"];
-  for (const prefix of [...wrong, "$PREFIX", "${PREFIX}", "%PREFIX%", "{{ prefix }}"]) {
+  for (const prefix of [...wrong, "$PREFIX", `$${"{PREFIX}"}`, "%PREFIX%", "{{ prefix }}"]) {
     const refused = await post(server, "", { bucket: "demo", prefix });
     assert.equal(refused.status, 400, JSON.stringify(prefix));
   }

@@ -9,7 +9,7 @@ const dangerous = "production";
 const reading: ReadonlySet<string> = new Set([
   ...["serve", "ls", "stat", "download", "grant", "config check", "config show"],
   ...["environment show", "environment set", "bucket ls", "bucket show", "key ls", "key show"],
-  ...["trash ls", "uploads ls", "uploads show", "storage ls", "storage show"],
+  ...["trash ls", "bulk-delete status", "uploads ls", "uploads show", "storage ls", "storage show"],
 ]);
 
 /** Before a command that changes something: a line on stderr, if the server has a label. */

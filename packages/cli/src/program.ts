@@ -4,6 +4,7 @@ import { isRomaError } from "@roma/sdk/node";
 import { Command, CommanderError } from "commander";
 import { addAudit } from "./commands/audit.ts";
 import { addBucket } from "./commands/bucket.ts";
+import { addBulkDelete } from "./commands/bulk-delete.ts";
 import { addConfig } from "./commands/config.ts";
 import { addDownload } from "./commands/download.ts";
 import { addEnvironment } from "./commands/environment.ts";
@@ -86,6 +87,7 @@ function buildProgram(context: Context): Command {
     add(program, context);
   }
   addEnvironment(program, context);
+  addBulkDelete(program, context);
   program.hook("preAction", (_program, command) => showEnvironment(context, command));
   return program;
 }

@@ -17,6 +17,7 @@ import type {
 } from "@roma/contract";
 import { namedPath, query } from "./address.ts";
 import { AuditLog } from "./audit.ts";
+import { BulkDeletes } from "./bulk-deletes.ts";
 import type { Caller } from "./caller.ts";
 import { callJson, callNone } from "./calls.ts";
 import type { Client } from "./client.ts";
@@ -50,12 +51,14 @@ export class Administration {
   readonly trash: Trash;
   readonly holds: Holds;
   readonly audit: AuditLog;
+  readonly bulkDeletes: BulkDeletes;
   readonly #caller: Caller;
 
   /** With the connections and the credential of `client`. */
   constructor(client: Client<never>) {
     const caller = callerOf(client);
     this.#caller = caller;
+    this.bulkDeletes = new BulkDeletes(caller);
     this.buckets = new Buckets(caller);
     this.keys = new Keys(caller);
     this.grants = new Grants(caller);
