@@ -385,6 +385,17 @@ test("a wrong vendor or address style is unavailable, and the message names the 
   assert.throws(() => openS3Storage(noPath), /addressStyle/);
 });
 
+test("OSS's own signature is good for a query with an empty value: a bucket without a prefix is listed", async (t) => {
+  const { driver } = await open(t, { vendor: "alibaba-oss", signature: "native" });
+  await put(driver, "k", "x");
+  await driver.probe({ signal: calm });
+  const blobs = await Array.fromAsync(driver.list("", { signal: calm }));
+  assert.deepEqual(
+    blobs.map(({ key }) => key),
+    ["k"],
+  );
+});
+
 test("createOnly is refused where the vendor has no means", async (t) => {
   const { driver } = await open(t, { vendor: "alibaba-oss" });
   assert.equal(driver.capabilities.conditionalPut, false);

@@ -5,7 +5,7 @@ import { OperationalError } from "../../core/errors.ts";
 import type { BlobHead, Call } from "../../core/ports/storage-driver.ts";
 import type { S3Context } from "./context.ts";
 import { classifyConnection } from "./errors.ts";
-import type { QueryPair } from "./signatures/encode.ts";
+import { prefixQuery, type QueryPair } from "./signatures/encode.ts";
 import { type ObjectPage, parseObjectPage } from "./wire.ts";
 
 export interface ListOptions extends Call {
@@ -51,7 +51,7 @@ async function readPage(
   { client, dialect }: S3Context,
   { prefix, last, token, signal }: PageQuery,
 ): Promise<ObjectPage> {
-  const query: QueryPair[] = [["prefix", prefix]];
+  const query: QueryPair[] = [...prefixQuery(prefix)];
   if (dialect.listUrlEncode) query.push(["encoding-type", "url"]);
   if (dialect.listVersion === 2) {
     query.push(["list-type", "2"]);

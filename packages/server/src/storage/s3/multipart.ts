@@ -15,6 +15,7 @@ import {
 import { combineCrc64Ecma } from "./crc64-ecma.ts";
 import { classifyAnswer, classifyConnection } from "./errors.ts";
 import { deleteObject, etagOf, failureStatus, findObject } from "./objects.ts";
+import { prefixQuery } from "./signatures/encode.ts";
 import { checkCrc, mismatch, type Sums, sumsOf } from "./sums.ts";
 import {
   type ListedPart,
@@ -271,7 +272,7 @@ export async function* listPendingUploads(
       method: "GET",
       query: [
         ["uploads", undefined],
-        ["prefix", dialect.pendingByPrefix ? keyPrefix + prefix : ""],
+        ...prefixQuery(dialect.pendingByPrefix ? keyPrefix + prefix : ""),
         ...(dialect.listUrlEncode ? [["encoding-type", "url"] as const] : []),
         ...(keyMarker === undefined ? [] : [["key-marker", keyMarker] as const]),
         ...(uploadIdMarker === undefined ? [] : [["upload-id-marker", uploadIdMarker] as const]),

@@ -12,6 +12,7 @@ import {
   type S3Context,
   storedKey,
 } from "./context.ts";
+import { prefixQuery } from "./signatures/encode.ts";
 import type { StreamedBody } from "./streamed-body.ts";
 import { checkCrc, mismatch, type Sums, sumsOf } from "./sums.ts";
 import { bareEtag } from "./wire.ts";
@@ -156,7 +157,7 @@ export async function probeBucket(context: S3Context, { signal }: Call): Promise
     query: [
       ...(context.dialect.listVersion === 2 ? [["list-type", "2"] as const] : []),
       ["max-keys", "1"],
-      ["prefix", context.keyPrefix],
+      ...prefixQuery(context.keyPrefix),
     ],
     signal,
   });

@@ -4,6 +4,11 @@
 /** A name and its value; a name without a value stands alone. */
 export type QueryPair = readonly [name: string, value: string | undefined];
 
+/** An empty one is left out: whether `prefix=` is signed with its `=` is not the same everywhere. */
+export function prefixQuery(prefix: string): readonly QueryPair[] {
+  return prefix === "" ? [] : [["prefix", prefix]];
+}
+
 /** Of a name or a value. */
 export function encode(text: string): string {
   return encodeURIComponent(text).replace(
