@@ -31,6 +31,11 @@ export interface DirectUploadRequestJson {
   readonly instant?: boolean;
   /** Ask for a form as browsers post it, in place of requests (`transfer.kind` "form"); up to 5 GiB. */
   readonly form?: boolean;
+  /**
+   * Have the storage itself ask for the object once the form is posted. Needs `form`, an Alibaba OSS with `signature`
+   * `native` and the server's `publicUrl`; else `unsupported`.
+   */
+  readonly callback?: boolean;
 }
 
 export interface DirectChecksumsJson {
@@ -129,6 +134,13 @@ export interface CompleteDirectUploadJson {
 }
 
 export type CompletedDirectUploadJson = ObjectJson;
+
+/** What OSS is answered that has called back, and hands on to who posted the form. */
+export interface OssCallbackJson {
+  readonly id: string;
+  /** `completing`: it takes longer than OSS waits, and goes on. `POST /v1/uploads/{id}/complete` tells the end. */
+  readonly status: "complete" | "completing";
+}
 
 /** Digests of these ranges prove that the client has the bytes. */
 export interface ChallengeJson {

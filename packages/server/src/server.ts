@@ -44,7 +44,14 @@ import {
   renderParseError,
   Sessions,
 } from "./protocols/parse/index.ts";
-import { objectPath, refuseRoute, renderRestError, restProtocol } from "./protocols/rest/index.ts";
+import {
+  OssKeys,
+  objectPath,
+  ossCallbackUrl,
+  refuseRoute,
+  renderRestError,
+  restProtocol,
+} from "./protocols/rest/index.ts";
 import { renderS3Error, s3Protocol } from "./protocols/s3/index.ts";
 import { tusProtocol } from "./protocols/tus/index.ts";
 import type { ServerConfig } from "./server-config.ts";
@@ -219,6 +226,7 @@ export async function startServer(
     const refusal = refusalOf(error, request);
     if (refusal !== undefined) refusals.note(refusal);
   };
+  const ossKeys = opened.use(new OssKeys({ clock, log }));
   const http = createHttp({
     log,
     config: config.http,
@@ -258,7 +266,7 @@ export async function startServer(
   };
   const { publicUrl } = config;
   const located = publicUrl === undefined ? services : { ...services, publicUrl };
-  await http.register(restProtocol(located), { prefix: "/v1" });
+  await http.register(restProtocol({ ...located, ossKeys }), { prefix: "/v1" });
   await http.register(tusProtocol({ ...located, objectPath }), { prefix: "/tus" });
   const s3 = s3Protocol({
     ...located,
@@ -340,6 +348,7 @@ function createCore(
     productionDeletesPerHour,
   });
   const { openMax, createsPerSecondMax } = config.uploads;
+  const callbackUrl = config.publicUrl === undefined ? undefined : ossCallbackUrl(config.publicUrl);
   const bounded = { ...shared, openMax, createsPerSecondMax };
   const multipart = new Multipart({ ...bounded, objects });
   return {
@@ -356,7 +365,13 @@ function createCore(
     multipart,
     staged: new StagedUploads({ ...shared, ...config.parse }),
     audit: new Audit(ports),
-    direct: new DirectUploads({ ...bounded, objects, multipart, holder: ports.installation }),
+    direct: new DirectUploads({
+      ...bounded,
+      objects,
+      multipart,
+      holder: ports.installation,
+      ...(callbackUrl === undefined ? {} : { callbackUrl }),
+    }),
   };
 }
 

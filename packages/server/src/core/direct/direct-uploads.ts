@@ -13,6 +13,7 @@ import { newBlobKey, newVersion } from "../ids.ts";
 import { partBytesMax, partsMax } from "../multipart/index.ts";
 import type { ObjectKey } from "../object-key.ts";
 import { choosePlace } from "../place.ts";
+import type { RequestOrigin } from "../ports/author.ts";
 import type { BucketRecord, WriteConditions } from "../ports/metadata-store.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import { CreateRate } from "../resumable/create-rate.ts";
@@ -24,6 +25,7 @@ import {
   assertUserMetadata,
   writeLimits,
 } from "../write-limits.ts";
+import { cannotCallBack, UploadCallbacks } from "./callbacks.ts";
 import { InstantUploads } from "./instant.ts";
 import type { DirectUploadsOptions } from "./options.ts";
 import { type PartBounds, type PartPlan, partLength, planParts } from "./part-plan.ts";
@@ -31,6 +33,7 @@ import { PartSignatures } from "./part-signatures.ts";
 import {
   type DirectRecord,
   directProtocol,
+  isCalledBack,
   isDirect,
   isFormUpload,
   planOfRecord,
@@ -70,6 +73,7 @@ export class DirectUploads {
   readonly #instant: InstantUploads;
   readonly #rate: CreateRate;
   readonly #signatures: PartSignatures;
+  readonly #callbacks: UploadCallbacks;
   readonly #storageWay: StorageWay;
   readonly #serverWay: ServerWay;
 
@@ -82,7 +86,9 @@ export class DirectUploads {
     const perSecond = options.createsPerSecondMax ?? createsPerSecondDefault;
     this.#rate = new CreateRate({ perSecond, clock: options.clock });
     this.#signatures = new PartSignatures(options.signingKey);
-    this.#storageWay = new StorageWay({ ...options, holder, leases });
+    this.#callbacks = new UploadCallbacks(this.#signatures, options.callbackUrl);
+    const callbacks = this.#callbacks;
+    this.#storageWay = new StorageWay({ ...options, callbacks, holder, leases });
     this.#serverWay = new ServerWay(options.multipart, this.#signatures);
   }
 
@@ -90,7 +96,7 @@ export class DirectUploads {
    * `access_denied`, `bucket_not_found`, `too_large`, `too_small`, `content_type_refused` (of what is
    * declared), `quota_exceeded`, `rate_limited`, `access_denied` also for a grant that is used up,
    * `precondition_failed`, `invalid_request`; `unsupported` where
-   * the storage is asked for and cannot sign.
+   * the storage is asked for and cannot sign, or to call back and cannot.
    */
   async begin(actor: Actor, request: BeginDirectRequest): Promise<DirectView> {
     const { buckets, storages, maxObjectBytes } = this.#options;
@@ -112,9 +118,13 @@ export class DirectUploads {
     const { clock } = this.#options;
     const expiresAt = this.#requestsUntil();
     const isForm = request.form === true;
-    const asked = { key, signal, expiresAt, ...(isForm ? { form: { length } } : {}) };
+    const callback = this.#callbacks.wanted(request);
+    const asked = { key, signal, expiresAt, ...(isForm ? { form: { length, callback } } : {}) };
     const signing = via === "server" ? undefined : await canSign(lease.driver, asked);
-    if (via === "storage" && signing === undefined) throw cannotSign(storageId);
+    if (signing === undefined) {
+      if (callback !== undefined) throw cannotCallBack(storageId);
+      if (via === "storage") throw cannotSign(storageId);
+    }
     const { partBytes } = this.#plan(request, signing?.parts);
     const grant = grantTerms(actor);
     const draft = this.#draft(request, { key, bucket, owner: actor.keyId, conditions, grant });
@@ -127,7 +137,8 @@ export class DirectUploads {
       const now = clock.now();
       const blobKey = newBlobKey(this.#options.installation, now, newVersion(now));
       const place = { storageId, blobKey, token: null, partBytes };
-      const attributes = wayAttributes("storage", { partBytes, isForm });
+      const words = { partBytes, isForm, isCalledBack: callback !== undefined };
+      const attributes = wayAttributes("storage", words);
       const given = { driver: signing, place, openMax, signal };
       upload = await this.#storageWay.begin({ ...draft, attributes }, given);
     }
@@ -252,6 +263,28 @@ export class DirectUploads {
     const upload = await this.#require(actor, id);
     if (upload.phase === "complete") return await replay(upload, {}, this.#options);
     return await this.#instant.prove(actor, upload, request);
+  }
+
+  /** Whether it is the address that a storage was given to call back for this upload, if there is one. */
+  isCallback(id: string, signature: string): boolean {
+    return this.#callbacks.isGood(id, signature);
+  }
+
+  /**
+   * As `complete`, because the storage says that it has the form's file: in the name of the access key that
+   * began the upload (or signed the grant that did), if that may write there now.
+   */
+  async completeCalledBack(
+    id: string,
+    {
+      signal,
+      origin,
+    }: { readonly signal: AbortSignal; readonly origin: RequestOrigin | undefined },
+  ): Promise<CompletedDirect> {
+    const upload = await this.#find(id);
+    if (upload === undefined || !isCalledBack(upload)) throw uploadNotFound();
+    const owner = await this.#ownerOf(upload);
+    return await this.complete(origin === undefined ? owner : { ...owner, origin }, id, { signal });
   }
 
   /** For what is decided before anybody has shown a credential; `undefined` if there is no such upload. */

@@ -11,6 +11,9 @@ import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
 import type { SteadyClock } from "../resumable/steady-clock.ts";
 
+/** Absolute; of an upload, with the signature that makes it good. */
+export type CallbackUrl = (uploadId: string, signature: string) => string;
+
 export interface DirectUploadsOptions {
   readonly metadata: MetadataStore;
   readonly storages: Storages;
@@ -37,6 +40,11 @@ export interface DirectUploadsOptions {
   readonly createsPerSecondMax?: number;
   /** Of every part but the last that comes by this server; left out: 5 MiB. */
   readonly partBytesMin?: number;
+  /**
+   * Where a storage reaches this server, to say that it has a form's file; left out: nowhere, and callbacks are
+   * `unsupported`.
+   */
+  readonly callbackUrl?: CallbackUrl;
   /** How long a signed request is good; left out: an hour. */
   readonly requestMs?: number;
   /** Who completes, as other processes on the same store see it; left out: new with each start. */

@@ -1,6 +1,6 @@
 /**
  * Signatures of the server's own requests for parts: one part of one upload, with its exact length, by one method,
- * until an instant. The key serves nothing else (`Sealer.deriveKey`), and is the same over restarts.
+ * until an instant; and of the address at which a storage calls back, as long as the upload is there. The key serves nothing else (`Sealer.deriveKey`), and is the same over restarts.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 
@@ -25,13 +25,28 @@ export class PartSignatures {
 
   /** 43 characters that a query takes as they are. */
   sign({ method, uploadId, number, length, expiresSeconds }: SignedPart): string {
-    const text = [method, uploadId, number, length, expiresSeconds].join("\n");
-    return createHmac("sha256", this.#key).update(text).digest("base64url");
+    return this.#mac([method, uploadId, number, length, expiresSeconds]);
+  }
+
+  /** As `sign`. */
+  signCallback(uploadId: string): string {
+    return this.#mac(["callback", uploadId]);
   }
 
   isGood(part: SignedPart, signature: string): boolean {
-    const expected = Buffer.from(this.sign(part));
-    const given = Buffer.from(signature);
-    return given.length === expected.length && timingSafeEqual(given, expected);
+    return isSame(signature, this.sign(part));
   }
+
+  isGoodCallback(uploadId: string, signature: string): boolean {
+    return isSame(signature, this.signCallback(uploadId));
+  }
+
+  #mac(facts: readonly (string | number)[]): string {
+    return createHmac("sha256", this.#key).update(facts.join("\n")).digest("base64url");
+  }
+}
+
+function isSame(given: string, expected: string): boolean {
+  const [one, other] = [Buffer.from(given), Buffer.from(expected)];
+  return one.length === other.length && timingSafeEqual(one, other);
 }

@@ -22,14 +22,33 @@ export function isDirect(record: UploadRecord): record is DirectRecord {
 
 export function wayAttributes(
   way: DirectWay,
-  { partBytes, isForm }: { readonly partBytes: number; readonly isForm: boolean },
+  {
+    partBytes,
+    isForm,
+    isCalledBack = false,
+  }: {
+    readonly partBytes: number;
+    readonly isForm: boolean;
+    readonly isCalledBack?: boolean;
+  },
 ): Record<string, string> {
-  return { [multipartAttributes.direct]: `${way}:${partBytes}${isForm ? ":form" : ""}` };
+  const words = [
+    way,
+    partBytes,
+    ...(isForm ? ["form"] : []),
+    ...(isCalledBack ? ["callback"] : []),
+  ];
+  return { [multipartAttributes.direct]: words.join(":") };
 }
 
 /** Its bytes come by a form, as a whole. */
 export function isFormUpload({ attributes }: UploadRecord): boolean {
   return (attributes[multipartAttributes.direct] ?? "").split(":")[2] === "form";
+}
+
+/** The storage asks for the object of it, once it has the form. */
+export function isCalledBack({ attributes }: UploadRecord): boolean {
+  return (attributes[multipartAttributes.direct] ?? "").split(":")[3] === "callback";
 }
 
 /** Where a storage puts what a form brings: under no key that is ever a blob's. */

@@ -29,6 +29,8 @@ export interface BeginDirectRequest {
   readonly instant?: boolean;
   /** By a form as browsers post it, in place of requests for parts. */
   readonly form?: boolean;
+  /** The storage asks for the object itself, once it has the form. */
+  readonly callback?: boolean;
   readonly signal: AbortSignal;
 }
 

@@ -10,11 +10,13 @@ import type {
   Digests,
   Grant,
   PartWrites,
+  StorageCallback,
   StorageDriver,
   UploadAddress,
 } from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord } from "../ports/upload-store.ts";
 import type { WriterLeases } from "../resumable/writer-leases.ts";
+import type { UploadCallbacks } from "./callbacks.ts";
 import type { DirectUploadsOptions } from "./options.ts";
 import { partLength } from "./part-plan.ts";
 import { type DirectRecord, isFormUpload, placeOf, planOfRecord, stagingKeyOf } from "./record.ts";
@@ -41,6 +43,7 @@ export type SigningDriver = StorageDriver & {
 };
 
 type Options = DirectUploadsOptions & {
+  readonly callbacks: UploadCallbacks;
   readonly holder: string;
   readonly leases: WriterLeases;
 };
@@ -150,7 +153,12 @@ export class StorageWay implements Way {
     const garbageDueAt = await this.#stagedUntil(upload, expiresAt);
     await metadata.recordGarbage({ storageId, blobKey, length }, { garbageDueAt });
     const { url, fields = {} } = await driver.presign(
-      formGrant(blobKey, { length, contentType, expiresAt }),
+      formGrant(blobKey, {
+        length,
+        contentType,
+        expiresAt,
+        callback: this.#options.callbacks.ofUpload(upload),
+      }),
       { signal },
     );
     return { to: "storage", expiresAt, url, fields };
@@ -224,7 +232,11 @@ export async function canSign(
     readonly signal: AbortSignal;
     readonly expiresAt: Date;
     /** A form is to be signed, for so many bytes. */
-    readonly form?: { readonly length: number };
+    readonly form?: {
+      readonly length: number;
+      /** And this is to be called. */
+      readonly callback?: StorageCallback | undefined;
+    };
   },
 ): Promise<SigningDriver | undefined> {
   const signing = signingDriver(driver);
@@ -235,7 +247,7 @@ export async function canSign(
   const grant: Grant =
     form === undefined
       ? { verb: "writePart", key, token: "none", partNumber: 1, length: 1, expiresAt }
-      : formGrant(key, { length: form.length, contentType: null, expiresAt });
+      : formGrant(key, { ...form, contentType: null, expiresAt });
   try {
     // Signing asks the storage nothing.
     await signing.presign(grant, { signal });
@@ -253,15 +265,18 @@ function formGrant(
     length,
     contentType,
     expiresAt,
+    callback,
   }: {
     readonly length: number;
     readonly contentType: string | null;
     readonly expiresAt: Date;
+    readonly callback?: StorageCallback | undefined;
   },
 ): Grant {
   const lengths = { lengthMin: length, lengthMax: length };
   const type = contentType ?? "application/octet-stream";
-  return { verb: "post", key, ...lengths, contentType: type, expiresAt };
+  const called = callback === undefined ? {} : { callback };
+  return { verb: "post", key, ...lengths, contentType: type, expiresAt, ...called };
 }
 
 export function cannotSign(storageId: string): OperationalError {

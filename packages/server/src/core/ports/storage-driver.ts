@@ -237,8 +237,17 @@ export type Grant = { readonly key: string; readonly expiresAt: Date } & (
       readonly lengthMin?: number;
       readonly lengthMax: number;
       readonly contentType: string;
+      /** Made by the storage once it has the file; `unsupported` where it makes none. */
+      readonly callback?: StorageCallback;
     }
 );
+
+/** A POST of JSON: the fields, and `bucket`, `object`, `etag` and `size` as the storage has them. */
+export interface StorageCallback {
+  readonly url: string;
+  /** Of letters, digits and what needs no escape: they stand in a template of the storage's. */
+  readonly fields: Readonly<Record<string, string>>;
+}
 
 /** `headers` have to be sent exactly; `fields` come before the file in a form. */
 export interface PresignedRequest {

@@ -30,6 +30,7 @@ export const directUpload = z.strictObject({
   partBytes: bytes.optional(),
   instant: z.boolean().optional(),
   form: z.boolean().optional(),
+  callback: z.boolean().optional(),
 });
 
 /** `POST /v1/uploads/{id}/requests`. */
@@ -39,6 +40,18 @@ export const signRequests = z.strictObject({
 
 /** `POST /v1/uploads/{id}/proof`. */
 export const proof = z.strictObject({ digests: z.array(hex(32)).min(1).max(64) });
+
+/**
+ * `POST /v1/uploads/{id}/oss-callback`, as the form has OSS fill it in. A hint: what counts is what the storage answers
+ * when the upload is completed.
+ */
+export const ossCallback = z.object({
+  uploadId: z.string().max(64),
+  bucket: z.string().max(255),
+  object: z.string().max(4096),
+  etag: z.string().max(255),
+  size: z.int().min(0),
+});
 
 /** `POST /v1/uploads/{id}/complete`. */
 export const completeDirectUpload = z.strictObject({

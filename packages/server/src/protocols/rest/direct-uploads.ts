@@ -21,7 +21,7 @@ export const beginDirect =
   (services: RestServices): Handler =>
   async (exchange): Promise<DirectUploadJson> => {
     const { request, reply, caller } = exchange;
-    const { checksums, metadata, key, instant, form, ...asked } = await receiveJson(
+    const { checksums, metadata, key, instant, form, callback, ...asked } = await receiveJson(
       exchange,
       directUpload,
     );
@@ -45,6 +45,7 @@ export const beginDirect =
         partBytes,
         instant,
         form,
+        callback,
         contentType: contentTypeField(asked.contentType),
         userMetadata: metadata,
         digests: digestsOf(checksums),

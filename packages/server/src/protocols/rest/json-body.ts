@@ -24,6 +24,11 @@ export async function receiveJson<T extends z.ZodType>(
     bytesMaxName: "the limit of a JSON body",
   });
   if (caller.bodySha256 !== undefined) assertDigest(bytes, caller.bodySha256);
+  return parseAs(schema, bytes);
+}
+
+/** `invalid_request` names the field. */
+export function parseAs<T extends z.ZodType>(schema: T, bytes: Buffer): z.output<T> {
   const result = schema.safeParse(parseJson(bytes));
   if (result.success) return result.data;
   throw wrongField(result.error.issues);

@@ -1,7 +1,13 @@
 /** Schemas of the OpenAPI document. Requests come from the very schemas that parse them. */
 import { errorCodes } from "@roma/contract";
 import { z } from "zod";
-import { completeDirectUpload, directUpload, proof, signRequests } from "./direct-schemas.ts";
+import {
+  completeDirectUpload,
+  directUpload,
+  ossCallback,
+  proof,
+  signRequests,
+} from "./direct-schemas.ts";
 import {
   batchDelete,
   bucketSettings,
@@ -400,6 +406,7 @@ const answers: JsonObject = {
     },
   }),
   UploadList: object({ uploads: listOf(ref("Upload")), cursor: orNull(text) }),
+  OssCallbackAnswer: object({ id: text, status: { enum: ["complete", "completing"] } }),
 };
 
 const metadataSchema: JsonObject = { type: "object", additionalProperties: text };
@@ -425,6 +432,7 @@ export function componentSchemas(): JsonObject {
       ...direct,
       properties: { ...propertiesOf(direct), metadata: metadataSchema },
     },
+    OssCallback: fromZod(ossCallback),
     SignRequests: fromZod(signRequests),
     Proof: fromZod(proof),
     CompleteDirectUpload: fromZod(completeDirectUpload),

@@ -15,6 +15,17 @@ import {
 } from "./openapi-rows.ts";
 import { ref } from "./openapi-schemas.ts";
 
+/** Whoever asks for the object. */
+const completionErrors: readonly ErrorCode[] = [
+  ...writeErrors,
+  ...creationErrors,
+  "upload_not_found",
+  "object_not_found",
+  "invalid_part",
+  "precondition_failed",
+  "data_damaged",
+];
+
 const directRows: Readonly<Record<string, OperationRow>> = {
   "POST /uploads": {
     id: "beginDirectUpload",
@@ -90,6 +101,19 @@ const directRows: Readonly<Record<string, OperationRow>> = {
     ] as readonly ErrorCode[],
     anonymous: true,
   },
+  "POST /uploads/{id}/oss-callback": {
+    id: "ossCallback",
+    tag: "uploads",
+    summary: "Alibaba OSS says that it has the file of a form",
+    description:
+      "Called by OSS alone, as a form that was begun with `callback` tells it to: with its own signature in " +
+      "`Authorization` and ours in `signature`. Completes the upload; again it answers the same.",
+    parameters: ["signature", "x-oss-pub-key-url"],
+    body: jsonBody("OssCallback"),
+    answers: ok("What OSS hands on to who posted the form.", "OssCallbackAnswer"),
+    errors: completionErrors,
+    anonymous: true,
+  },
   "POST /uploads/{id}/proof": {
     id: "proveDirectUpload",
     tag: "uploads",
@@ -109,15 +133,7 @@ const directRows: Readonly<Record<string, OperationRow>> = {
       "`Retry-After` while it takes longer than a connection should wait: it goes on, ask again.",
     body: { required: false, content: json("CompleteDirectUpload") },
     answers: written,
-    errors: [
-      ...writeErrors,
-      ...creationErrors,
-      "upload_not_found",
-      "object_not_found",
-      "invalid_part",
-      "precondition_failed",
-      "data_damaged",
-    ],
+    errors: completionErrors,
   },
 };
 

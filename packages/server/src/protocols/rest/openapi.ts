@@ -54,6 +54,10 @@ const parameters: JsonObject = {
   parts: query("parts", text, "Of a direct upload: what is there, and requests for what is not."),
   expires: query("expires", text, "Of the signed request, in seconds since 1970."),
   signature: query("signature", text, "Of the signed request."),
+  "x-oss-pub-key-url": header(
+    "x-oss-pub-key-url",
+    "Base64 of where the key is that proves OSS's signature: on `gosspublic.alicdn.com`.",
+  ),
   "posted-filename": query("filename", text, "Of the client's file, for the key that is made."),
   "bucket-filter": query("bucket", text, "Only uploads to this bucket."),
   "environment-bucket": query("bucket", text, "Whose own environment is told, if it has one."),

@@ -24,6 +24,7 @@ import { isForm, putForm } from "./objects-form.ts";
 import { getObject } from "./objects-get.ts";
 import { listObjects } from "./objects-list.ts";
 import { putObject } from "./objects-put.ts";
+import { callbackPath, ossCalls } from "./oss-callback.ts";
 import { orResumable, postedAddress } from "./resumable-create.ts";
 import { appendUpload, headUpload } from "./resumable-resource.ts";
 import type { Handler, RestServices } from "./services.ts";
@@ -47,8 +48,11 @@ export interface Route {
   readonly method: Method;
   /** Under the prefix, as in OpenAPI; `{+key}` takes the rest of the path. */
   readonly path: string;
-  /** `credential`: nobody is refused before anything is read. `anyone`: core decides. */
-  readonly access: "credential" | "anyone";
+  /**
+   * `credential`: nobody is refused before anything is read. `anyone`: core decides. `own`: no credential of ours is
+   * looked for, since `Authorization` is another's; the handler judges it.
+   */
+  readonly access: "credential" | "anyone" | "own";
   /** Whether it changes anything; left out: as its method says. */
   readonly changes?: boolean;
   /** The body names the bucket: what is meant is judged by the handler, with `assertBucketMeant`. */
@@ -114,6 +118,7 @@ export function routeTable(services: RestServices): readonly Route[] {
     { method: "POST", path: formPath, access: "anyone", handler: postDirectForm(services) },
     ...readable("/audit", "credential", listAudit(services)),
     ...readable("/audit/verify", "credential", verifyAudit(services)),
+    { method: "POST", path: callbackPath, access: "own", handler: ossCalls(services) },
     { method: "PUT", path: partPath, access: "anyone", handler: putDirectPart(services) },
   ];
 }

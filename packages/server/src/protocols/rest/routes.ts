@@ -9,8 +9,9 @@ import {
   authenticate,
   type Caller,
   isChange,
+  withOrigin,
 } from "../../authentication/index.ts";
-import { authorize } from "../../core/access.ts";
+import { anonymous, authorize } from "../../core/access.ts";
 import { allowCors, errorHandler } from "../../http/index.ts";
 import { basePath } from "./address.ts";
 import { corsRulesOf, restCors } from "./cors.ts";
@@ -29,12 +30,22 @@ const callerDecorator = "restCaller";
 export function restProtocol(services: RestServices): FastifyPluginAsync {
   return async (app) => {
     const routes = routeTable(services);
+    const ownUrls = new Set(
+      routes
+        .filter(({ access }) => access === "own")
+        .map((route) => `${basePath}${fastifyPath(route)}`),
+    );
     const described = [...routes, ...descriptionRoutes];
     allowCors(app, { ...restCors, rulesOf: (request) => corsRulesOf(services, request) });
     app.setErrorHandler(errorHandler(renderRestError));
     app.decorateRequest(callerDecorator);
     app.addHook("onRequest", async (request) => {
       if (isDescription(request)) return;
+      if (ownUrls.has(request.routeOptions.url ?? "")) {
+        const actor = withOrigin(anonymous, request, "rest");
+        request.setDecorator<Caller>(callerDecorator, { actor });
+        return;
+      }
       const caller = await authenticate(services, request, { protocol: "rest" });
       assertNoSignedBody(request.method, caller);
       request.setDecorator<Caller>(callerDecorator, caller);
@@ -63,7 +74,7 @@ function register(app: FastifyInstance, services: RestServices, route: Route): v
   const changes = route.changes ?? isChange(route.method);
   app.route({
     method: route.method,
-    url: route.path.replace(/\{\+\w+\}/, "*").replaceAll(/\{(\w+)\}/g, ":$1"),
+    url: fastifyPath(route),
     handler: async (request: FastifyRequest, reply: FastifyReply) => {
       const caller = request.getDecorator<Caller>(callerDecorator);
       if (route.access === "credential" && caller.actor.kind === "anonymous") {
@@ -80,6 +91,10 @@ function register(app: FastifyInstance, services: RestServices, route: Route): v
       return reply.sent ? reply : reply.send(json);
     },
   });
+}
+
+function fastifyPath({ path }: Pick<Route, "path">): string {
+  return path.replace(/\{\+\w+\}/, "*").replaceAll(/\{(\w+)\}/g, ":$1");
 }
 
 const descriptionPaths = ["/openapi.json", "/docs"] as const;

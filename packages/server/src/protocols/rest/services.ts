@@ -13,6 +13,7 @@ import type { Log } from "../../core/ports/log.ts";
 import type { ResumableUploads } from "../../core/resumable/index.ts";
 import type { Trash } from "../../core/trash.ts";
 import type { Uploads } from "../../core/uploads.ts";
+import type { OssKeys } from "./oss-keys.ts";
 import type { StorageAdministration } from "./storage-administration.ts";
 
 export interface RestServices {
@@ -27,6 +28,8 @@ export interface RestServices {
   readonly accessKeys: AccessKeys;
   readonly storages: StorageAdministration;
   readonly audit: Audit;
+  /** Who proves to be OSS. */
+  readonly ossKeys: OssKeys;
   readonly clock: Clock;
   readonly log: Log;
   /** Where clients reach the server; named in the OpenAPI document. */

@@ -35,6 +35,7 @@ import {
   memoryContent,
   openMemoryStorage,
   runCanary,
+  type StorageKind,
   StorageRegistry,
   sharedPartBuffers,
   storageKind,
@@ -42,6 +43,8 @@ import {
   withLayers,
 } from "../../storage/index.ts";
 import { renderRestError } from "./errors.ts";
+import { ossCallbackUrl } from "./oss-callback.ts";
+import { OssKeys } from "./oss-keys.ts";
 import { restProtocol } from "./routes.ts";
 import type { StorageAdministration } from "./storage-administration.ts";
 
@@ -80,7 +83,14 @@ export type Call = (method: string, target: string, options?: CallOptions) => Pr
 
 export async function startRest(
   t: TestContext,
-  options: { readonly http?: object } = {},
+  options: {
+    readonly http?: object;
+    readonly publicUrl?: string;
+    /** Storages that it can open beside those of every server. */
+    readonly kinds?: Readonly<Record<string, StorageKind>>;
+    /** Where the keys of OSS are. */
+    readonly ossKeys?: string;
+  } = {},
 ): Promise<RestServer> {
   const opened = new AsyncDisposableStack();
   t.after(() => opened.disposeAsync());
@@ -107,6 +117,7 @@ export async function startRest(
       kinds: new Map([
         ...storageKinds({ clock, environment: {} }),
         ["memory", memoryKind(contentOf)],
+        ...Object.entries(options.kinds ?? {}),
       ]),
       builtIn: [{ id: "memory", driver: "memory", settings: { place: "memory" } }],
       wrap: (driver) => withLayers(driver),
@@ -132,6 +143,7 @@ export async function startRest(
   const objects = new Objects({ ...shared, meter: silentMeter });
   const core = { ...shared, steady, detector: typeDetector, meter: silentMeter, objects };
   const multipart = new Multipart({ ...core, installation: "test", partBytesMin: 1024 });
+  const { publicUrl, ossKeys: origin } = options;
   const direct = new DirectUploads({
     ...core,
     accessKeys,
@@ -139,9 +151,13 @@ export async function startRest(
     installation: "test",
     signingKey: sealer.deriveKey(partSignaturePurpose),
     partBytesMin: 1024,
+    ...(publicUrl === undefined ? {} : { callbackUrl: ossCallbackUrl(publicUrl) }),
   });
   opened.defer(() => multipart.close());
   opened.defer(() => direct.close());
+  const ossKeys = opened.use(
+    new OssKeys({ clock, log: silentLog, ...(origin === undefined ? {} : { origin }) }),
+  );
   const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
   await accessKeys.ensureRoot(key);
   const app = createHttp({
@@ -176,6 +192,8 @@ export async function startRest(
         ...{ perSecond: 1000, perHour: 100_000, trashMsDefault: 86_400_000 },
       }),
       storages: administrationOf(storages),
+      ossKeys,
+      ...(publicUrl === undefined ? {} : { publicUrl }),
       clock,
       log: silentLog,
     }),

@@ -2,9 +2,15 @@
 // binds is signed: key, method, length, type, digest. What a vendor cannot bind is `unsupported`.
 
 import { OperationalError } from "../../core/errors.ts";
-import type { Call, Grant, PresignedRequest } from "../../core/ports/storage-driver.ts";
+import type {
+  Call,
+  Grant,
+  PresignedRequest,
+  StorageCallback,
+} from "../../core/ports/storage-driver.ts";
 import { type S3Context, storedKey } from "./context.ts";
 import type { QueryPair } from "./signatures/encode.ts";
+import { ossCallbackValue } from "./signatures/oss-v4.ts";
 
 /** What all vendors take. */
 const expiresSecondsMax = 7 * 86_400;
@@ -85,11 +91,15 @@ async function presignPost(
   if (!dialect.postPolicy) {
     throw new OperationalError("unsupported", `forms on ${dialect.title}`);
   }
+  if (grant.callback !== undefined && dialect.formCallback !== true) {
+    throw new OperationalError("unsupported", `callbacks of ${dialect.title}`);
+  }
   const own = {
     key: storedKey(context, grant.key),
     "Content-Type": grant.contentType,
     // With 201 all vendors answer with a body and the headers that browsers need.
     success_action_status: "201",
+    ...(grant.callback !== undefined && { callback: callbackField(grant.callback) }),
   };
   const conditions = [
     { bucket: client.bucket },
@@ -99,6 +109,16 @@ async function presignPost(
   const policy = { expiresAt: grant.expiresAt, conditions };
   const { url, fields } = await client.presignForm(policy, signal);
   return { method: "POST", url, headers: {}, fields: { ...own, ...fields } };
+}
+
+/** OSS writes its values in as JSON: texts come with their quotes. */
+function callbackField({ url, fields }: StorageCallback): string {
+  const given = Object.entries(fields).map(
+    ([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`,
+  );
+  const told = ["bucket", "object", "etag", "size"].map((name) => `"${name}":\${${name}}`);
+  const body = `{${[...given, ...told].join(",")}}`;
+  return ossCallbackValue({ url, body, bodyType: "application/json", sni: true });
 }
 
 function secondsLeft({ client }: S3Context, expiresAt: Date): number {

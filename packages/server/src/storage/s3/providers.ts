@@ -32,6 +32,7 @@ export interface NativeDialect {
   readonly createOnlyHeader?: CreateOnlyHeader;
   readonly conditionalComplete: boolean;
   readonly bucketCors?: BucketCorsRow;
+  readonly formCallback?: true;
 }
 
 /** Rules of a bucket for pages of other origins, by `GET` and `PUT ?cors`. */
@@ -92,6 +93,8 @@ export interface Provider {
   /** Pending uploads are listed by a prefix of their keys; otherwise only all of them can be. */
   readonly pendingByPrefix: boolean;
   readonly postPolicy: boolean;
+  /** A form's field `callback` makes the vendor call a server once it has the file. */
+  readonly formCallback?: true;
   /** `response-content-disposition` of a presigned get is honoured. */
   readonly responseOverrides: boolean;
   readonly signAcceptEncoding: boolean;
@@ -211,6 +214,7 @@ export const providers: Readonly<Record<Vendor, Provider>> = {
       createOnlyHeader: ["x-oss-forbid-overwrite", "true"],
       conditionalComplete: true,
       bucketCors: { kept: true, named: false },
+      formCallback: true,
     },
   },
   "huawei-obs": {

@@ -82,21 +82,24 @@ export function signOssV4(
   return { signature: ossVersion4.signRequest(canonicalRequest, scope), canonicalRequest };
 }
 
-/** What OSS calls after an upload; goes into the header `x-oss-callback` or the query `callback`. */
+/** What OSS calls after an upload; goes into the header `x-oss-callback`, or `callback` of a query or form. */
 export interface OssCallback {
   readonly url: string;
   /** With `${bucket}`, `${object}`, `${etag}`, `${size}`, `${mimeType}` and `${x:name}`. */
   readonly body: string;
   readonly bodyType?: "application/x-www-form-urlencoded" | "application/json";
   readonly host?: string;
+  /** Whether TLS names the host, which servers of several names need; OSS's default is not to. */
+  readonly sni?: boolean;
 }
 
-export function ossCallbackValue({ url, body, bodyType, host }: OssCallback): string {
+export function ossCallbackValue({ url, body, bodyType, host, sni }: OssCallback): string {
   const value = {
     callbackUrl: url,
     ...(host !== undefined && { callbackHost: host }),
     callbackBody: body,
     ...(bodyType !== undefined && { callbackBodyType: bodyType }),
+    ...(sni !== undefined && { callbackSNI: sni }),
   };
   return Buffer.from(JSON.stringify(value)).toString("base64");
 }
