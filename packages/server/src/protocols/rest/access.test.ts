@@ -34,6 +34,15 @@ const routes: readonly (readonly [string, string, CallOptions?])[] = [
   ["HEAD", "/v1/objects/b/k"],
   ["PUT", "/v1/objects/b/k", { body: "x" }],
   ["DELETE", "/v1/objects/b/k"],
+  ["PATCH", "/v1/objects/b/k", { body: { legalHold: true } }],
+  ["GET", "/v1/trash/b"],
+  ["HEAD", "/v1/trash/b"],
+  ["POST", "/v1/trash/b/restore", { body: { prefix: "k" } }],
+  ["POST", "/v1/trash/b/purge", { body: { prefix: "k" } }],
+  ["GET", "/v1/audit"],
+  ["HEAD", "/v1/audit"],
+  ["GET", "/v1/audit/verify"],
+  ["HEAD", "/v1/audit/verify"],
   [
     "POST",
     "/v1/copy",
@@ -124,9 +133,12 @@ test("the table of routes above is the table that is registered", async (t) => {
   for (const [method, target] of routes) {
     const path = (target.split("?")[0] ?? "").split("/").slice(1);
     const [, group = "", id, ...rest] = path;
-    const name = group === "buckets" || group === "objects" ? ":bucket" : ":id";
+    const ofBucket = ["buckets", "objects", "trash"].includes(group);
+    const name = group === "audit" ? "verify" : ofBucket ? ":bucket" : ":id";
     const last = rest.join("/").replace(/parts\/\d+/, "parts/:number");
-    const below = ["storages", "uploads", "bulk-deletes"].includes(group) ? `/${last}` : "/*";
+    const below = ["storages", "uploads", "bulk-deletes", "trash"].includes(group)
+      ? `/${last}`
+      : "/*";
     const route = `${method} /v1/${group}${id === undefined ? "" : `/${name}`}${rest.length > 0 ? below : ""}`;
     assert.ok(registered.includes(route), route);
     known.delete(route);
