@@ -109,6 +109,20 @@ async function direct(given: Given): Promise<boolean> {
   return (await call(given, "POST", `/v1/uploads/${id}/complete`, complete)).ok;
 }
 
+/** By a form that the server signs. */
+async function directForm(given: Given): Promise<boolean> {
+  const { bucket, key, text } = given;
+  const named = key === undefined ? { filename: "a.txt" } : { key };
+  const body = JSON.stringify({ bucket, length: Buffer.byteLength(text), form: true, ...named });
+  const begun = await call(given, "POST", "/v1/uploads", { headers: json, body });
+  if (!begun.ok) return false;
+  const { id, transfer } = (await begun.json()) as DirectUploadJson;
+  if (transfer.kind !== "form") throw new Error(`a form was asked for: ${transfer.kind}`);
+  if (!(await form(given, transfer.form.url, transfer.form.fields))) return false;
+  const complete = { headers: json, body: "{}" };
+  return (await call(given, "POST", `/v1/uploads/${id}/complete`, complete)).ok;
+}
+
 /** As a client does that uploads pieces in parallel. */
 async function tusInPartials(given: Given): Promise<boolean> {
   const { bucket, key, text } = given;
@@ -262,6 +276,7 @@ export const waysIn: readonly Way[] = [
   { name: "tus in partials", keys: "may", write: tusInPartials },
   { name: "IETF resumable", keys: "may", write: resumable },
   { name: "direct", keys: "may", write: direct },
+  { name: "direct form", keys: "may", write: directForm },
   {
     name: "REST copy",
     keys: "names",
