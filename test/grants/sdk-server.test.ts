@@ -33,6 +33,7 @@ test("the server reads a grant of the SDK as it was meant", () => {
   const expiresAt = new Date("2026-01-31T12:01:00Z");
   assert.deepEqual(verifyAtServer(grant, signer.secret, now), {
     ...others,
+    id: "g",
     use: { id: "ROMAKEY/g", usesMax: count, expiresAt },
     context: JSON.stringify(context),
   });
