@@ -34,6 +34,9 @@ export const deletedAt = new Date("2026-02-28T12:00:00.000Z");
 export const garbageDueAt = new Date("2026-03-01T00:00:00.000Z");
 export const createdAt = new Date("2026-02-03T04:05:06.789Z");
 
+/** Of the usage of a bucket that keeps nothing that it deletes, as these do. */
+export const emptyTrash = { trashBytes: 0, trashObjects: 0 } as const;
+
 export function bucket(name: string, changes: Partial<BucketRecord> = {}): BucketRecord {
   return {
     name,

@@ -13,6 +13,7 @@ import {
   checks,
   complete,
   deletedAt,
+  emptyTrash,
   garbage,
   garbageDueAt,
   type OpenStore,
@@ -66,7 +67,12 @@ export function uploadEndingTests(open: OpenStore): void {
       ["complete", "v", 23, 0, null],
     );
     assert.deepEqual((await garbage(store)).sort(), ["tail 1", taken.place?.blobKey].sort());
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 46, objects: 2, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 46,
+      objects: 2,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
     const again = await store.completeByReference(taken, source, made, { ...options, author });
     assert.deepEqual(plain(again.object), plain(written));
     await store.deleteObject("b", "source", { deletedAt, author, garbageDueAt });
@@ -99,7 +105,12 @@ export function uploadEndingTests(open: OpenStore): void {
     };
     assert.deepEqual(plain(await store.getUpload("u")), plain(after));
     assert.deepEqual((await garbage(store)).sort(), ["old", "tail 1"]);
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 23, objects: 1, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 23,
+      objects: 1,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
     const again = await store.takeUpload("u", { holder: "q", now: at(1), until: at(2) });
     assert.deepEqual(plain(again), plain({ upload: after, segments: [] }));
     assert.deepEqual(plain(await store.getUpload("u")), plain(after));
@@ -119,7 +130,12 @@ export function uploadEndingTests(open: OpenStore): void {
     const first = await completing();
     assert.deepEqual(plain(await completing()), plain({ object: first.object }));
     assert.deepEqual(plain(await completing("w")), plain({ object: first.object }));
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 23, objects: 1, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 23,
+      objects: 1,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
     await put(store, "key of u", { version: "w", blobKey: "y" });
     assert.deepEqual((await garbage(store)).sort(), ["tail 1", "x"]);
     await assert.rejects(completing(), withCode("precondition_failed"));
@@ -208,7 +224,12 @@ export function uploadEndingTests(open: OpenStore): void {
     assert.deepEqual([...blobs.keys()], ["p"]);
     assert.deepEqual(plain(blobs.get("p")), plain(whole));
     assert.deepEqual(await garbage(store), ["tail 1"]);
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 0, objects: 0, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 0,
+      objects: 0,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
     assert.equal((await store.countBlobsOfStorage("local")).referenced, 1);
     await store.forgetUpload("p", { garbageDueAt });
     assert.equal(await store.getUpload("p"), undefined);
@@ -342,7 +363,12 @@ export function uploadEndingTests(open: OpenStore): void {
     assert.deepEqual((await garbage(store)).sort(), ["blob of o", "partial", "tail 1", "x"]);
     await assert.rejects(store.bucketUsage("b"), withCode("bucket_not_found"));
     await store.createBucket(bucket("b"), { author });
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 0, objects: 0, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 0,
+      objects: 0,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
   });
 
   test("a storage with unfinished uploads is neither retired nor forgotten", async (t) => {

@@ -10,6 +10,7 @@ import {
   bucket,
   complete,
   deletedAt,
+  emptyTrash,
   garbageDueAt,
   type OpenStore,
   object,
@@ -110,7 +111,12 @@ export function usageTests(open: OpenStore): void {
     assert.ok(onto !== undefined);
     await store.copyObject(onto, object("3"), { author, garbageDueAt, deleteSource: true });
     await write(store, "empty", 0);
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 70, objects: 3, reservedBytes: 30 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 70,
+      objects: 3,
+      reservedBytes: 30,
+      ...emptyTrash,
+    });
   });
 
   test("a condition that fails is told before the quota, a missing bucket before both", async (t) => {
@@ -138,7 +144,12 @@ export function usageTests(open: OpenStore): void {
     await store.changeBucket("b", { quotaBytes: 100 }, { author });
     await store.createUpload(upload("u", { reservedBytes: 100 }), many);
     await complete(store, "u", { length: 100 });
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 100, objects: 1, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 100,
+      objects: 1,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
     // Nothing is left, and replacing it takes what it frees.
     await store.createUpload(upload("v", { key: "key of u" }), many);
     await complete(store, "v", { length: 90 });
@@ -146,7 +157,12 @@ export function usageTests(open: OpenStore): void {
     await assert.rejects(complete(store, "w", { length: 11 }), withCode("quota_exceeded"));
     assert.equal((await store.getUpload("w"))?.phase, "receiving");
     await complete(store, "w", { length: 10 });
-    assert.deepEqual(await store.bucketUsage("b"), { bytes: 100, objects: 2, reservedBytes: 0 });
+    assert.deepEqual(await store.bucketUsage("b"), {
+      bytes: 100,
+      objects: 2,
+      reservedBytes: 0,
+      ...emptyTrash,
+    });
   });
 
   test("a quota lowered below what is used refuses new bytes only", async (t) => {
