@@ -4,12 +4,9 @@ import { namedPath } from "./address.ts";
 import type { Caller } from "./caller.ts";
 import { callJson } from "./calls.ts";
 import { fieldsOf, list, number, oneOf, string, strings } from "./fields.ts";
+import type { SignalOption } from "./objects.ts";
 
 const states = ["planned", "confirmed", "running", "stopped", "done", "undoing", "undone"] as const;
-
-interface Signal {
-  readonly signal?: AbortSignal;
-}
 
 export class BulkDeletes {
   readonly #caller: Caller;
@@ -19,7 +16,7 @@ export class BulkDeletes {
   }
 
   /** Counts what would go, and changes nothing. */
-  plan(bucket: string, prefix: string, { signal }: Signal = {}): Promise<BulkDeleteJson> {
+  plan(bucket: string, prefix: string, { signal }: SignalOption = {}): Promise<BulkDeleteJson> {
     return this.#post("", { bucket, prefix }, signal);
   }
 
@@ -27,28 +24,28 @@ export class BulkDeletes {
   confirm(
     { id, bucket, digest }: Pick<BulkDeleteJson, "id" | "bucket" | "digest">,
     environment: string | null,
-    { signal }: Signal = {},
+    { signal }: SignalOption = {},
   ): Promise<BulkDeleteJson> {
     return this.#post(`/${id}/confirm`, { bucket, environment, digest }, signal);
   }
 
-  get(id: string, { signal }: Signal = {}): Promise<BulkDeleteJson> {
+  get(id: string, { signal }: SignalOption = {}): Promise<BulkDeleteJson> {
     const path = namedPath("/v1/bulk-deletes", id);
     return callJson(this.#caller, { method: "GET", path, parse: parseBulkDelete, signal });
   }
 
   /** The latest first. */
-  list({ signal }: Signal = {}): Promise<readonly BulkDeleteJson[]> {
+  list({ signal }: SignalOption = {}): Promise<readonly BulkDeleteJson[]> {
     const parse = (value: unknown) => list(fieldsOf(value, "list"), "bulkDeletes", parseBulkDelete);
     return callJson(this.#caller, { method: "GET", path: "/v1/bulk-deletes", parse, signal });
   }
 
-  stop(id: string, { signal }: Signal = {}): Promise<BulkDeleteJson> {
+  stop(id: string, { signal }: SignalOption = {}): Promise<BulkDeleteJson> {
     return this.#post(`/${id}/stop`, undefined, signal);
   }
 
   /** Brings back what it deleted. */
-  undo(id: string, { signal }: Signal = {}): Promise<BulkDeleteJson> {
+  undo(id: string, { signal }: SignalOption = {}): Promise<BulkDeleteJson> {
     return this.#post(`/${id}/undo`, undefined, signal);
   }
 

@@ -10,6 +10,7 @@ export {
   type Uploads,
 } from "./administration.ts";
 export type { AuditFilter, AuditLog, AuditQuery, AuditReport } from "./audit.ts";
+export type { BulkDeletes } from "./bulk-deletes.ts";
 export { Client } from "./client.ts";
 export {
   combineCrc64Nvme,

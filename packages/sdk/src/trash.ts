@@ -10,6 +10,7 @@ import { namedPath, query } from "./address.ts";
 import type { Caller } from "./caller.ts";
 import { callJson } from "./calls.ts";
 import { RomaError } from "./errors.ts";
+import type { SignalOption } from "./objects.ts";
 import { parsePurgeTrashResult, parseRestoreTrashResult, parseTrashList } from "./parse-trash.ts";
 
 /** Which entries: by their ids, at most 1,000; or those for which all that is given holds. */
@@ -19,10 +20,6 @@ export interface TrashFilter {
   readonly deletedAfter?: Date;
   /** Earlier than this. */
   readonly deletedBefore?: Date;
-}
-
-interface CallSignal {
-  readonly signal?: AbortSignal;
 }
 
 export class Trash {
@@ -44,7 +41,7 @@ export class Trash {
       limit,
       ...filter
     }: TrashFilter &
-      CallSignal & {
+      SignalOption & {
         /** Entries on a page. */
         readonly limit?: number;
         readonly cursor?: string;
@@ -71,7 +68,7 @@ export class Trash {
     wish: (TrashFilter | { readonly ids: readonly string[] }) & {
       readonly ifExists?: "skip" | "replace";
     } = {},
-    { signal }: CallSignal = {},
+    { signal }: SignalOption = {},
   ): Promise<Omit<RestoreTrashResultJson, "cursor">> {
     const { ifExists } = wish;
     const body = { ...selectionJson(wish), ...(ifExists === undefined ? {} : { ifExists }) };
@@ -85,7 +82,7 @@ export class Trash {
   purge(
     bucket: string,
     wish: TrashFilter | { readonly ids: readonly string[] } | { readonly all: true },
-    { signal }: CallSignal = {},
+    { signal }: SignalOption = {},
   ): Promise<Omit<PurgeTrashResultJson, "cursor">> {
     const body: PurgeTrashJson = "all" in wish ? wish : selectionJson(wish);
     const total = { purged: 0, bytes: 0, retained: 0, missing: 0 };

@@ -6,8 +6,13 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Log, silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
-import { bucket, garbageDueAt, withCode } from "../conformance-samples.ts";
+import { at, author, bucket, deletedAt, garbageDueAt, withCode } from "../conformance-samples.ts";
 import { startWorker, WorkerLink } from "./worker-link.ts";
+
+/** What the store gives to each call that changes something. */
+const recorded = { author, at: at(1) };
+const deleting = { ...recorded, deletedAt, garbageDueAt };
+const none = { deleted: [], refused: [] };
 
 function writerOf(
   t: TestContext,
@@ -73,10 +78,10 @@ test("calls over the bound are refused with overloaded, the others and later one
 test("calls that name too many keys together are refused, a single one of any size is not", async (t) => {
   const { link } = writerOf(t);
   await link.open();
-  await link.call("createBucket", [bucket("b")]);
+  await link.call("createBucket", [bucket("b"), recorded]);
   const keys = Array.from({ length: 40_000 }, (_, index) => `k${index}`);
-  const deleting = () => link.call("deleteObjects", ["b", keys, { garbageDueAt }]);
-  const results = await Promise.allSettled([deleting(), deleting(), deleting()]);
+  const attempt = () => link.call("deleteObjects", ["b", keys, deleting]);
+  const results = await Promise.allSettled([attempt(), attempt(), attempt()]);
   assert.deepEqual(
     results.map(({ status }) => status),
     ["fulfilled", "rejected", "rejected"],
@@ -85,7 +90,7 @@ test("calls that name too many keys together are refused, a single one of any si
     withCode("overloaded")(result.status === "rejected" && result.reason);
   }
   const huge = [...keys, ...keys];
-  assert.deepEqual(await link.call("deleteObjects", ["b", huge, { garbageDueAt }]), []);
+  assert.deepEqual(await link.call("deleteObjects", ["b", huge, deleting]), none);
   await link[Symbol.asyncDispose]();
 });
 
@@ -93,9 +98,9 @@ test("an argument that cannot be sent fails its own call and no other of its bat
   const { link } = writerOf(t);
   await link.open();
   const [good, bad, alsoGood] = await Promise.allSettled([
-    link.call("createBucket", [bucket("one")]),
-    link.call("createBucket", [{ ...bucket("two"), placement: () => {} }]),
-    link.call("createBucket", [bucket("three")]),
+    link.call("createBucket", [bucket("one"), recorded]),
+    link.call("createBucket", [{ ...bucket("two"), placement: () => {} }, recorded]),
+    link.call("createBucket", [bucket("three"), recorded]),
   ]);
   assert.equal(good.status, "fulfilled");
   assert.equal(alsoGood.status, "fulfilled");
