@@ -15,6 +15,7 @@ const flags = [
   ...["--tsconfig", join(import.meta.dirname, "tsconfig.json")],
   ...["--disableSources", "--excludePrivate", "--excludeInternal", "--treatWarningsAsErrors"],
   ...["--sort", "source-order"],
+  ...["typescript", "javascript", "jsx"].flatMap((name) => ["--highlightLanguages", name]),
 ];
 const args = [join(dirname(typedoc), "bin/typedoc"), ...flags];
 const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" });
