@@ -25,6 +25,7 @@ import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
+import { weekMs } from "./core/safety-settings.ts";
 import { StagedUploads } from "./core/staged-uploads.ts";
 import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
@@ -199,7 +200,6 @@ export async function startServer(
     upkeep.start();
     auditUpkeep.start();
   }
-  const weekMs = 7 * 24 * 60 * 60 * 1000;
   const bulkDeletes = opened.use(
     new BulkDeletes({
       ...{ metadata, buckets: core.buckets, environment: dataEnvironment, clock, log },

@@ -11,6 +11,7 @@ import { appendAudit, type Recorded } from "./audit.ts";
 import { deletedEntry } from "./audit-entries.ts";
 import { restoreTrash } from "./change-trash.ts";
 import { countDeletes, deletesLeft } from "./delete-cap.ts";
+import { deleteRow } from "./delete-objects.ts";
 import { discard, retained, trashMsOf } from "./discard.ts";
 import { listObjects } from "./list-objects.ts";
 import { changeUsage, noChange } from "./usage.ts";
@@ -147,11 +148,7 @@ async function intoTrash(
       jobId: id,
     } as const;
     await discard(db, object, discarding);
-    await db
-      .deleteFrom("objects")
-      .where("bucket", "=", bucket)
-      .where("key", "=", object.key)
-      .execute();
+    await deleteRow(db, { bucket, key: object.key });
   }
   const bytes = leaving.reduce((sum, { length }) => sum + length, 0);
   await changeUsage(db, bucket, {

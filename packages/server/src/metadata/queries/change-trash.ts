@@ -13,6 +13,7 @@ import { rowToTrash } from "../trash-records.ts";
 import { appendAudit, type Recorded } from "./audit.ts";
 import { purgedEntry, restoredEntry } from "./audit-entries.ts";
 import { removeReference } from "./blobs.ts";
+import { deleteRow } from "./delete-objects.ts";
 import { assertNotRetained, discard, putBack, retained, trashMsOf } from "./discard.ts";
 import { readTrash, readTrashByIds } from "./list-trash.ts";
 import { prepared } from "./prepared.ts";
@@ -31,10 +32,6 @@ interface RestoreOptions extends Recorded {
 
 const selectObject = prepared<KeyOfBucket, ObjectRow>((db, { bucket, key }) =>
   db.selectFrom("objects").selectAll().where("bucket", "=", bucket).where("key", "=", key),
-);
-
-const deleteObject = prepared<KeyOfBucket, never>((db, { bucket, key }) =>
-  db.deleteFrom("objects").where("bucket", "=", bucket).where("key", "=", key),
 );
 
 const deleteTrash = prepared<{ id: number }, never>((db, { id }) =>
@@ -126,7 +123,7 @@ async function restoreOne(
     assertNotRetained(replaced, now);
     const discarding = { now, reason: "replaced", author, garbageDueAt, trashMs } as const;
     restoredThrough = (await discard(db, replaced, discarding)) ?? restoredThrough;
-    await deleteObject(db, { bucket, key });
+    await deleteRow(db, { bucket, key });
     const kept = trashMs === null ? {} : { trashBytes: replaced.length, trashObjects: 1 };
     const left = { ...noChange, bytes: -replaced.length, objects: -1, ...kept };
     change = sumOfChanges(change, left);
