@@ -48,7 +48,12 @@ start() { # start NAME COMMAND...: in the background, in its own session
   local name=$1; shift
   alive "$name" && return 0
   setsid "$@" </dev/null >>"$LOG/$name.out" 2>&1 8>&- 9>&- &
-  record "$name" $! || die "$name ended at once; see $LOG/$name.out"
+  record "$name" $! || died "$name"
+  STARTED+=("$name")
+}
+STARTED=()
+died() { # died NAME: with its last words, since the caller may wipe the log
+  die "$1 ended by itself: $(tail -n 5 "$LOG/$1.out" 2>/dev/null)"
 }
 stop() { # stop NAME [SECONDS [SIGNAL]]: TERM, wait, then KILL
   local name=$1 secs=${2:-10} sig=${3:-TERM} pid i
@@ -63,11 +68,12 @@ stop() { # stop NAME [SECONDS [SIGNAL]]: TERM, wait, then KILL
   fi
   rm -f "$RUN/$name.pid"
 }
-wait_for() { # wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds
-  local secs=$1 what=$2 end; shift 2
+wait_for() { # wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds, or something that we started has ended
+  local secs=$1 what=$2 end name; shift 2
   end=$((SECONDS + secs))
   until "$@" >/dev/null 2>&1; do
     [ "$SECONDS" -lt "$end" ] || die "no $what after $secs s; see $LOG"
+    for name in "${STARTED[@]}"; do alive "$name" || died "$name"; done
     sleep 0.1
   done
 }

@@ -13,7 +13,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 svc_init nginx
-NGINX_PORT=${NGINX_PORT:-$(port 28080)}
+NGINX_PORT=${NGINX_PORT:-$(port 20010)}
 UPSTREAM=${UPSTREAM:-$HOST:3000}
 ROOT=${NGINX_DAV_ROOT:-$D/dav}
 conf() {

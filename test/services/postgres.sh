@@ -7,7 +7,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 svc_init postgres
-PG_PORT=${PG_PORT:-$(port 25432)}
+PG_PORT=${PG_PORT:-$(port 20007)}
 PG_USER=${PG_USER:-app} PG_PASSWORD=${PG_PASSWORD:-app} PG_DB=${PG_DB:-app}
 PG_BIN=${PG_BIN:-$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -1)}
 export PGPASSWORD=$PG_PASSWORD

@@ -70,7 +70,10 @@ export function useService(
   };
 }
 
-/** Tries other ports where somebody has them; answers the environment that it is up with. */
+/**
+ * Tries other ports where somebody has them; answers the environment that it is up with. All lie below
+ * the range that the kernel picks from for whoever names no port.
+ */
 async function up(script: string, environment: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
   for (let attempt = 1; ; attempt += 1) {
     const env = { ...environment, SERVICES_PORT_OFFSET: String(100 * randomInt(110)) };
@@ -79,7 +82,7 @@ async function up(script: string, environment: NodeJS.ProcessEnv): Promise<NodeJ
       return env;
     } catch (error) {
       const output = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
-      if (attempt < 5 && output.includes("is taken")) continue;
+      if (attempt < 5 && /is taken|already in use/i.test(output)) continue;
       throw new Error(`${script} up: ${output}`, { cause: error });
     }
   }
