@@ -23,6 +23,7 @@ const root = resolve(import.meta.dirname, "..");
 const nodeMajorWanted = 26;
 const testMsMax = 5 * 60_000;
 const fileMsMax = 8 * 60_000;
+const slowFiles = 40;
 
 const status = useBundledNode() ?? (await main());
 process.exitCode = status;
@@ -83,6 +84,10 @@ async function main(): Promise<number> {
   stream.on("test:pass", () => {
     passes += 1;
   });
+  const fileMs = new Map<string, number>();
+  stream.on("test:summary", ({ file, duration_ms: ms }) => {
+    if (file !== undefined) fileMs.set(relative(root, file), ms);
+  });
 
   type Event = { readonly type: string; readonly data: object };
   async function* withLeftOut(events: AsyncIterable<Event>): AsyncIterable<Event> {
@@ -90,7 +95,10 @@ async function main(): Promise<number> {
     for await (const event of events) {
       if (!inSummary && isSummary(event)) {
         inSummary = true;
-        for (const message of describeLeftOut(readReport(reportFile))) {
+        for (const message of [
+          ...describeLeftOut(readReport(reportFile)),
+          ...describeSlow(fileMs),
+        ]) {
           yield { type: "test:diagnostic", data: { nesting: 0, message, level: "info" } };
         }
       }
@@ -105,6 +113,15 @@ async function main(): Promise<number> {
   if (passes === 0) console.error("\n✖ no test ran");
   rmSync(folder, { recursive: true, force: true });
   return failures > 0 || violations.length > 0 || passes === 0 ? 1 : 0;
+}
+
+/** The files that took longest, when there are enough of them to compare. */
+function describeSlow(fileMs: ReadonlyMap<string, number>): string[] {
+  if (fileMs.size <= slowFiles) return [];
+  return [...fileMs]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, slowFiles)
+    .map(([file, ms]) => `slow: ${Math.round(ms / 1000)} s ${file}`);
 }
 
 /** The first line of the runner's summary. */

@@ -7,8 +7,9 @@ import { currentNode, oldNode, runProgram } from "./environment.ts";
 import { buildController, startWithController } from "./ways.ts";
 
 const bytes = 300_000_000;
-// Of the client's peak over that of a quarter of the bytes. The SDK by itself holds all of them.
-const riseMax = 32e6;
+// Of the client's peak over that of a quarter of the bytes, which the collector's timing moves by
+// 50 MB. The SDK by itself holds all of them, and would rise by 225 MB.
+const riseMax = 100e6;
 const peakMax = 200e6;
 
 describeWhere(["parse", "postgres"], "300 MB as a stream", () => {
