@@ -23,6 +23,7 @@ import { type Clock, systemClock } from "./core/ports/clock.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
+import type { Siblings } from "./core/ports/siblings.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
 import { weekMs } from "./core/safety-settings.ts";
@@ -87,6 +88,10 @@ export interface ServerParts {
   readonly clock?: Clock;
   /** The process's, for storages whose keys come from there; left out: they find none. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** The other workers of this server; left out: there are none. */
+  readonly siblings?: Siblings;
+  /** Asks whoever runs this process to replace it in order; left out: nobody does. */
+  readonly recycle?: (reason: string) => void;
 }
 
 /** Rejects, with everything closed again, when a part cannot be opened. */
