@@ -59,6 +59,8 @@ async function main(): Promise<number> {
     return 1;
   }
 
+  // Compiled once for all processes of the run, and for the next run: each starts in half the time.
+  process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "roma-test-compile-cache");
   const folder = mkdtempSync(join(tmpdir(), "roma-test-run-"));
   const reportFile = join(folder, "report.jsonl");
   process.env.TEST_RUN_REPORT = reportFile;

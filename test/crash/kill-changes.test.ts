@@ -15,7 +15,6 @@ test("DELETE and the sweep after it, killed at each step, leave all or nothing",
     name: "delete",
     flags: ["--sweeper-interval", "100 ms"],
     threads: ["pool", "writer"],
-    stride: 3,
     killsMin: 6,
     prepare: (round) => round.stored(round.key("delete"), taggedBytes(`${round.number}`, 50_000)),
     run: async (round) => {
@@ -34,7 +33,6 @@ test("a copy, killed at each step, is absent or whole", async (t) => {
   if (!requirePrerequisite(t, "strace")) return;
   await killAtEachStep(t, {
     name: "copy",
-    stride: 3,
     killsMin: 3,
     prepare: (round) => round.stored(round.key("from"), taggedBytes(`${round.number}`, 50_000)),
     run: async (round) => {
@@ -50,7 +48,6 @@ test("a move, killed at each step, leaves the object under one of its two names"
   if (!requirePrerequisite(t, "strace")) return;
   await killAtEachStep(t, {
     name: "move",
-    stride: 3,
     killsMin: 3,
     prepare: (round) => round.stored(round.key("from"), taggedBytes(`${round.number}`, 50_000)),
     run: async (round) => {

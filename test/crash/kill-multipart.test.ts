@@ -86,7 +86,6 @@ describe("uploads in parts, killed at each step", atOnce, () => {
     await killAtEachStep(t, {
       name: "complete",
       ...scenarioDefaults,
-      stride: 3,
       killsMin: 5,
       prepare: async (round) => {
         const key = round.key("parts");
@@ -112,8 +111,7 @@ describe("uploads in parts, killed at each step", atOnce, () => {
     await killAtEachStep(t, {
       name: "put part",
       ...scenarioDefaults,
-      stride: 3,
-      killsMin: 8,
+      killsMin: 6,
       prepare: async (round) => {
         key = round.key("replaced");
         [old, next] = [taggedBytes(`${key}-old`, 90_000), taggedBytes(`${key}-new`, 80_000)];

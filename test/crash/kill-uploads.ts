@@ -27,7 +27,7 @@ const flags = [
 ];
 
 /** The main thread never rests with these. A transaction has many writes. */
-export const scenarioDefaults = { flags, threads: ["pool", "writer"], stride: 9 } as const;
+export const scenarioDefaults = { flags, threads: ["pool", "writer"] } as const;
 
 /** Most of a round is waiting: for the lease of the process that was killed, and for the upkeep. */
 export const atOnce = { concurrency: 3 };

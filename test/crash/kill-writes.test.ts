@@ -17,7 +17,7 @@ test("PUT into an empty storage, killed at each step, is absent or whole", async
     keepsNothing: true,
     flags: ["--sweeper-interval", "100 ms"],
     threads: ["pool", "writer"],
-    killsMin: 18,
+    killsMin: 10,
     // A kill may leave an empty folder. Without any, the PUT has to make them all.
     prepare: async ({ server }) => {
       const keys = await listKeys(server);
@@ -52,7 +52,7 @@ test("a form with two files, killed at each step, leaves each of them absent or 
   if (!requirePrerequisite(t, "strace")) return;
   await killAtEachStep(t, {
     name: "form",
-    killsMin: 16,
+    killsMin: 12,
     prepare: async () => {},
     run: async (round) => {
       const keys = [round.key("first"), round.key("second")] as const;
