@@ -239,6 +239,17 @@ export const rows: readonly Row[] = [
     forbidden: ["../../http/body.ts", "../../storage/index.ts", "@roma/sdk"],
     allowed: ["../../core/ports/type-detector.ts", "../families.ts"],
   },
+  {
+    from: `${server}/supervisor/relay.ts`,
+    forbidden: [
+      ...["../http/server.ts", "../core/objects.ts", "../operations/metrics.ts", "../server.ts"],
+      ...["../storage/index.ts", "../metadata/index.ts", "kysely", "fastify", "@roma/sdk"],
+    ],
+    allowed: [
+      ...["../core/errors.ts", "../core/ports/siblings.ts", "../config/units.ts"],
+      ...["@roma/contract", "./messages.ts"],
+    ],
+  },
   ...["images", "operations"].flatMap((folder): Row[] => [
     {
       from: `${server}/${folder}/step.ts`,
