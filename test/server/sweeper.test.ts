@@ -4,11 +4,13 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { BlobsInUse } from "../../packages/server/src/core/blobs-in-use.ts";
 import { newBlobKey, newVersion } from "../../packages/server/src/core/ids.ts";
 import type { Clock } from "../../packages/server/src/core/ports/clock.ts";
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import type { MetadataStore } from "../../packages/server/src/core/ports/metadata-store.ts";
 import { silentMeter } from "../../packages/server/src/core/ports/meter.ts";
+import { noSiblings } from "../../packages/server/src/core/ports/siblings.ts";
 import {
   author,
   blob,
@@ -50,14 +52,19 @@ async function open(
   const writing = new Set<string>();
   const owned = new Set<string>();
   const reading = new Set<string>();
+  const storages = fixedStorages([storage]);
   const sweeper = new Sweeper({
     installation: "ours",
     metadata,
-    storages: fixedStorages([storage]),
-    isWriting: (blobKey) => writing.has(blobKey),
-    isReading: (blobKey) => reading.has(blobKey),
+    storages,
+    inUse: new BlobsInUse({
+      siblings: noSiblings(),
+      storages,
+      isWriting: (blobKey) => writing.has(blobKey),
+      isReading: (blobKey) => reading.has(blobKey),
+      oldestRunningAt: options.oldestRunningAt ?? (() => undefined),
+    }),
     ownedKeys: async (_, blobKeys) => new Set(blobKeys.filter((key) => owned.has(key))),
-    oldestRunningAt: options.oldestRunningAt ?? (() => undefined),
     clock,
     steadyNow: () => clock.now(),
     log: silentLog,

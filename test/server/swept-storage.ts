@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { BlobsInUse } from "../../packages/server/src/core/blobs-in-use.ts";
 import { newBlobKey, newVersion } from "../../packages/server/src/core/ids.ts";
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import { silentMeter } from "../../packages/server/src/core/ports/meter.ts";
+import { noSiblings } from "../../packages/server/src/core/ports/siblings.ts";
 import type { StorageDriver } from "../../packages/server/src/core/ports/storage-driver.ts";
 import { openSqliteStore } from "../../packages/server/src/metadata/index.ts";
 import { Sweeper } from "../../packages/server/src/operations/sweeper.ts";
@@ -56,15 +58,20 @@ export async function openSwept(
   let offsetMs = 0;
   const writing = new Set<string>();
   const owned = new Map<string, string>();
+  const storages = fixedStorages([storage]);
   const sweeper = new Sweeper({
     installation: "ours",
     metadata,
-    storages: fixedStorages([storage]),
-    isWriting: (blobKey) => writing.has(blobKey),
-    isReading: () => false,
+    storages,
+    inUse: new BlobsInUse({
+      siblings: noSiblings(),
+      storages,
+      isWriting: (blobKey) => writing.has(blobKey),
+      isReading: () => false,
+      oldestRunningAt: () => undefined,
+    }),
     ownedKeys: async (storageId, keys) =>
       new Set(keys.filter((key) => owned.get(key) === storageId)),
-    oldestRunningAt: () => undefined,
     clock: {
       now: () => new Date(Date.now() + offsetMs),
       monotonicMs: () => performance.now() + offsetMs,

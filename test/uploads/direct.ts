@@ -7,6 +7,7 @@ import { Agent, type Dispatcher, request as sendRequest } from "undici";
 import { typeDetector } from "../../packages/server/src/content-types/detect.ts";
 import type { Actor } from "../../packages/server/src/core/access.ts";
 import { AccessKeys } from "../../packages/server/src/core/access-keys.ts";
+import { BlobsInUse } from "../../packages/server/src/core/blobs-in-use.ts";
 import { type BucketSettings, Buckets } from "../../packages/server/src/core/buckets.ts";
 import {
   type BeginDirectRequest,
@@ -21,6 +22,7 @@ import type { Clock } from "../../packages/server/src/core/ports/clock.ts";
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import type { MetadataStore } from "../../packages/server/src/core/ports/metadata-store.ts";
 import { silentMeter } from "../../packages/server/src/core/ports/meter.ts";
+import { noSiblings } from "../../packages/server/src/core/ports/siblings.ts";
 import type { StorageDriver } from "../../packages/server/src/core/ports/storage-driver.ts";
 import {
   ResumableUploads,
@@ -117,10 +119,13 @@ export async function openDirect(
   const sweeper = new Sweeper({
     ...{ metadata, storages, installation: "test", clock, log: silentLog, meter: silentMeter },
     steadyNow: () => clock.now(),
-    isWriting: (key) => multipart.isWriting(key),
-    isReading: (key) => objects.isReading(key),
+    inUse: new BlobsInUse({
+      ...{ siblings: noSiblings(), storages },
+      isWriting: (key) => multipart.isWriting(key),
+      isReading: (key) => objects.isReading(key),
+      oldestRunningAt: () => multipart.oldestRunningAt(),
+    }),
     ownedKeys: (storageId, keys) => metadata.uploadsOwning(storageId, keys),
-    oldestRunningAt: () => multipart.oldestRunningAt(),
     ...{ intervalMs: 86_400_000, ageMsMin: 0, orphanShareMax: 1, orphansFree: 1_000 },
   });
   t.after(async () => {

@@ -10,6 +10,7 @@ import { refusalOf } from "./authentication/index.ts";
 import { typeDetector } from "./content-types/detect.ts";
 import { AccessKeys } from "./core/access-keys.ts";
 import { Audit, AuditUpkeep, Refusals } from "./core/audit/index.ts";
+import { BlobsInUse } from "./core/blobs-in-use.ts";
 import { Buckets } from "./core/buckets.ts";
 import { BulkDeletes } from "./core/bulk-deletes.ts";
 import { DirectUploads, partSignaturePurpose } from "./core/direct/index.ts";
@@ -17,13 +18,14 @@ import { DataEnvironment } from "./core/environment.ts";
 import { isOperationalError } from "./core/errors.ts";
 import { fencedStore } from "./core/fenced-store.ts";
 import { newInstallation } from "./core/ids.ts";
+import { Led } from "./core/led.ts";
 import { Multipart } from "./core/multipart/index.ts";
 import { Objects } from "./core/objects.ts";
 import { type Clock, systemClock } from "./core/ports/clock.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
-import type { Siblings } from "./core/ports/siblings.ts";
+import { noSiblings, type Siblings } from "./core/ports/siblings.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
 import { weekMs } from "./core/safety-settings.ts";
@@ -90,6 +92,11 @@ export interface ServerParts {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** The other workers of this server; left out: there are none. */
   readonly siblings?: Siblings;
+  /**
+   * Names the server that this process is a worker of, the same for all its workers and new with each start of
+   * the whole: who has that name may use the data folder beside them. Left out: nobody may.
+   */
+  readonly serverName?: string | undefined;
   /** Asks whoever runs this process to replace it in order; left out: nobody does. */
   readonly recycle?: (reason: string) => void;
 }
@@ -101,11 +108,17 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { log } = parts;
   const clock = parts.clock ?? systemClock;
+  const siblings = parts.siblings ?? noSiblings();
   const { meter, registry } = createMetrics();
   await using opened = new AsyncDisposableStack();
 
   const folder = await openDataFolder(config.data);
-  const store = opened.use(await openSqliteStore({ path: folder.metadataPath, log, meter, clock }));
+  const store = opened.use(
+    await openSqliteStore({
+      ...{ path: folder.metadataPath, log, meter, clock },
+      server: parts.serverName,
+    }),
+  );
   const dataEnvironment = await DataEnvironment.read({
     settings: store,
     configured: config.environment,
@@ -164,58 +177,49 @@ export async function startServer(
   });
   const { uploads, resumable, multipart, direct, staged } = core;
 
-  const sweeper = opened.use(
-    new Sweeper({
-      metadata,
-      storages,
-      installation,
-      isWriting: (blobKey) =>
-        [uploads, resumable, multipart, staged].some((one) => one.isWriting(blobKey)),
-      isReading: (blobKey) => core.objects.isReading(blobKey),
-      ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
-      oldestRunningAt: () =>
-        earliest(...[uploads, multipart, staged].map((one) => one.oldestRunningAt())),
-      clock,
-      steadyNow: () => steady.now(),
-      log,
-      meter,
-      intervalMs: config.sweeper.interval,
-      ageMsMin: config.sweeper.age,
-      orphanShareMax: config.sweeper.orphanShareMax,
-      orphansFree: config.sweeper.orphansFree,
-    }),
-  );
-  if (!isReadOnly) {
-    await sweeper.sweep({ afterCrash: true });
-    sweeper.start();
-  }
-  const upkeep = opened.use(
-    new UploadUpkeep({
-      uploads: resumable,
-      metadata,
-      clock,
-      steady,
-      log,
-      intervalMs: config.uploads.tidyInterval,
-    }),
-  );
+  const inUse = new BlobsInUse({
+    ...{ siblings, storages },
+    isWriting: (blobKey) =>
+      [uploads, resumable, multipart, staged].some((one) => one.isWriting(blobKey)),
+    isReading: (blobKey) => core.objects.isReading(blobKey),
+    oldestRunningAt: () =>
+      earliest(...[uploads, multipart, staged].map((one) => one.oldestRunningAt())),
+  });
+  const sweeper = new Sweeper({
+    ...{ metadata, storages, installation, inUse, clock, log, meter },
+    ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
+    steadyNow: () => steady.now(),
+    intervalMs: config.sweeper.interval,
+    ageMsMin: config.sweeper.age,
+    orphanShareMax: config.sweeper.orphanShareMax,
+    orphansFree: config.sweeper.orphansFree,
+  });
+  // Beside others, nobody knows at the start what lies about and what is just being written.
+  if (!isReadOnly && store.isAlone) await sweeper.sweep({ afterCrash: true });
+  const upkeep = new UploadUpkeep({
+    ...{ metadata, clock, steady, log },
+    uploads: resumable,
+    intervalMs: config.uploads.tidyInterval,
+  });
   const { keep: keepMs } = config.audit;
-  const auditUpkeep = opened.use(new AuditUpkeep({ metadata, clock, steady, log, keepMs }));
-  if (!isReadOnly) {
-    upkeep.start();
-    auditUpkeep.start();
-  }
-  const bulkDeletes = opened.use(
-    new BulkDeletes({
-      ...{ metadata, buckets: core.buckets, environment: dataEnvironment, clock, log },
-      ...{ blobGraceMs: config.blobGrace, ...config.bulkDelete },
-      trashMsDefault: config.trash.keep || weekMs,
-    }),
-  );
-  if (!isReadOnly) await bulkDeletes.resume();
+  const auditUpkeep = new AuditUpkeep({ metadata, clock, steady, log, keepMs });
+  const bulkDeletes = new BulkDeletes({
+    ...{ metadata, buckets: core.buckets, environment: dataEnvironment, clock, log, siblings },
+    ...{ blobGraceMs: config.blobGrace, ...config.bulkDelete },
+    trashMsDefault: config.trash.keep || weekMs,
+  });
   const newBucket = isReadOnly
     ? undefined
     : await ensureDemoBucket(metadata, core.buckets, rootKey);
+  const led = new Led({
+    ...{ siblings, log },
+    start: () => {
+      if (isReadOnly) return [];
+      for (const task of [sweeper, upkeep, auditUpkeep]) task.start();
+      return [sweeper, upkeep, auditUpkeep, bulkDeletes.lead()];
+    },
+  });
+  opened.use(led);
 
   // Asked by requests until the last has ended.
   const sessions = opened.use(
@@ -302,6 +306,8 @@ export async function startServer(
   const operations = createOperationsServer({ registry, checks });
   opened.defer(() => operations.close());
 
+  // From here on other workers start, and find everything made.
+  await store.share();
   const opsHost = config.opsHost ?? config.host;
   const opsUrl = await listen(operations, { host: opsHost, port: config.opsPort });
   const url = await listen(http, config);

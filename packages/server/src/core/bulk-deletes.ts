@@ -1,7 +1,8 @@
 /**
  * Destroying very many objects, in steps: a plan counts what would go, whoever confirms it types the bucket and its
  * environment, and then it runs, page by page, into the trash; it can be stopped and undone. Each page is one
- * transaction with the job's own row, so a restart goes on where the last page ended.
+ * transaction with the job's own row, so a restart goes on where the last page ended. Of several workers the one that
+ * leads does it, whoever was asked.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type Actor, authorize } from "./access.ts";
@@ -14,6 +15,7 @@ import { serverAuthor } from "./ports/author.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type { BulkDeleteRecord, MetadataStore } from "./ports/metadata-store.ts";
+import type { Siblings } from "./ports/siblings.ts";
 
 /** For who reads a plan to confirm it. */
 const planMsMax = 15 * 60 * 1000;
@@ -22,6 +24,8 @@ const listedMax = 100;
 const readLimit = 1000;
 /** Of one transaction, which others wait for. */
 const pageLimit = 500;
+/** Told to the others: the id of one that begins. */
+const topic = "bulk-deletes.begin";
 
 export interface BulkDeletesOptions {
   readonly metadata: MetadataStore;
@@ -38,6 +42,9 @@ export interface BulkDeletesOptions {
   readonly trashMsDefault: number;
   /** Between looks whether the hour's objects are used up still; by default 1 min. */
   readonly cappedMs?: number;
+  readonly siblings: Siblings;
+  /** Between looks for those whose beginning nobody was told; by default 5 s. */
+  readonly lookMs?: number;
 }
 
 export interface Confirmation {
@@ -54,21 +61,46 @@ interface Counted {
   readonly samples: readonly string[];
 }
 
-export class BulkDeletes implements AsyncDisposable {
+export class BulkDeletes {
   readonly #options: BulkDeletesOptions;
   readonly #running = new Map<string, Promise<void>>();
-  readonly #closed = new AbortController();
+  #leading: AbortSignal | undefined;
 
   constructor(options: BulkDeletesOptions) {
     this.#options = options;
+    options.siblings.on(topic, (id) => {
+      if (typeof id === "string") this.#run(id);
+      return null;
+    });
   }
 
-  /** Goes on with what was under way when the server stopped or died. */
-  async resume(): Promise<void> {
-    const records = await this.#options.metadata.listBulkDeletes({ limit: listedMax });
-    for (const { id, state } of records) {
-      if (state === "running" || state === "undoing") this.#run(id);
-    }
+  /**
+   * From now on they run here, those first that were under way when the server stopped or died. When it is disposed,
+   * pages under way end; what is left goes on where somebody leads.
+   */
+  lead(): AsyncDisposable {
+    const leading = new AbortController();
+    this.#leading = leading.signal;
+    const look = async (): Promise<void> => {
+      try {
+        await this.#resume();
+      } catch (error) {
+        this.#options.log.error({ err: error }, "bulk deletes were not looked for");
+      }
+    };
+    let looking = look();
+    const timer = setInterval(() => {
+      looking = look();
+    }, this.#options.lookMs ?? 5_000);
+    timer.unref();
+    return {
+      [Symbol.asyncDispose]: async () => {
+        clearInterval(timer);
+        leading.abort();
+        await looking;
+        await Promise.all(this.#running.values());
+      },
+    };
   }
 
   /** Counts, and changes nothing. `invalid_request` for a prefix that may be a mistake. */
@@ -121,7 +153,7 @@ export class BulkDeletes implements AsyncDisposable {
       { bulkDelete: id, bucket: record.bucket, objects: record.objects, keyId, state },
       "a bulk delete was confirmed",
     );
-    if (state === "running") this.#run(id);
+    if (state === "running") this.#begin(id);
     return next;
   }
 
@@ -151,19 +183,27 @@ export class BulkDeletes implements AsyncDisposable {
       if (!["running", "stopped", "done"].includes(found.state)) throw inState(found, "undo");
       return { ...found, state: "undoing", undoneThrough: 0 };
     });
-    if (record.state === "undoing") this.#run(id);
+    if (record.state === "undoing") this.#begin(id);
     return record;
   }
 
-  /** Pages under way end; what is left goes on after the next start. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed.abort();
-    await Promise.all(this.#running.values());
+  async #resume(): Promise<void> {
+    const records = await this.#options.metadata.listBulkDeletes({ limit: listedMax });
+    for (const { id, state } of records) {
+      if (state === "running" || state === "undoing") this.#run(id);
+    }
+  }
+
+  /** Here or elsewhere; a word that is lost costs the time until the next look. */
+  #begin(id: string): void {
+    this.#run(id);
+    this.#options.siblings.tell(topic, id);
   }
 
   #run(id: string): void {
-    if (this.#running.has(id) || this.#closed.signal.aborted) return;
-    const running = this.#pages(id)
+    const signal = this.#leading;
+    if (signal === undefined || signal.aborted || this.#running.has(id)) return;
+    const running = this.#pages(id, signal)
       .catch((error: unknown) => {
         this.#options.log.error({ err: error, bulkDelete: id }, "a bulk delete came to a halt");
       })
@@ -171,10 +211,10 @@ export class BulkDeletes implements AsyncDisposable {
     this.#running.set(id, running);
   }
 
-  async #pages(id: string): Promise<void> {
+  async #pages(id: string, signal: AbortSignal): Promise<void> {
     const { metadata, clock, blobGraceMs, perHour, perSecond, trashMsDefault, log } = this.#options;
     const limit = Math.min(pageLimit, perSecond);
-    while (!this.#closed.signal.aborted) {
+    while (!signal.aborted) {
       const startedAt = clock.monotonicMs();
       const now = clock.now();
       const garbageDueAt = new Date(now.getTime() + blobGraceMs);
@@ -189,19 +229,8 @@ export class BulkDeletes implements AsyncDisposable {
       }
       const { cappedMs = 60_000 } = this.#options;
       const dueMs = progress.isCapped ? cappedMs : (progress.changed / perSecond) * 1000;
-      await this.#rest(dueMs - (clock.monotonicMs() - startedAt));
+      await rest(dueMs - (clock.monotonicMs() - startedAt), signal);
     }
-  }
-
-  async #rest(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const { signal } = this.#closed;
-    const end = (): void => resolve();
-    const timer = setTimeout(end, Math.max(0, ms));
-    signal.addEventListener("abort", end);
-    await promise;
-    signal.removeEventListener("abort", end);
-    clearTimeout(timer);
   }
 
   /** What is there now, of objects that are no younger than the plan. */
@@ -275,6 +304,16 @@ export class BulkDeletes implements AsyncDisposable {
     await this.#options.metadata.putBulkDelete(next, { author: authorOf(actor) });
     return next;
   }
+}
+
+async function rest(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = (): void => resolve();
+  const timer = setTimeout(end, Math.max(0, ms));
+  signal.addEventListener("abort", end);
+  await promise;
+  signal.removeEventListener("abort", end);
+  clearTimeout(timer);
 }
 
 /** The first keys, the last, and some between, of a list whose length is not known. */

@@ -5,7 +5,7 @@
  * - trash: deleted and replaced objects whose time there is over, by the clock that no change of the system's
  *   time moves;
  * - garbage: blobs whose last reference went, written down by the transaction that took it;
- * - left-overs: temporary files of writes that never ended, not of writes that run here;
+ * - left-overs: temporary files of writes that never ended, not of writes that run in any worker;
  * - orphans: published blobs that no row knows, because a crash came before the commit;
  * - pending uploads: begun at a storage under a blob's key, owned by nobody here, because the answer that
  *   named them was lost. Only those are cancelled that both clocks call old: the storage's, by the time
@@ -15,6 +15,7 @@
  * would remove more than a share of what it saw stops and reports: it is more likely that the
  * wrong store was opened than that so many uploads crashed.
  */
+import type { BlobsInUse } from "../core/blobs-in-use.ts";
 import { blobKeyFolder, blobKeyPrefix } from "../core/ids.ts";
 import { serverAuthor } from "../core/ports/author.ts";
 import type { Clock } from "../core/ports/clock.ts";
@@ -33,17 +34,13 @@ export interface SweeperOptions {
   readonly storages: Storages;
   /** Only blobs of this installation are ever looked at. */
   readonly installation: string;
-  /** Whether a running upload is about to need the blob. */
-  readonly isWriting: (blobKey: string) => boolean;
-  /** Whether somebody reads this blob in pieces, piece after piece. */
-  readonly isReading: (blobKey: string) => boolean;
+  /** What requests have in hand, in all workers. */
+  readonly inUse: Pick<BlobsInUse, "written" | "read" | "leftOvers" | "oldestRunningAt">;
   /** Which of these blobs, or of the storage's uploads to their keys, an upload that rests still needs. */
   readonly ownedKeys: (
     storageId: string,
     blobKeys: readonly string[],
   ) => Promise<ReadonlySet<string>>;
-  /** When the oldest running upload began: its blob's key is as old as that. */
-  readonly oldestRunningAt: () => Date | undefined;
   readonly clock: Clock;
   /** Of the steady clock: by which trash is due. */
   readonly steadyNow: () => Date;
@@ -171,17 +168,29 @@ export class Sweeper implements AsyncDisposable {
   }
 
   async #sweepGarbage(): Promise<number> {
-    const { metadata, clock, isReading } = this.#options;
+    const { metadata, clock } = this.#options;
     let removed = 0;
     for (;;) {
       const due = await metadata.listGarbage({ dueBefore: clock.now(), limit: garbageBatch });
-      const inPieces = due.filter((blob) => blob.inPieces && !isReading(blob.blobKey));
+      const inPieces = await this.#unread(due.filter((blob) => blob.inPieces));
       for (const blob of inPieces) await this.#releasePieces(blob);
       const gone = await this.#deleteBlobs(due.filter((blob) => !blob.inPieces));
       await metadata.forgetGarbage(gone);
       removed += gone.length;
       // Blobs that could not be deleted stay listed; going on would find only them again.
       if (inPieces.length === 0 && gone.length < garbageBatch) return removed;
+    }
+  }
+
+  /** While one worker does not say what it reads, none of them. */
+  async #unread(blobs: readonly GarbageRecord[]): Promise<readonly GarbageRecord[]> {
+    const { inUse, log } = this.#options;
+    try {
+      const read = await inUse.read(blobs.map(({ blobKey }) => blobKey));
+      return blobs.filter(({ blobKey }) => !read.has(blobKey));
+    } catch (error) {
+      log.warn({ err: error, count: blobs.length }, "blobs in pieces were not removed");
+      return [];
     }
   }
 
@@ -259,13 +268,25 @@ export class Sweeper implements AsyncDisposable {
   }
 
   async #sweepLeftOvers(storage: StorageDriver, before: Date): Promise<number> {
+    const { inUse } = this.#options;
     const { signal } = this.#stop;
     let removed = 0;
+    let batch: string[] = [];
+    const remove = async () => {
+      const running = await inUse.leftOvers(storage.id, batch);
+      for (const token of batch) {
+        if (running.has(token)) continue;
+        await storage.leftOvers?.remove(token, { signal });
+        removed += 1;
+      }
+      batch = [];
+    };
     for await (const leftOver of storage.leftOvers?.list({ signal }) ?? []) {
       if (leftOver.modifiedAt > before) continue;
-      await storage.leftOvers?.remove(leftOver.token, { signal });
-      removed += 1;
+      batch.push(leftOver.token);
+      if (batch.length >= knownBatch) await remove();
     }
+    await remove();
     return removed;
   }
 
@@ -274,10 +295,10 @@ export class Sweeper implements AsyncDisposable {
     before: Date,
   ): Promise<{ readonly removed: number; readonly stopped: boolean }> {
     const { metadata, log, meter, orphanShareMax, orphansFree } = this.#options;
-    const { installation, oldestRunningAt } = this.#options;
+    const { installation, inUse } = this.#options;
     const placeName = `sweeper.place.${storage.id}`;
     const place = await metadata.getSetting(placeName);
-    const next = blobKeyFolder(installation, earlier(before, oldestRunningAt()));
+    const next = blobKeyFolder(installation, earlier(before, await inUse.oldestRunningAt()));
     if (place === undefined || !place.startsWith(blobKeyPrefix(installation))) {
       // A new store: what the storage holds already was not put there by uploads it has seen.
       await metadata.putSetting(placeName, next);
@@ -301,14 +322,15 @@ export class Sweeper implements AsyncDisposable {
   }
 
   async #findOrphans(storage: StorageDriver, place: string, before: Date) {
-    const { metadata, isWriting, ownedKeys, installation } = this.#options;
+    const { metadata, inUse, ownedKeys, installation } = this.#options;
     const prefix = blobKeyPrefix(installation);
     const orphans: string[] = [];
     let seen = 0;
     let batch: string[] = [];
     const judge = async () => {
       // First "does an upload need it", then "is it known": a commit in between makes it known.
-      const unwritten = batch.filter((key) => !isWriting(key));
+      const written = await inUse.written(batch);
+      const unwritten = batch.filter((key) => !written.has(key));
       const owned = await ownedKeys(storage.id, unwritten);
       const candidates = unwritten.filter((key) => !owned.has(key));
       const known = await metadata.knownBlobs(storage.id, candidates);
@@ -338,7 +360,7 @@ export class Sweeper implements AsyncDisposable {
   async #sweepPending(storage: StorageDriver): Promise<number> {
     const { parts } = storage;
     if (parts === undefined || !this.#isPendingDue(storage.id)) return 0;
-    const { clock, installation, isWriting, ownedKeys } = this.#options;
+    const { clock, installation, inUse, ownedKeys } = this.#options;
     const { pendingAgeMsMin = 24 * hourMs } = this.#options;
     const { signal } = this.#stop;
     const before = new Date(clock.now().getTime() - pendingAgeMsMin);
@@ -346,7 +368,8 @@ export class Sweeper implements AsyncDisposable {
     let removed = 0;
     let batch: UploadAddress[] = [];
     const cancel = async () => {
-      const candidates = batch.filter(({ key }) => !isWriting(key));
+      const written = await inUse.written(batch.map(({ key }) => key));
+      const candidates = batch.filter(({ key }) => !written.has(key));
       const keys = candidates.map(({ key }) => key);
       const owned = await ownedKeys(storage.id, keys);
       for (const { key, token } of candidates) {

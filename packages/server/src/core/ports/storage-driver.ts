@@ -172,6 +172,8 @@ export interface StorageDriver extends AsyncDisposable {
     list(options: Call): AsyncIterable<LeftOver>;
     /** Idempotent. */
     remove(token: string, options: Call): Promise<void>;
+    /** Whether a write of this process has it: to be asked by others, who see only that it lies there. */
+    isRunning(token: string): boolean;
   };
   /** Absent: unsupported. */
   readonly parts?: PartWrites;

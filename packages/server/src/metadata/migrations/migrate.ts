@@ -74,6 +74,19 @@ export async function migrate(
   return applied;
 }
 
+/** For who shares the database with others: `unsupported` unless it has exactly the schema that is known. */
+export async function assertMigrated(db: Database, known = migrations): Promise<void> {
+  const version = await schemaVersion(db);
+  refuseNewer(version, known.length);
+  if (version === known.length) return;
+  throw new OperationalError(
+    "unsupported",
+    `the metadata has schema version ${version}, and this Roma needs ${known.length}: workers of the ` +
+      "older Roma use it, so stop the server and start it again",
+    { context: { schemaVersion: version, schemaVersionKnown: known.length } },
+  );
+}
+
 /** The number of the last migration that was applied; 0 for none. */
 export async function schemaVersion(db: Database): Promise<number> {
   const row = await db

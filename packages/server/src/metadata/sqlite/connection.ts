@@ -4,8 +4,8 @@ import { Kysely } from "kysely";
 import type { Database, Schema } from "../schema.ts";
 import { sqliteDialect } from "./dialect.ts";
 
-/** How long a statement waits for another process's lock, such as a backup's. */
-const busyMsMax = 5000;
+/** How long a statement waits for another process's lock: another worker's, or a backup's. */
+export const busyMsMax = 5000;
 
 /**
  * Pages in the write-ahead log before a commit moves them to the database: 16 MiB of 4 KiB pages.

@@ -38,6 +38,11 @@ export function classify(error: unknown, path: string): OperationalError {
   return new OperationalError(code, what, { context, cause: error });
 }
 
+/** Another connection has the lock that was needed. */
+export function isBusy(error: unknown): boolean {
+  return ((sqliteErrorCode(error) ?? 0) & 0xff) === 5;
+}
+
 /** The extended result code; `undefined` when it is not SQLite's error. */
 function sqliteErrorCode(error: unknown): number | undefined {
   if (!(error instanceof Error) || !("errcode" in error)) return undefined;

@@ -6,6 +6,10 @@ export type Role = "writer" | "reader";
 export interface WorkerData {
   readonly role: Role;
   readonly path: string;
+  /** No other process has the store open: its schema may be changed. */
+  readonly isAlone: boolean;
+  /** Other processes may have it open, now or later. */
+  readonly isShared: boolean;
 }
 
 /** An array, not an object: the thread boundary copies it for each call. */

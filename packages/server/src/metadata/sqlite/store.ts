@@ -58,7 +58,7 @@ import type {
 } from "../../core/ports/upload-store.ts";
 import type { Answer, Arguments, reads, writes } from "../queries/operations.ts";
 import { classify } from "./errors.ts";
-import { takeLock } from "./lock.ts";
+import { type StoreLock, takeLock } from "./lock.ts";
 import { ownBlob, ownCheckpoint, ownCopy, ownDigests, ownPart } from "./own-bytes.ts";
 import { startWorker, WorkerLink } from "./worker-link.ts";
 
@@ -75,25 +75,36 @@ export interface SqliteStoreOptions {
   readonly clock?: Clock;
   /** Calls that may wait for each thread; past it `overloaded`. */
   readonly callsMax?: number;
+  /** Names the server that this process is a worker of; left out: it is all of it, and shares the store with nobody. */
+  readonly server?: string | undefined;
+}
+
+export interface OpenSqliteStore extends MetadataStore {
+  /** Nobody else had it open, nor will before `share`: what a crash left may be looked for without care. */
+  readonly isAlone: boolean;
+  /** Lets other workers of the server open it, from here on. `locked` if another server was faster. */
+  share(): Promise<void>;
 }
 
 /**
- * Opens the store and brings its schema up to date. `locked` if another Roma has it open,
- * `unsupported` if its schema is newer than this code. Dispose to close.
+ * Opens the store and brings its schema up to date. `locked` if another Roma has it open; `unsupported` if its
+ * schema is newer than this code, or older while other workers use it. Dispose to close.
  */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<MetadataStore> {
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<OpenSqliteStore> {
   const { log, meter = silentMeter, clock = systemClock, callsMax = callsMaxDefault } = options;
   const path = resolve(options.path);
   await using opening = new AsyncDisposableStack();
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    opening.use(takeLock(path));
+    const lock = opening.use(await takeLock(path, options.server));
+    const { isAlone } = lock;
+    const isShared = options.server !== undefined;
     // The secrets in it are sealed, and still nobody else's business; SQLite's other files copy
     // the mode of this one.
     await (await open(path, "a", 0o600)).close();
     // Disposed in the opposite order: the reader closes before the writer empties the log.
     const start = (role: "writer" | "reader"): WorkerLink => {
-      const worker = startWorker({ role, path });
+      const worker = startWorker({ role, path, isAlone, isShared });
       return opening.use(new WorkerLink({ role, worker, log, meter, callsMax }));
     };
     const writer = start("writer");
@@ -102,7 +113,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Meta
     await syncFolder(dirname(path));
     // The writer has made and migrated the file.
     await reader.open();
-    return new SqliteStore({ writer, reader, clock, resources: opening.move() });
+    return new SqliteStore({ writer, reader, clock, lock, resources: opening.move() });
   } catch (error) {
     throw classify(error, path);
   }
@@ -114,11 +125,12 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync();
 }
 
-class SqliteStore implements MetadataStore {
+class SqliteStore implements OpenSqliteStore {
   readonly #writer: WorkerLink;
   readonly #reader: WorkerLink;
   readonly #resources: AsyncDisposableStack;
   readonly #clock: Clock;
+  readonly #lock: StoreLock;
   #disposed: Promise<void> | undefined;
 
   constructor(parts: {
@@ -126,11 +138,21 @@ class SqliteStore implements MetadataStore {
     readonly reader: WorkerLink;
     readonly resources: AsyncDisposableStack;
     readonly clock: Clock;
+    readonly lock: StoreLock;
   }) {
     this.#writer = parts.writer;
     this.#reader = parts.reader;
     this.#resources = parts.resources;
     this.#clock = parts.clock;
+    this.#lock = parts.lock;
+  }
+
+  get isAlone(): boolean {
+    return this.#lock.isAlone;
+  }
+
+  async share(): Promise<void> {
+    await this.#lock.share();
   }
 
   createBucket(bucket: BucketRecord, options: Authored): Promise<void> {

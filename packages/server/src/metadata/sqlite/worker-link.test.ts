@@ -19,7 +19,8 @@ function writerOf(
   options: { readonly callsMax?: number; readonly log?: Log } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), "roma-metadata-"));
-  const worker = startWorker({ role: "writer", path: join(folder, "metadata.sqlite") });
+  const path = join(folder, "metadata.sqlite");
+  const worker = startWorker({ role: "writer", path, isAlone: true, isShared: false });
   t.after(async () => {
     await worker.terminate();
     rmSync(folder, { recursive: true, force: true });

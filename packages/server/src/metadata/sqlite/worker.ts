@@ -8,14 +8,15 @@
  * write that was answered before it was made; a page of a list sees one state.
  */
 import { strict as assert } from "node:assert";
+import type { DatabaseSync } from "node:sqlite";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { sqliteEngine } from "../migrations/engine.ts";
-import { migrate } from "../migrations/migrate.ts";
+import { assertMigrated, migrate } from "../migrations/migrate.ts";
 import { closeHead, forgetHead, headBefore, openHead, resetHead } from "../queries/audit.ts";
 import { reads, writes } from "../queries/operations.ts";
 import type { Database } from "../schema.ts";
-import { type Connection, openReader, openWriter } from "./connection.ts";
-import { classify } from "./errors.ts";
+import { busyMsMax, type Connection, openReader, openWriter } from "./connection.ts";
+import { classify, isBusy } from "./errors.ts";
 import type {
   Call,
   CallAnswer,
@@ -34,16 +35,18 @@ const groupCallsMax = { writer: 256, reader: 64 } as const;
  */
 const groupRecordsMax = 4096;
 
+/** Between two looks whether another process still writes. */
+const lookMs = 1;
+
 type Operation = (db: Database, ...args: unknown[]) => Promise<unknown>;
 
 assert(parentPort !== null, "runs in a worker thread");
 const port = parentPort;
-const { role, path }: WorkerData = workerData;
+const { role, path, isAlone, isShared }: WorkerData = workerData;
 const operations = new Map(
   // The store's types have paired names and arguments before they came here.
   Object.entries(role === "writer" ? writes : reads) as readonly (readonly [string, Operation])[],
 );
-const begin = role === "writer" ? "begin immediate" : "begin";
 const queue: Call[] = [];
 let connection: Connection | undefined;
 let isRunning = false;
@@ -65,7 +68,10 @@ async function open(): Promise<void> {
     const opened = role === "writer" ? openWriter(path) : openReader(path);
     connection = opened;
     if (role === "writer") {
-      await migrate(opened.db, { engine: sqliteEngine, now: () => new Date() });
+      const options = { engine: sqliteEngine, now: () => new Date() };
+      if (isAlone) await migrate(opened.db, options);
+      else await assertMigrated(opened.db);
+      opened.raw.exec("pragma busy_timeout = 0");
     }
     post({ kind: "open" });
   } catch (error) {
@@ -117,7 +123,8 @@ async function runGroup(
   group: readonly Call[],
 ): Promise<readonly CallAnswer[]> {
   try {
-    raw.exec(begin);
+    if (role === "writer") beginWriting(raw);
+    else raw.exec("begin");
     openHead(db);
     const answers: CallAnswer[] = [];
     for (const call of group) answers.push(await runCall({ raw, db }, call));
@@ -129,6 +136,25 @@ async function runGroup(
     if (raw.isTransaction) raw.exec("rollback");
     const failure = errorMessage(error);
     return group.map(([id]) => [id, failure, undefined]);
+  }
+}
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * SQLite itself looks again after longer and longer, up to 100 ms: beside a worker that writes without a
+ * pause, which has the lock for all but moments, another would hardly ever come to it.
+ */
+function beginWriting(raw: DatabaseSync): void {
+  const since = performance.now();
+  for (;;) {
+    try {
+      raw.exec("begin immediate");
+      return;
+    } catch (error) {
+      if (!isBusy(error) || performance.now() - since > busyMsMax) throw error;
+      Atomics.wait(sleeper, 0, 0, lookMs);
+    }
   }
 }
 
@@ -162,7 +188,8 @@ function close(): void {
 /** Moves the write-ahead log into the database, so that the folder at rest is one file. */
 function emptyLog({ raw }: Connection): void {
   try {
-    raw.exec("pragma wal_checkpoint(truncate)");
+    // To truncate it, all would have to wait for each other; the last one that closes does it in any case.
+    raw.exec(`pragma wal_checkpoint(${isShared ? "passive" : "truncate"})`);
   } catch (error) {
     // Nothing is lost: the log is replayed at the next start.
     post({ kind: "log-kept", error: errorMessage(error) });

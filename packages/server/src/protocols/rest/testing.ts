@@ -20,6 +20,7 @@ import { Objects } from "../../core/objects.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import { silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
+import { noSiblings } from "../../core/ports/siblings.ts";
 import { ResumableUploads, SteadyClock } from "../../core/resumable/index.ts";
 import { createSealer } from "../../core/sealing.ts";
 import { storageCorsOf } from "../../core/storage-cors.ts";
@@ -171,6 +172,11 @@ export async function startRest(
   app.addHook("onRoute", ({ method, url }) => {
     registered.push(...[method].flat().map((name) => `${name} ${url}`));
   });
+  const bulkDeletes = new BulkDeletes({
+    ...{ metadata, buckets, environment, clock, log: silentLog, siblings: noSiblings() },
+    ...{ blobGraceMs: 60_000, perSecond: 1000, perHour: 100_000, trashMsDefault: 86_400_000 },
+  });
+  opened.use(bulkDeletes.lead());
   await app.register(
     restProtocol({
       buckets,
@@ -187,10 +193,7 @@ export async function startRest(
       }),
       resumable,
       environment,
-      bulkDeletes: new BulkDeletes({
-        ...{ metadata, buckets, environment, clock, log: silentLog, blobGraceMs: 60_000 },
-        ...{ perSecond: 1000, perHour: 100_000, trashMsDefault: 86_400_000 },
-      }),
+      bulkDeletes,
       storages: administrationOf(storages),
       ossKeys,
       ...(publicUrl === undefined ? {} : { publicUrl }),

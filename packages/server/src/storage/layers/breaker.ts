@@ -83,6 +83,7 @@ export const breaker =
       leftOvers: (leftOvers) => ({
         list: (call) => guard.list(call.signal, () => leftOvers.list(call)),
         remove: (token, call) => guard.change(call.signal, () => leftOvers.remove(token, call)),
+        isRunning: (token) => leftOvers.isRunning(token),
       }),
       parts: (parts) => {
         const { append, copyPart } = parts;

@@ -45,6 +45,7 @@ export const limit =
       leftOvers: (leftOvers) => ({
         list: (call) => calls.steps(call.signal, () => leftOvers.list(call)),
         remove: (token, call) => within(calls, call, () => leftOvers.remove(token, call)),
+        isRunning: (token) => leftOvers.isRunning(token),
       }),
       parts: (parts) => {
         const { append, copyPart } = parts;

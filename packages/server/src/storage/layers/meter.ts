@@ -44,6 +44,7 @@ export const metered =
       leftOvers: (leftOvers) => ({
         list: (call) => gauges.list("list_left_overs", call.signal, leftOvers.list(call)),
         remove: (token, call) => run("remove_left_over", call, () => leftOvers.remove(token, call)),
+        isRunning: (token) => leftOvers.isRunning(token),
       }),
       parts: (parts) => {
         const { append, copyPart } = parts;

@@ -64,6 +64,7 @@ export const retry =
       leftOvers: (leftOvers) => ({
         list: ({ signal }) => policy.list(signal, (within) => leftOvers.list({ signal: within })),
         remove: (token, given) => again(given, (call) => leftOvers.remove(token, call)),
+        isRunning: (token) => leftOvers.isRunning(token),
       }),
       parts: (parts) => {
         const { copyPart } = parts;

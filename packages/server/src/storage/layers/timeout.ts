@@ -67,6 +67,7 @@ export const timeout =
       leftOvers: (leftOvers) => ({
         list: (call) => watchedList(limits, call, (signal) => leftOvers.list({ signal })),
         remove: (token, call) => simple(call, (watched) => leftOvers.remove(token, watched)),
+        isRunning: (token) => leftOvers.isRunning(token),
       }),
       bucketCors: (cors) => ({
         ...cors,

@@ -141,6 +141,8 @@ class PosixDriver implements PosixStorage {
   readonly leftOvers = {
     list: (options: Call): AsyncIterable<LeftOver> => this.#listLeftOvers(options),
     remove: (token: string, options: Call): Promise<void> => this.#removeLeftOver(token, options),
+    isRunning: (token: string): boolean =>
+      this.#temporaries.isRunning(token) || this.parts.isBusy(token),
   };
   readonly #root: string;
   readonly #files: Files;

@@ -72,6 +72,10 @@ export class Temporaries {
     }
   }
 
+  isRunning(name: string): boolean {
+    return this.#running.has(name);
+  }
+
   /** A running write's file is left alone. */
   async remove(name: string): Promise<void> {
     if (!token.test(name) || this.#running.has(name)) return;

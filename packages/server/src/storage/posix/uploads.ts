@@ -215,6 +215,12 @@ export class Uploads implements PartWrites {
     }
   }
 
+  /** Whether a call of this process has its file or its journal in hand. */
+  isBusy(file: string): boolean {
+    const token = file.replace(/\.(?:data|journal)$/, "");
+    return this.#creating.has(token) || this.#turns.has(token);
+  }
+
   /** Whether it was one of `leftOvers`; a pending upload is never removed this way. */
   async removeLeftOver(file: string): Promise<boolean> {
     const token = file.replace(/\.(?:data|journal)$/, "");
