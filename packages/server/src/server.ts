@@ -27,7 +27,12 @@ import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
 import { noSiblings, type Siblings } from "./core/ports/siblings.ts";
 import type { Storages } from "./core/ports/storages.ts";
-import { ResumableUploads, SteadyClock, UploadUpkeep } from "./core/resumable/index.ts";
+import {
+  LeaseHolder,
+  ResumableUploads,
+  SteadyClock,
+  UploadUpkeep,
+} from "./core/resumable/index.ts";
 import { weekMs } from "./core/safety-settings.ts";
 import { StagedUploads } from "./core/staged-uploads.ts";
 import { Trash } from "./core/trash.ts";
@@ -173,6 +178,7 @@ export async function startServer(
   const core = createCore(config, {
     ...ports,
     dataEnvironment,
+    holder: parts.siblings && LeaseHolder.among(parts.siblings),
     signingKey: sealer.deriveKey(partSignaturePurpose),
   });
   const { uploads, resumable, multipart, direct, staged } = core;
@@ -345,6 +351,8 @@ function createCore(
     readonly installation: string;
     readonly refusals: Refusals;
     readonly dataEnvironment: DataEnvironment;
+    /** Of a worker; undefined: of a process that has the data for itself. */
+    readonly holder: LeaseHolder | undefined;
   },
 ) {
   const trashMs = config.trash.keep === 0 ? null : config.trash.keep;
@@ -361,18 +369,15 @@ function createCore(
   const { openMax, createsPerSecondMax } = config.uploads;
   const callbackUrl = config.publicUrl === undefined ? undefined : ossCallbackUrl(config.publicUrl);
   const bounded = { ...shared, openMax, createsPerSecondMax };
+  // The data folder is this process's alone, its lock sees to that: so its name may stay the same.
+  const holder = () => ports.holder ?? LeaseHolder.alone(ports.installation);
   const multipart = new Multipart({ ...bounded, objects });
   return {
     buckets,
     objects,
     trash: new Trash(shared),
     uploads: new Uploads(shared),
-    // The data folder is this process's alone, its lock sees to that: so its name may stay the same.
-    resumable: new ResumableUploads({
-      ...bounded,
-      buffers: sharedPartBuffers(),
-      holder: ports.installation,
-    }),
+    resumable: new ResumableUploads({ ...bounded, buffers: sharedPartBuffers(), holder: holder() }),
     multipart,
     staged: new StagedUploads({ ...shared, ...config.parse }),
     audit: new Audit(ports),
@@ -380,7 +385,7 @@ function createCore(
       ...bounded,
       objects,
       multipart,
-      holder: ports.installation,
+      holder: holder(),
       ...(callbackUrl === undefined ? {} : { callbackUrl }),
     }),
   };

@@ -17,6 +17,7 @@ import type { RequestOrigin } from "../ports/author.ts";
 import type { BucketRecord, WriteConditions } from "../ports/metadata-store.ts";
 import type { UploadRecord } from "../ports/upload-store.ts";
 import { CreateRate } from "../resumable/create-rate.ts";
+import { LeaseHolder } from "../resumable/lease-holder.ts";
 import { assertMayUse, uploadNotFound } from "../resumable/view.ts";
 import { WriterLeases } from "../resumable/writer-leases.ts";
 import {
@@ -79,7 +80,7 @@ export class DirectUploads {
 
   constructor(options: DirectUploadsOptions) {
     this.#options = options;
-    const holder = options.holder ?? randomUUID();
+    const holder = options.holder ?? LeaseHolder.alone(randomUUID());
     this.#leases = new WriterLeases({ ...options, holder, store: options.metadata });
     const leases = this.#leases;
     this.#instant = new InstantUploads({ ...options, leases });
@@ -88,7 +89,7 @@ export class DirectUploads {
     this.#signatures = new PartSignatures(options.signingKey);
     this.#callbacks = new UploadCallbacks(this.#signatures, options.callbackUrl);
     const callbacks = this.#callbacks;
-    this.#storageWay = new StorageWay({ ...options, callbacks, holder, leases });
+    this.#storageWay = new StorageWay({ ...options, callbacks, holder: holder.name, leases });
     this.#serverWay = new ServerWay(options.multipart, this.#signatures);
   }
 

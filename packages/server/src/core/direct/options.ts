@@ -9,6 +9,7 @@ import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { Meter } from "../ports/meter.ts";
 import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
+import type { LeaseHolder } from "../resumable/lease-holder.ts";
 import type { SteadyClock } from "../resumable/steady-clock.ts";
 
 /** Absolute; of an upload, with the signature that makes it good. */
@@ -48,7 +49,7 @@ export interface DirectUploadsOptions {
   /** How long a signed request is good; left out: an hour. */
   readonly requestMs?: number;
   /** Who completes, as other processes on the same store see it; left out: new with each start. */
-  readonly holder?: string;
+  readonly holder?: LeaseHolder;
   readonly leaseMs?: number;
   readonly renewMs?: number;
 }

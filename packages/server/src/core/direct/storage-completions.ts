@@ -51,7 +51,7 @@ import { replay } from "./replay.ts";
 import type { CompleteDirectRequest, CompletedDirect } from "./requests.ts";
 import { partsOfStaged } from "./staged-form.ts";
 
-type Options = DirectUploadsOptions & { readonly leases: WriterLeases };
+type Options = Omit<DirectUploadsOptions, "holder"> & { readonly leases: WriterLeases };
 type Request = Omit<CompleteDirectRequest, "signal">;
 
 /** Far longer than reading any blob takes: a completion ends. */

@@ -42,7 +42,7 @@ export type SigningDriver = StorageDriver & {
   readonly parts: PartWrites;
 };
 
-type Options = DirectUploadsOptions & {
+type Options = Omit<DirectUploadsOptions, "holder"> & {
   readonly callbacks: UploadCallbacks;
   readonly holder: string;
   readonly leases: WriterLeases;

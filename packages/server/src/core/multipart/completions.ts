@@ -27,6 +27,7 @@ import type { Meter } from "../ports/meter.ts";
 import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
 import type { UploadPartBlob, UploadRecord } from "../ports/upload-store.ts";
+import type { LeaseHolder } from "../resumable/lease-holder.ts";
 import type { SteadyClock } from "../resumable/steady-clock.ts";
 import { uploadNotFound } from "../resumable/view.ts";
 import { WriterLeases, type Writing } from "../resumable/writer-leases.ts";
@@ -58,7 +59,7 @@ export interface CompletionsOptions {
   readonly maxObjectBytes?: number;
   readonly partBytesMin: number;
   readonly running: RunningBlobs;
-  readonly holder: string;
+  readonly holder: LeaseHolder;
   readonly leaseMs?: number;
   readonly renewMs?: number;
 }

@@ -31,6 +31,7 @@ import {
   type UploadRecord,
 } from "../ports/upload-store.ts";
 import { CreateRate } from "../resumable/create-rate.ts";
+import { LeaseHolder } from "../resumable/lease-holder.ts";
 import type { SteadyClock } from "../resumable/steady-clock.ts";
 import { type UploadAccess, uploadNotFound, viewOf } from "../resumable/view.ts";
 import { assertNotOver, assertUserMetadata, writeLimits } from "../write-limits.ts";
@@ -84,6 +85,8 @@ export interface MultipartOptions {
   readonly createsPerSecondMax?: number;
   /** Of every part but the last; left out: 5 MiB, as clients of S3 expect it. */
   readonly partBytesMin?: number;
+  /** Left out: alone, and new with each start. */
+  readonly holder?: LeaseHolder | undefined;
   readonly leaseMs?: number;
   readonly renewMs?: number;
 }
@@ -111,7 +114,7 @@ export class Multipart {
       ...options,
       partBytesMin: options.partBytesMin ?? partBytesMinDefault,
       running: this.#running,
-      holder: randomUUID(),
+      holder: options.holder ?? LeaseHolder.alone(randomUUID()),
     });
   }
 

@@ -313,6 +313,11 @@ export interface PartWrites {
     body: Body,
     options: Call,
   ) => Promise<number>;
+  /**
+   * Resolves once no call on the upload is under way in this process, those included that hang and that nobody
+   * waits for any more. Of storages where a late call could change what a later one wrote.
+   */
+  readonly idle?: (upload: UploadAddress) => Promise<void>;
   listParts(upload: UploadAddress, options: Call): AsyncIterable<Part>;
   complete(upload: UploadAddress, parts: readonly Part[], options: PutOptions): Promise<BlobHead>;
   /** Idempotent. */

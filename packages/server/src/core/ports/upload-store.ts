@@ -184,6 +184,12 @@ export interface UploadWriter {
   readonly fence: number;
 }
 
+/** A lease of which its holder said that nothing writes with it any more, or whose holder is dead. */
+export interface EndedLease {
+  readonly holder: string;
+  readonly fence: number;
+}
+
 export interface UploadQuery {
   readonly bucket?: string;
   /** Ids greater than this. */
@@ -215,13 +221,19 @@ export interface UploadStore {
 
   /**
    * The lease, if nobody has it, it ran out, or `holder` has it already (who sees to it that one of its own
-   * requests writes). Otherwise `undefined`, and the holder is asked to yield: `renewUploads` tells it.
+   * requests writes). With `ended` no time counts, nor who asks: only a lease that nobody has is free, or the
+   * one that is named there. Otherwise `undefined`, and the holder is asked to yield: `renewUploads` tells it.
    * `upload_not_found` if there is no such upload or it is being cancelled. A complete one is answered as
    * it is, without a lease: nothing is left to write.
    */
   takeUpload(
     id: string,
-    lease: { readonly holder: string; readonly now: Date; readonly until: Date },
+    lease: {
+      readonly holder: string;
+      readonly now: Date;
+      readonly until: Date;
+      readonly ended?: EndedLease | null;
+    },
   ): Promise<UploadTaken | undefined>;
   /** Answers the ids of those that are still the holder's with that fence, and those asked to yield. */
   renewUploads(

@@ -1,5 +1,6 @@
 /** Resumable uploads as front ends and the server use them. */
 
+export { LeaseHolder } from "./lease-holder.ts";
 export type { ResumableUploadsOptions } from "./options.ts";
 export type {
   AppendRequest,

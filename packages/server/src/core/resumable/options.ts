@@ -7,6 +7,7 @@ import type { Meter } from "../ports/meter.ts";
 import type { PartBufferPool } from "../ports/part-buffers.ts";
 import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
+import type { LeaseHolder } from "./lease-holder.ts";
 import type { SteadyClock } from "./steady-clock.ts";
 
 export interface ResumableUploadsOptions {
@@ -29,11 +30,8 @@ export interface ResumableUploadsOptions {
   readonly openMax?: number;
   /** Uploads that one access key may begin in a second. */
   readonly createsPerSecondMax?: number;
-  /**
-   * Who writes, as other processes on the same store see it. One that alone has the store keeps its name
-   * over restarts, and finds what it wrote before a crash free at once. Left out: new with each start.
-   */
-  readonly holder?: string;
+  /** Left out: alone, and new with each start. */
+  readonly holder?: LeaseHolder;
   readonly leaseMs?: number;
   readonly renewMs?: number;
 }

@@ -90,6 +90,7 @@ export class Receiver {
         onProgress: request.onProgress,
         signal: ending.signal,
       });
+      writing.idle = () => idleAt(session);
       this.#writing.add(place.blobKey);
       const strategy = strategyFor(session, expectedLength(upload, request));
       if (!(strategy instanceof SmallStrategy)) await writing.record();
@@ -289,6 +290,7 @@ export class Receiver {
       onProgress: undefined,
       signal: ending.signal,
     });
+    writing.idle = () => idleAt(session);
     const strategy = strategyFor(session, undefined);
     try {
       await this.#complete(session, strategy, { ...given, writing, firstBytes: undefined });
@@ -379,6 +381,12 @@ export class Receiver {
   logLeft(uploadId: string, err: unknown): void {
     this.#options.log.warn({ err, uploadId }, "an upload was left for the background to clean");
   }
+}
+
+/** `undefined`: nothing was begun, or nothing late can do harm. */
+function idleAt({ place, storage }: Session): Promise<void> | undefined {
+  const { blobKey, token } = place;
+  return token === null ? undefined : storage.parts?.idle?.({ key: blobKey, token });
 }
 
 function strategyFor(session: Session, expectedBytes: number | undefined): Strategy {

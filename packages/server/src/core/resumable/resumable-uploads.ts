@@ -34,6 +34,7 @@ import { assertAppendFits, assertOffset, isBrief, tooLong } from "./append-rules
 import type { Completed } from "./completion.ts";
 import { partialsOf } from "./concatenation.ts";
 import { CreateRate } from "./create-rate.ts";
+import { LeaseHolder } from "./lease-holder.ts";
 import type { ResumableUploadsOptions } from "./options.ts";
 import { Receiver } from "./receiver.ts";
 import type {
@@ -55,6 +56,7 @@ const idPattern = /^[0-9a-f]{32}$/;
 
 export class ResumableUploads {
   readonly #options: ResumableUploadsOptions;
+  readonly #holder: LeaseHolder;
   readonly #leases: WriterLeases;
   readonly #rate: CreateRate;
   readonly #receiver: Receiver;
@@ -63,12 +65,13 @@ export class ResumableUploads {
     this.#options = options;
     this.#receiver = new Receiver(options);
     const { metadata, steady, clock, log, leaseMs, renewMs } = options;
+    this.#holder = options.holder ?? LeaseHolder.alone(randomUUID());
     this.#leases = new WriterLeases({
       store: metadata,
       steady,
       clock,
       log,
-      holder: options.holder ?? randomUUID(),
+      holder: this.#holder,
       ...(leaseMs === undefined ? {} : { leaseMs }),
       ...(renewMs === undefined ? {} : { renewMs }),
     });
@@ -397,6 +400,7 @@ export class ResumableUploads {
     const { metadata } = this.#options;
     const left = await metadata.cancelUpload(id);
     // The fence is raised: what it still does can be committed no more.
+    this.#holder.cancelled(id);
     await this.#leases.stop(id, reason);
     if (left !== undefined) await this.#receiver.clean(left);
   }

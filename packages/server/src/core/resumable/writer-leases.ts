@@ -6,8 +6,12 @@
  * lively one only briefly: of two at the same time one wins, and the other is told `locked`. Stopping
  * is polite: the old writer stores what it has and gives the lease back.
  *
- * In other processes the same happens through the store: the lease's holder is asked to yield, a dead
- * one's lease runs out, and the fence keeps whoever comes late from committing anything.
+ * Between the workers of a server the same happens by asking the lease's holder (`lease-holder.ts`). Between
+ * processes that know nothing of each other it happens through the store: the holder is asked to yield, a dead
+ * one's lease runs out. In any case the fence keeps whoever comes late from committing anything.
+ *
+ * A lease is given back when nothing of its writer is under way at the storage any more, calls that hang and
+ * that nobody waits for included: what they write late must not land beside what the next one writes.
  *
  * An upload that comes whole within one commit needs no lease in the store: its fence is what nobody else
  * has raised when it is committed, or it is refused. Such a writer is known in this process alone, until
@@ -17,23 +21,22 @@ import { OperationalError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type {
+  EndedLease,
   UploadRecord,
   UploadStore,
   UploadTaken,
   UploadWriter,
 } from "../ports/upload-store.ts";
+import type { LeaseHolder, LeaseKeeper, LeaseState, TakeMode } from "./lease-holder.ts";
 import type { SteadyClock } from "./steady-clock.ts";
 
-/** `append` stops only a silent one; `settle` and `cancel` any. */
-export type TakeMode = "append" | "settle" | "cancel";
-
 export interface WriterLeasesOptions {
-  readonly store: Pick<UploadStore, "takeUpload" | "renewUploads" | "releaseUpload">;
+  readonly store: Pick<UploadStore, "getUpload" | "takeUpload" | "renewUploads" | "releaseUpload">;
   readonly steady: SteadyClock;
   readonly clock: Clock;
   readonly log: Log;
-  /** This process; another name each time it starts. */
-  readonly holder: string;
+  /** This process among the others. */
+  readonly holder: LeaseHolder;
   /** A dead holder's lease runs out after it. */
   readonly leaseMs?: number;
   readonly renewMs?: number;
@@ -48,6 +51,8 @@ const patienceMs = 1_500;
 /** How long one waits for a stopped writer to store what it has. */
 const settleMsMax = 15_000;
 const lookMs = 100;
+/** For what a writer began at the storage to end, once he does not wait for it any more. */
+const idleMsMax = 1_000;
 
 /** A lease that is held. Dispose gives it back. */
 export interface Writing extends UploadWriter, AsyncDisposable {
@@ -58,6 +63,8 @@ export interface Writing extends UploadWriter, AsyncDisposable {
   readonly lost: AbortSignal;
   /** Whether its client is silent, for newcomers; set by who reads the body. */
   isStalled: (ms: number) => boolean;
+  /** When nothing of the upload is under way at the storage; set by who writes it there. */
+  idle: (() => Promise<void> | undefined) | undefined;
   /** Whether the store knows the lease. */
   readonly isRecorded: boolean;
   /** Sees to it that the store knows the lease; `locked` if another has written since. */
@@ -77,7 +84,7 @@ interface Local {
   isStalled: (ms: number) => boolean;
 }
 
-export class WriterLeases {
+export class WriterLeases implements LeaseKeeper {
   readonly #options: WriterLeasesOptions;
   readonly #leaseMs: number;
   readonly #renewMs: number;
@@ -89,6 +96,7 @@ export class WriterLeases {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? leaseMsDefault;
     this.#renewMs = options.renewMs ?? renewMsDefault;
+    options.holder.keep(this);
   }
 
   /** Uploads that this process writes at this moment. */
@@ -138,15 +146,17 @@ export class WriterLeases {
       }
       const local = newLocal();
       this.#local.set(id, local);
+      let isStopping: boolean;
       try {
-        const taken = await this.#takeStored(id);
-        if (taken !== undefined) return this.#writing(id, local, { taken, recorded: true });
+        const taken = await this.#takeStored(id, mode);
+        if (typeof taken !== "string") return this.#writing(id, local, { taken, recorded: true });
+        isStopping = taken === "stopping";
       } catch (error) {
         this.#forget(id, local);
         throw error;
       }
       this.#forget(id, local);
-      if (waited() > patienceMs) throw locked();
+      if (waited() > (isStopping ? settleMsMax : patienceMs)) throw locked();
       await delay(lookMs * 2);
     }
   }
@@ -159,6 +169,20 @@ export class WriterLeases {
     await within(local.done, settleMsMax);
   }
 
+  async yield(id: string, mode: TakeMode): Promise<LeaseState> {
+    const local = this.#local.get(id);
+    if (local === undefined) return "ended";
+    if (mode !== "append" || local.isStalled(stalledMs)) local.stop.abort(superseded());
+    await within(local.done, lookMs);
+    if (!this.#local.has(id)) return "ended";
+    return local.stop.signal.aborted ? "stopping" : "writing";
+  }
+
+  cancelled(id: string): void {
+    const reason = new OperationalError("upload_not_found", "the upload was cancelled");
+    this.#local.get(id)?.stop.abort(reason);
+  }
+
   /** Every writer stores what it has; no new one begins. */
   async close(): Promise<void> {
     const message = "the server is stopping; what came is stored, go on in a moment";
@@ -169,11 +193,23 @@ export class WriterLeases {
     clearTimeout(this.#timer);
   }
 
-  #takeStored(id: string): Promise<UploadTaken | undefined> {
+  /** Or what whoever has it is doing. */
+  async #takeStored(id: string, mode: TakeMode): Promise<UploadTaken | LeaseState> {
     const { store, steady, holder } = this.#options;
-    const now = steady.now();
-    const until = new Date(now.getTime() + this.#leaseMs);
-    return store.takeUpload(id, { holder, now, until });
+    const take = (ended: EndedLease | null | undefined) => {
+      const now = steady.now();
+      const until = new Date(now.getTime() + this.#leaseMs);
+      const lease = { holder: holder.name, now, until };
+      return store.takeUpload(id, ended === undefined ? lease : { ...lease, ended });
+    };
+    if (!holder.isByWord) return (await take(undefined)) ?? "writing";
+    const free = await take(null);
+    if (free !== undefined) return free;
+    const upload = await store.getUpload(id);
+    if (upload === undefined || upload.holder === null) return "writing";
+    const state = await holder.ask(upload, mode, this);
+    if (state !== "ended") return state;
+    return (await take({ holder: upload.holder, fence: upload.fence })) ?? "writing";
   }
 
   #writing(
@@ -188,6 +224,17 @@ export class WriterLeases {
       this.#schedule();
     };
     if (recorded) keep();
+    const giveBack = async (): Promise<void> => {
+      const { fence, isRecorded, isReleased } = lease;
+      const isOurs = isRecorded && !isReleased && !local.lost.signal.aborted;
+      try {
+        if (isOurs) await store.releaseUpload({ id, fence });
+      } catch (error) {
+        log.warn({ err: error, uploadId: id }, "a lease was not given back; it will run out");
+      } finally {
+        this.#forget(id, local);
+      }
+    };
     return {
       id,
       taken,
@@ -205,10 +252,11 @@ export class WriterLeases {
       set isStalled(isStalled) {
         local.isStalled = isStalled;
       },
+      idle: undefined,
       record: async () => {
         if (lease.isRecorded) return;
-        const now = await this.#takeStored(id);
-        if (now === undefined || now.upload.phase === "complete") throw locked();
+        const now = await this.#takeStored(id, "append");
+        if (typeof now === "string" || now.upload.phase === "complete") throw locked();
         const isUntouched = now.upload.fence === lease.fence + 1;
         lease.fence = now.upload.fence;
         lease.isRecorded = true;
@@ -222,18 +270,18 @@ export class WriterLeases {
         lease.isReleased = true;
         local.fence = undefined;
       },
-      [Symbol.asyncDispose]: async () => {
+      // What it has become by then: not of a copy.
+      async [Symbol.asyncDispose]() {
         // Renewed no more: nobody must be told that a lease was lost which is being given back.
         local.fence = undefined;
-        const { fence, isRecorded, isReleased } = lease;
-        const isOurs = isRecorded && !isReleased && !local.lost.signal.aborted;
-        try {
-          if (isOurs) await store.releaseUpload({ id, fence });
-        } catch (error) {
-          log.warn({ err: error, uploadId: id }, "a lease was not given back; it will run out");
-        } finally {
-          this.#forget(id, local);
-        }
+        const idle = this.idle?.();
+        const isIdle = idle === undefined || (await within(idle, idleMsMax));
+        if (isIdle) return await giveBack();
+        log.warn(
+          { uploadId: id },
+          "a call on the storage hangs: the upload stays locked until it ends",
+        );
+        void idle.then(giveBack, giveBack);
       },
     };
   }
@@ -265,7 +313,7 @@ export class WriterLeases {
     );
     if (held.length === 0) return;
     const until = steady.in(this.#leaseMs);
-    const answer = await store.renewUploads(held, { holder, until });
+    const answer = await store.renewUploads(held, { holder: holder.name, until });
     const [kept, asked] = [new Set(answer.kept), new Set(answer.yield)];
     for (const { id, local, fence } of held) {
       if (local.fence !== fence) continue;
@@ -301,13 +349,13 @@ function locked(): OperationalError {
 }
 
 /** Until it is done, or for so long. */
-async function within(done: Promise<unknown>, ms: number): Promise<void> {
+async function within(done: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
   });
   try {
-    await Promise.race([done, late]);
+    return await Promise.race([done.then(() => true), late]);
   } finally {
     clearTimeout(timer);
   }

@@ -6,6 +6,7 @@ import { strict as assert } from "node:assert";
 import { sql } from "kysely";
 import { OperationalError } from "../../core/errors.ts";
 import type {
+  EndedLease,
   UploadCheckpoint,
   UploadRecord,
   UploadSegment,
@@ -72,18 +73,34 @@ export async function getUpload(db: Database, id: string): Promise<UploadRecord 
 export async function takeUpload(
   db: Database,
   id: string,
-  { holder, now, until }: { readonly holder: string; readonly now: Date; readonly until: Date },
+  lease: {
+    readonly holder: string;
+    readonly now: Date;
+    readonly until: Date;
+    readonly ended?: EndedLease | null;
+  },
 ): Promise<UploadTaken | undefined> {
+  const { holder, until } = lease;
   const upload = await findWritable(db, id);
   // Nothing is left to write, so nobody needs a lease.
   if (upload.phase === "complete") return { upload, segments: [] };
-  if (upload.holder !== holder && isLeased(upload, now)) {
+  if (!isFree(upload, lease)) {
     await statements.askToYield(db, { id });
     return undefined;
   }
   const taken = { ...upload, fence: upload.fence + 1, holder, leaseUntil: until };
   await statements.updateLease(db, uploadToRow(taken));
   return await withSegments(db, taken);
+}
+
+function isFree(
+  upload: UploadRecord,
+  lease: { readonly holder: string; readonly now: Date; readonly ended?: EndedLease | null },
+): boolean {
+  const { holder, now, ended } = lease;
+  if (ended === undefined) return upload.holder === holder || !isLeased(upload, now);
+  if (upload.holder === null) return true;
+  return upload.holder === ended?.holder && upload.fence === ended.fence;
 }
 
 /** Whether somebody is believed to write it. */

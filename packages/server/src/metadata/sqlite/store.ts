@@ -46,6 +46,7 @@ import type {
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type {
   BucketUsage,
+  EndedLease,
   MultipartPage,
   MultipartQuery,
   UploadCheckpoint,
@@ -402,7 +403,12 @@ class SqliteStore implements OpenSqliteStore {
 
   takeUpload(
     id: string,
-    lease: { readonly holder: string; readonly now: Date; readonly until: Date },
+    lease: {
+      readonly holder: string;
+      readonly now: Date;
+      readonly until: Date;
+      readonly ended?: EndedLease | null;
+    },
   ): Promise<UploadTaken | undefined> {
     return this.#write("takeUpload", id, lease);
   }

@@ -72,6 +72,7 @@ export function forward(inner: StorageDriver, changes: LayerChanges): StorageDri
 export function forwardParts(inner: PartWrites, changes: Partial<PartWrites>): PartWrites {
   const append = changes.append ?? inner.append?.bind(inner);
   const { copyPart } = inner;
+  const idle = inner.idle?.bind(inner);
   return {
     partBytesMin: inner.partBytesMin,
     partBytesMax: inner.partBytesMax,
@@ -86,6 +87,7 @@ export function forwardParts(inner: PartWrites, changes: Partial<PartWrites>): P
       changes.complete ?? ((upload, parts, options) => inner.complete(upload, parts, options)),
     cancel: changes.cancel ?? ((upload, options) => inner.cancel(upload, options)),
     listPending: changes.listPending ?? ((prefix, options) => inner.listPending(prefix, options)),
+    ...(idle && { idle }),
     ...(copyPart && { copyPart: changes.copyPart ?? copyPart }),
     ...(inner.append && append && { append }),
   };

@@ -165,6 +165,14 @@ export class Uploads implements PartWrites {
     });
   }
 
+  async idle({ token }: UploadAddress): Promise<void> {
+    for (;;) {
+      const last = this.#turns.get(token);
+      if (last === undefined) return;
+      await last;
+    }
+  }
+
   async *listParts(upload: UploadAddress, options: Call): AsyncGenerator<Part> {
     const parts = await this.#inTurn(upload, options, async (state) => [...state.parts]);
     parts.sort(([a], [b]) => a - b);

@@ -1,0 +1,106 @@
+/** One upload through several workers: hung connections in one, going on in another, and one that dies meanwhile. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { begin, objectPath, send } from "../harness/http-client.ts";
+import { bytesFields, createTus, offsetOf, patchTus } from "../uploads/tus-wire.ts";
+import { type Worker, Workers } from "./workers.ts";
+
+const MiB = 1024 * 1024;
+
+test("an upload that bounces between workers, each time leaving a hung request behind, is whole", async (t) => {
+  const workers = await Workers.open(t);
+  const both = await workers.start(2);
+  const bytes = randomBytes(4 * MiB);
+  const [first] = both;
+  assert(first !== undefined);
+  const path = await createTus(first, { length: bytes.length, key: "bounced" });
+  let offset = 0;
+  for (let turn = 0; turn < 8 && offset < bytes.length; turn += 1) {
+    const worker = both[turn % 2];
+    assert(worker !== undefined);
+    hang(worker, path, { offset, bytes, send: 400_000 + turn * 1_000 });
+    // The other worker is asked where it stands: the hung request is stopped, and what it brought counts.
+    const next = both[(turn + 1) % 2];
+    assert(next !== undefined);
+    offset = await movedOn(next, path, offset);
+  }
+  const last = await patchTus(first, path, offset, bytes.subarray(offset));
+  assert.equal(last.status, 204, last.body.toString());
+  for (const worker of both) {
+    const read = await send(worker, "GET", objectPath("bounced"));
+    assert.equal(sha256(read.body), sha256(bytes));
+  }
+});
+
+test("a worker that is killed in the middle leaves the upload free at once; one that hangs keeps it", async (t) => {
+  const workers = await Workers.open(t);
+  const [one, two] = await workers.start(2);
+  assert(one !== undefined && two !== undefined);
+  const bytes = randomBytes(3 * MiB);
+  const path = await createTus(one, { length: bytes.length, key: "taken" });
+  hang(one, path, { offset: 0, bytes, send: MiB });
+  await waitFor(async () => (await recorded(two, path)) > 0);
+  one.pause();
+  try {
+    // Alive and silent: its last write may still come, however long ago its lease ran out.
+    const refused = await patchTus(two, path, 0, bytes);
+    assert.equal(refused.status, 503, refused.body.toString());
+  } finally {
+    one.resume();
+  }
+  const offset = await movedOn(two, path, 0);
+  hang(one, path, { offset, bytes, send: MiB });
+  await waitFor(async () => (await recorded(two, path)) > offset);
+  await one.kill();
+  const kept = (await offsetOf(two, path)) ?? -1;
+  assert.ok(kept >= offset);
+  const last = await patchTus(two, path, kept, bytes.subarray(kept));
+  assert.equal(last.status, 204, last.body.toString());
+  const read = await send(two, "GET", objectPath("taken"));
+  assert.equal(sha256(read.body), sha256(bytes));
+});
+
+/** A request that brings some bytes and then says nothing more. */
+function hang(
+  worker: Worker,
+  path: string,
+  given: { readonly offset: number; readonly bytes: Buffer; readonly send: number },
+): void {
+  const { offset, bytes } = given;
+  const length = bytes.length - offset;
+  const headers = { ...bytesFields, "upload-offset": `${offset}`, "content-length": `${length}` };
+  const sent = begin(worker, "PATCH", path, { headers });
+  sent.answer.catch(() => {});
+  sent.request.write(bytes.subarray(offset, Math.min(offset + given.send, bytes.length)));
+}
+
+/** The offset, once it is past `before`. */
+async function movedOn(worker: Worker, path: string, before: number): Promise<number> {
+  let offset = before;
+  await waitFor(async () => {
+    offset = (await offsetOf(worker, path)) ?? -1;
+    return offset > before;
+  });
+  return offset;
+}
+
+/** What is recorded; disturbs nobody. */
+async function recorded(worker: Worker, path: string): Promise<number> {
+  const answer = await send(worker, "GET", `/v1/uploads/${path.split("/").at(-1)}`);
+  const { offset }: { readonly offset?: number } = JSON.parse(answer.body.toString());
+  assert.ok(offset !== undefined, answer.body.toString());
+  return offset;
+}
+
+async function waitFor(isSo: () => Promise<boolean>): Promise<void> {
+  const until = performance.now() + 20_000;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < until, "in time");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
