@@ -88,6 +88,7 @@ function kindOf(inner: z.core.$ZodType, unit: unknown): string {
   if (unit === "secret") return "secret";
   const { def } = inner._zod;
   if (def.type === "enum") return Object.values((def as z.core.$ZodEnumDef).entries).join(" | ");
+  if (def.type === "literal") return (def as z.core.$ZodLiteralDef<string>).values.join(" | ");
   if (def.type === "array") return "list";
   if (def.type === "record") return "object";
   if (def.type === "union") {

@@ -27,6 +27,8 @@ export interface Init {
   readonly count: number;
   /** The first to be ready says where the server listens. */
   readonly greets: boolean;
+  /** Of its old space, as it was started with; null: as V8 chose. */
+  readonly heapMebibytes: number | null;
 }
 
 export type ToWorker =
@@ -88,8 +90,8 @@ export type FromWorker =
       readonly port: number;
     }
   | { readonly kind: "taken"; readonly id: number; readonly accepted: boolean }
-  /** Takes no connections any more. */
-  | { readonly kind: "leaving" }
+  /** Will not be heard for so long, and is not to be killed for it. */
+  | { readonly kind: "silent"; readonly ms: number }
   | { readonly kind: "recycle"; readonly reason: string };
 
 /** One end of the channel. Messages arrive in order, or not at all when the other end is gone. */

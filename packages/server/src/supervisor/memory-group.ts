@@ -1,0 +1,110 @@
+/**
+ * The memory group (cgroup, version 1 or 2) that this process is in: its quota, and how many processes the
+ * kernel has killed in it. These files are the kernel's own and never wait for a disk.
+ */
+import { readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { dirname, join, relative } from "node:path";
+
+export interface MemoryGroup {
+  /** The least of the group's and its parents'; undefined where there is none. */
+  readonly quotaBytes: number | undefined;
+  /** The kernel ends all processes of the group together: nobody is left to tell. */
+  readonly killsAll: boolean;
+  /** Processes killed in this group since it was made; undefined where nobody counts. */
+  kills(): number | undefined;
+}
+
+interface Place {
+  readonly version: 1 | 2;
+  readonly folder: string;
+  /** Where the hierarchy is mounted; its parents are not visible from here. */
+  readonly mount: string;
+}
+
+type Read = (path: string) => string | undefined;
+
+/** `root` and `memoryBytes` are this machine's; a test gives its own. */
+export function ownMemoryGroup({
+  root = "/",
+  memoryBytes = totalmem(),
+}: {
+  readonly root?: string;
+  readonly memoryBytes?: number;
+} = {}): MemoryGroup {
+  const read: Read = (path) => readIfThere(join(root, path));
+  const place = findPlace(read);
+  if (place === undefined)
+    return { quotaBytes: undefined, killsAll: false, kills: () => undefined };
+  const quota = Math.min(...ancestors(place).map((folder) => limitOf(folder, place.version, read)));
+  const counter = join(place.folder, place.version === 1 ? "memory.oom_control" : "memory.events");
+  return {
+    // "No limit" is a number as well, larger than any memory.
+    quotaBytes: quota < memoryBytes ? quota : undefined,
+    killsAll: read(join(place.folder, "memory.oom.group"))?.trim() === "1",
+    kills: () => {
+      const count = /^oom_kill (\d+)$/m.exec(read(counter) ?? "")?.[1];
+      return count === undefined ? undefined : Number(count);
+    },
+  };
+}
+
+function findPlace(read: Read): Place | undefined {
+  const groups = (read("/proc/self/cgroup") ?? "").trim().split("\n");
+  const mounts = (read("/proc/self/mountinfo") ?? "").trim().split("\n").map(parseMount);
+  const places = groups.map((line): Place | undefined => {
+    // 4:memory:/some/group, or for version 2 0::/some/group
+    const [id, controllers = "", ...rest] = line.split(":");
+    const path = rest.join(":");
+    const version = id === "0" && controllers === "" ? 2 : 1;
+    if (version === 1 && !controllers.split(",").includes("memory")) return undefined;
+    const mount = mounts.find(({ type, options }) =>
+      version === 2 ? type === "cgroup2" : type === "cgroup" && options.includes("memory"),
+    );
+    if (mount === undefined) return undefined;
+    // In a container the hierarchy may be mounted from the container's own group on.
+    const below = relative(mount.root, path);
+    const folder = below.startsWith("..") ? mount.point : join(mount.point, below);
+    return { version, folder, mount: mount.point };
+  });
+  // With both mounted, the memory controller is in one of them only: version 1 where it is named.
+  return places.find((one) => one?.version === 1) ?? places.find((one) => one !== undefined);
+}
+
+/** proc(5): id parent major:minor root point options [tags] - type source superOptions */
+function parseMount(line: string) {
+  const [before = "", after = ""] = line.split(" - ");
+  const [, , , root = "/", point = ""] = before.split(" ");
+  const [type = "", , options = ""] = after.split(" ");
+  return { root, point: withoutEscapes(point), type, options: options.split(",") };
+}
+
+/** Blanks and their like are written in octal there. */
+function withoutEscapes(text: string): string {
+  return text.replace(/\\(\d{3})/g, (_whole, octal) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
+function ancestors({ folder, mount }: Place): readonly string[] {
+  const folders = [folder];
+  for (let at = folder; at !== mount && at.startsWith(mount); ) {
+    at = dirname(at);
+    folders.push(at);
+  }
+  return folders;
+}
+
+function limitOf(folder: string, version: 1 | 2, read: Read): number {
+  const name = version === 1 ? "memory.limit_in_bytes" : "memory.max";
+  const limit = Number.parseInt(read(join(folder, name)) ?? "", 10);
+  return Number.isNaN(limit) ? Number.POSITIVE_INFINITY : limit;
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
