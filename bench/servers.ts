@@ -70,7 +70,8 @@ export async function startRoma(
       ...profiling,
       join(root, "packages/cli/src/main.ts"),
       "serve",
-      ...["--data", folder, "--port", "0", "--ops-port", "0"],
+      // One process, so that its memory and time are the whole.
+      ...["--workers", "0", "--data", folder, "--port", "0", "--ops-port", "0"],
     ],
     { ...process.env, ROMA_ROOT_KEY: `bench:${secret}` },
   );

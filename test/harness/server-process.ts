@@ -123,6 +123,8 @@ export class ServerProcess {
     this.#log = [];
     this.#stderr = "";
     const serve = ["serve", "--data", this.data, "--port", "0", "--ops-port", "0"];
+    // Most tests look at, trace or kill the one process that serves; those of the supervisor say so.
+    if (!flags.includes("--workers")) serve.push("--workers", "0");
     const child = spawn(
       process.execPath,
       [...commandFlags(), ...nodeFlags, mainFile, ...serve, "--log-format", "json", ...flags],

@@ -1,13 +1,18 @@
 #!/usr/bin/env -S node --max-semi-space-size=8
-/** The process around the command line: signals, pipes and the exit code. */
+/**
+ * The process around the command line: signals, pipes and the exit code. Loads what is needed only: for
+ * `serve` it may be a supervisor, which stays small.
+ */
 import { setMaxListeners } from "node:events";
-import { removeTemporaries } from "@roma/sdk/node";
-import { serve } from "./commands/serve.ts";
-import { exitCodes } from "./failure.ts";
-import { runCommandLine } from "./program.ts";
 
 async function main(argv: readonly string[]): Promise<void> {
-  if (argv[0] === "serve") return await serve(argv.slice(1));
+  if (argv[0] === "serve") {
+    const { runServe } = await import("@roma/server/serve");
+    return await runServe(argv.slice(1));
+  }
+  const { removeTemporaries } = await import("@roma/sdk/node");
+  const { exitCodes } = await import("./failure.ts");
+  const { runCommandLine } = await import("./program.ts");
   const { stdin, stdout, stderr, env } = process;
   const interruption = new AbortController();
   // Each transfer under way listens to it.

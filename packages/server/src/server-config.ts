@@ -14,6 +14,7 @@ import {
 } from "./operations/config.ts";
 import { parseConfig } from "./protocols/parse/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
+import { debugConfig, supervisorConfig, workersConfig } from "./supervisor/config.ts";
 
 export const serverConfig = z.strictObject({
   data: z
@@ -42,6 +43,7 @@ export const serverConfig = z.strictObject({
       "how clients reach this server, for absolute URLs in answers; may carry the path under which a " +
         "proxy offers it. Left out: as a trusted proxy says it, else as the request came",
     ),
+  workers: workersConfig,
   environment: z
     .string()
     .regex(environmentPattern, {
@@ -78,6 +80,8 @@ export const serverConfig = z.strictObject({
   trash: trashConfig.prefault({}),
   audit: auditConfig.prefault({}),
   bulkDelete: bulkDeleteConfig.prefault({}),
+  supervisor: supervisorConfig.prefault({}),
+  debug: debugConfig.prefault({}),
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

@@ -39,6 +39,7 @@ import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
 import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
+import { Activity, type ActivitySample } from "./operations/activity.ts";
 import { openDataFolder, openSealer } from "./operations/data-folder.ts";
 import { createMetrics } from "./operations/metrics.ts";
 import { createOperationsServer, type ReadinessCheck } from "./operations/operations-server.ts";
@@ -66,6 +67,7 @@ import { tusProtocol } from "./protocols/tus/index.ts";
 import type { ServerConfig } from "./server-config.ts";
 import { openStorages } from "./server-storages.ts";
 import { sharedPartBuffers } from "./storage/index.ts";
+import type { HandedConnections } from "./supervisor/index.ts";
 import { mountCallsMax } from "./thread-pool.ts";
 
 /** Where the S3 interface is on the main listener. */
@@ -86,6 +88,10 @@ export interface RunningServer extends AsyncDisposable {
   readonly rootKey: RootKey;
   /** Made at this start, to be tried. */
   readonly newBucket?: string;
+  /** What it does now, in few words. */
+  activity(): Promise<ActivitySample>;
+  /** Answers from now on say that their connection ends with them. Before a `close` that is in no hurry. */
+  sayGoodbye(): void;
   /** Stops accepting, lets requests end within `drain`, then closes all. Idempotent. */
   close(): Promise<void>;
 }
@@ -104,6 +110,8 @@ export interface ServerParts {
   readonly serverName?: string | undefined;
   /** Asks whoever runs this process to replace it in order; left out: nobody does. */
   readonly recycle?: (reason: string) => void;
+  /** Whoever accepts the connections; left out: each listener has a socket of its own. */
+  readonly connections?: Pick<HandedConnections, "listen">;
 }
 
 /** Rejects, with everything closed again, when a part cannot be opened. */
@@ -263,6 +271,8 @@ export async function startServer(
           clock,
         });
   const listeners = s3Http === undefined ? [http] : [http, s3Http];
+  const activity = new Activity(registry);
+  for (const app of listeners) activity.watch(app);
   opened.defer(async () => {
     await Promise.all(listeners.map((app) => closeHttp(app, { drainMs: config.drain })));
   });
@@ -314,13 +324,15 @@ export async function startServer(
 
   // From here on other workers start, and find everything made.
   await store.share();
+  const listen = listenBy(parts.connections);
   const opsHost = config.opsHost ?? config.host;
-  const opsUrl = await listen(operations, { host: opsHost, port: config.opsPort });
-  const url = await listen(http, config);
+  const opsUrl = await listen(operations, "operations", { host: opsHost, port: config.opsPort });
+  const url = await listen(http, "main", config);
+  const s3Host = config.s3.host ?? config.host;
   const s3Url =
     s3Http === undefined
       ? undefined
-      : await listen(s3Http, { host: config.s3.host ?? config.host, port: config.s3.port ?? 0 });
+      : await listen(s3Http, "s3", { host: s3Host, port: config.s3.port ?? 0 });
   await rootKey.remember(url);
 
   const all = opened.move();
@@ -332,6 +344,10 @@ export async function startServer(
     ...(s3Url === undefined ? {} : { s3Url }),
     rootKey,
     ...(newBucket === undefined ? {} : { newBucket }),
+    activity: () => activity.sample(),
+    sayGoodbye: () => {
+      for (const app of listeners) app.httpRuntime.phase = "draining";
+    },
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -449,12 +465,26 @@ function s3Owner(installation: string) {
   return { id, displayName: "roma" };
 }
 
-async function listen(
+/** With sockets of its own, or with connections that somebody else accepts. Resolves with the URL. */
+function listenBy(connections: ServerParts["connections"]) {
+  return async (
+    app: FastifyInstance,
+    listener: string,
+    { host, port }: { readonly host: string; readonly port: number },
+  ): Promise<string> => {
+    const given =
+      connections === undefined
+        ? await listenAlone(app, { host, port })
+        : await app.ready().then(() => connections.listen(app.server, { listener, host, port }));
+    return `http://${host.includes(":") ? `[${host}]` : host}:${given}`;
+  };
+}
+
+async function listenAlone(
   app: FastifyInstance,
   at: { readonly host: string; readonly port: number },
-): Promise<string> {
-  await app.listen({ host: at.host, port: at.port });
+): Promise<number> {
+  await app.listen(at);
   const address = app.server.address();
-  const port = typeof address === "object" && address !== null ? address.port : at.port;
-  return `http://${at.host.includes(":") ? `[${at.host}]` : at.host}:${port}`;
+  return typeof address === "object" && address !== null ? address.port : at.port;
 }

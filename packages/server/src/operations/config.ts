@@ -17,6 +17,8 @@ export const logConfig = z.strictObject({
     ),
 });
 
+export type LogConfig = z.output<typeof logConfig>;
+
 export const sweeperConfig = z.strictObject({
   interval: duration({ min: "100 ms", max: "1 day" })
     .default("30 s")

@@ -1,7 +1,7 @@
 /** Options of the Parse files interface. Those of an application are named as parse-server names them. */
 import { z } from "zod";
 import { bytes, duration, secret } from "../../config/index.ts";
-import { isPublicUrl } from "../../http/index.ts";
+import { isPublicUrl } from "../../http/public-url.ts";
 
 /** As in the key of an application: it stands in URLs. */
 const applicationIdPattern = /^[A-Za-z0-9._~-]{1,128}$/;

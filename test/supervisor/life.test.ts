@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { cleanUp } from "../harness/cleanup.ts";
+import { temporaryFolder } from "../harness/temporary-folder.ts";
+import { eventually, isAlive, startTiny, Tiny, type WorkerFacts } from "./tiny.ts";
+
+test("workers share a port of the system's choice, take turns, and own no socket that listens", async (t) => {
+  const tiny = await startTiny(t);
+  const workers = await tiny.workers(2);
+  assert.equal(new Set(workers.map(({ pid }) => pid)).size, 2);
+  assert.deepEqual(
+    workers.map(({ pid }) => listeningSockets(pid)),
+    [0, 0],
+  );
+  assert.equal(listeningSockets(tiny.pid), 1);
+  assert.equal(tiny.said("listening").length, 1, "the greeting, once");
+});
+
+test("a worker that crashes is followed by another, with a line that says how it died", async (t) => {
+  const tiny = await startTiny(t, { count: 1 });
+  const [before] = await tiny.workers(1);
+  await tiny.ask("/exit").catch(() => {});
+  await eventually("it is noted", () => tiny.said("ended by itself with code 3").length === 1);
+  // Accepted by the supervisor meanwhile, and served by the successor: nobody is refused.
+  const after = await tiny.ask<WorkerFacts>("/");
+  assert.notEqual(after.pid, before?.pid);
+  const [line] = tiny.said("ended by itself");
+  assert.deepEqual(
+    [line?.workerPid, line?.code, line?.signal, line?.cause, line?.worker, line?.state],
+    [before?.pid, 3, null, "exit", 1, "ready"],
+  );
+  assert.ok(Number(line?.residentBytes) > 10e6);
+  const [{ answer }] =
+    await tiny.ask<[{ answer: { deaths: object; restarts: number } }]>("/metrics");
+  assert.deepEqual([answer.deaths, answer.restarts], [{ exit: 1 }, 1]);
+});
+
+test("a slot that crashes again and again waits longer each time, and the other serves", async (t) => {
+  const tiny = new Tiny({ environment: { FAIL_SLOT: "2" } });
+  cleanUp(t, async () => void tiny.child.kill("SIGKILL"));
+  await tiny.started(1);
+  await eventually("four deaths", () => tiny.said("ended by itself with code 7").length >= 4);
+  for (let index = 0; index < 20; index++) assert.equal((await tiny.ask<WorkerFacts>("/")).slot, 1);
+  const waits = tiny.said("a successor will be started").map(({ waitMs }) => Number(waitMs));
+  for (const [index, waitMs] of waits.entries()) {
+    const whole = 200 * 2 ** index;
+    assert.ok(waitMs >= whole / 2 - 1 && waitMs <= whole + 1, `wait ${index}: ${waitMs} ms`);
+  }
+});
+
+test("a first worker that cannot start ends all, with its code and without another try", async (t) => {
+  const tiny = new Tiny({ environment: { FAIL_SLOT: "all" } });
+  cleanUp(t, async () => void tiny.child.kill("SIGKILL"));
+  assert.deepEqual(await tiny.ended, { code: 2, signal: null });
+  assert.equal(tiny.said("a worker starts").length, 1);
+});
+
+test("a worker whose event loop stands still is killed and replaced; the other serves meanwhile", async (t) => {
+  const tiny = await startTiny(t, { heartbeatMs: 2_000 });
+  const [first] = await tiny.workers(2);
+  await tiny.ask("/spin");
+  await eventually("it is killed", () => tiny.said("was silent for").length === 1);
+  const [line] = tiny.said("was silent for");
+  assert.deepEqual([line?.cause, line?.signal], ["hung", "SIGKILL"]);
+  const workers = await tiny.workers(2);
+  assert.equal(workers.length, 2);
+  assert.ok(first !== undefined);
+});
+
+test("a worker that is killed in a call that hangs keeps no port", async (t) => {
+  const folder = await temporaryFolder(t);
+  const fifo = join(folder, "fifo");
+  execFileSync("mkfifo", [fifo]);
+  const tiny = await startTiny(t, { count: 1, environment: { FIFO: fifo } });
+  const [before] = await tiny.workers(1);
+  assert.ok(before !== undefined);
+  await tiny.ask("/hang");
+  process.kill(before.pid, "SIGKILL");
+  const after = await tiny.ask<WorkerFacts>("/");
+  assert.notEqual(after.pid, before.pid);
+  assert.equal(listeningSockets(after.pid), 0);
+});
+
+test("SIGTERM: nothing new is accepted, what runs is finished, and all is gone with code 0", async (t) => {
+  const tiny = await startTiny(t);
+  const pids = (await tiny.workers(2)).map(({ pid }) => pid);
+  const uploads = await slowUploads(tiny, 20);
+  tiny.child.kill("SIGTERM");
+  await eventually("it stops", () => tiny.said("stopping").length === 1);
+  await assert.rejects(tiny.ask("/"), { code: "ECONNREFUSED" });
+  assert.deepEqual(new Set(await uploads.finish()), new Set(["200"]));
+  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  assert.deepEqual(pids.filter(isAlive), []);
+  assert.equal(tiny.lines.at(-1)?.msg, "stopped");
+});
+
+test("a second SIGTERM waits for nobody", async (t) => {
+  const tiny = await startTiny(t);
+  const pids = (await tiny.workers(2)).map(({ pid }) => pid);
+  await slowUploads(tiny, 2);
+  tiny.child.kill("SIGTERM");
+  await eventually("it stops", () => tiny.said("stopping").length === 1);
+  tiny.child.kill("SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: null, signal: "SIGTERM" });
+  await eventually("nobody is left", () => !pids.some(isAlive));
+});
+
+test("a worker that does not leave in time is killed, and the process ends by the signal", async (t) => {
+  const tiny = await startTiny(t, { leaveMsMax: 500 });
+  await slowUploads(tiny, 2);
+  tiny.child.kill("SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: null, signal: "SIGTERM" });
+  assert.equal(tiny.said("had not left after 500 ms").length, 2);
+});
+
+test("workers do not outlive a supervisor that was killed", async (t) => {
+  const tiny = await startTiny(t);
+  const pids = (await tiny.workers(2)).map(({ pid }) => pid);
+  tiny.child.kill("SIGKILL");
+  await eventually("they are gone", () => !pids.some(isAlive));
+});
+
+test("workers ask each other and get all answers; a silent one is not taken for an answer", async (t) => {
+  const tiny = await startTiny(t, { count: 3 });
+  const workers = await tiny.workers(3);
+  const answers = await tiny.ask<readonly { answer: { slot: number } }[]>("/ask");
+  assert.equal(answers.length, 2);
+  assert.equal(new Set(answers.map(({ answer }) => answer.slot)).size, 2);
+  assert.deepEqual(await tiny.ask("/ask-silent"), { code: "unavailable" });
+  assert.equal(workers.filter(({ leads }) => leads).length, 1);
+});
+
+test("one worker leads: when it is killed another does, when it is replaced the next waits for its end", async (t) => {
+  const tiny = await startTiny(t, { environment: { LEAVE_MS: "300" } });
+  const leaders = async () => (await tiny.workers(2)).filter(({ leads }) => leads);
+  const [first] = await leaders();
+  assert.ok(first !== undefined);
+  process.kill(first.pid, "SIGKILL");
+  await eventually("another leads", async () => {
+    const now = await leaders();
+    assert.ok(now.length < 2);
+    return now.length === 1 && now[0]?.pid !== first.pid;
+  });
+});
+
+/** Uploads whose end is still to come. */
+async function slowUploads(tiny: Tiny, count: number) {
+  const { hostname, port } = new URL(tiny.url);
+  const sockets = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const socket = connect(Number(port), hostname);
+      socket.on("error", () => {});
+      let text = "";
+      socket.setEncoding("utf8").on("data", (part: string) => {
+        text += part;
+      });
+      const closed = new Promise((done) => socket.once("close", done));
+      await new Promise<void>((done) => socket.once("connect", () => done()));
+      const head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+      socket.write(head);
+      await eventually("a worker has it", () => text.includes("100 Continue"));
+      text = "";
+      socket.write("01234");
+      const end = async (): Promise<string> => {
+        socket.write("56789");
+        await eventually("it is answered", () => text.includes("}") || socket.destroyed);
+        socket.end();
+        await closed;
+        return /HTTP\/1.1 (\d+)/.exec(text)?.[1] ?? "";
+      };
+      return { end };
+    }),
+  );
+  const finish = () => Promise.all(sockets.map(({ end }) => end()));
+  return { finish };
+}
+
+/** Sockets of the process that listen, by the kernel's own list. */
+function listeningSockets(pid: number): number {
+  const tables = ["tcp", "tcp6"].map((name) => readFileSync(`/proc/${pid}/net/${name}`, "latin1"));
+  const rows = tables.flatMap((table) => table.trim().split("\n").slice(1));
+  const listening = new Set(
+    rows
+      .map((row) => row.trim().split(/\s+/))
+      .filter(([, , , state]) => state === "0A")
+      .map((fields) => `socket:[${fields[9]}]`),
+  );
+  const links = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  return links.filter((link) => listening.has(link)).length;
+}
