@@ -250,7 +250,7 @@ export const rows: readonly Row[] = [
       ...["@roma/contract", "./messages.ts"],
     ],
   },
-  ...["images", "operations"].flatMap((folder): Row[] => [
+  ...["images", "operations", "guards", "logging"].flatMap((folder): Row[] => [
     {
       from: `${server}/${folder}/step.ts`,
       forbidden: [
@@ -264,7 +264,7 @@ export const rows: readonly Row[] = [
       ],
       allowed: [
         ...["../core/objects.ts", "../config/units.ts", "@roma/contract", "./a.ts"],
-        ...(folder === "operations" ? ["../http/body.ts"] : []),
+        ...(folder === "images" ? [] : ["../http/body.ts"]),
       ],
     },
     {

@@ -6,19 +6,21 @@ import { existsSync } from "node:fs";
 import { ConfigError, processEnvironment } from "./config/index.ts";
 import { isOperationalError } from "./core/errors.ts";
 import type { Log } from "./core/ports/log.ts";
-import { createLog } from "./serve-log.ts";
+import { createServerLog, type ServerLog } from "./logging/index.ts";
 import { type RunningServer, startServer } from "./server.ts";
 import type { ServerConfig } from "./server-config.ts";
 import { memorySample, type WorkerLink } from "./supervisor/worker-link.ts";
 
 /** After all is closed, for what still runs. */
 const endMsMax = 3_000;
+/** For the last lines, when whoever reads them is slow. */
+const logEndMsMax = 1_000;
 /** Clients that keep connections open learn with their next answer that this one ends. */
 const goodbyeMsMax = 5_000;
 
 /** One process without a supervisor. Resolves when the server has stopped; the exit code is set. */
 export async function serveAlone(config: ServerConfig): Promise<void> {
-  const log = createLog(config.log);
+  const log = createServerLog(config.log);
   const server = await start(config, log);
   if (server === undefined) return;
   // Before the greeting: who waits for it may stop the server right away.
@@ -28,11 +30,12 @@ export async function serveAlone(config: ServerConfig): Promise<void> {
   await server.close();
   log.info({}, "stopped");
   endAnyway(signal, log);
+  await log.end(logEndMsMax);
 }
 
 /** Serves until the supervisor has this worker leave. Which waits no longer than it likes. */
 export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Promise<void> {
-  const log = createLog(config.log);
+  const log = createServerLog(config.log);
   const { siblings, recycle, connections } = link;
   const server = await start(config, log, { siblings, recycle, connections });
   if (server === undefined) {
@@ -54,13 +57,14 @@ export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Pro
     await connections.none(Math.min(goodbyeMsMax, config.drain));
   }
   await server.close();
+  await log.end(logEndMsMax);
   // Expected from here on: no end of the process with the supervisor.
   link.close();
 }
 
 async function start(
   config: ServerConfig,
-  log: Log,
+  log: ServerLog,
   parts: Partial<Parameters<typeof startServer>[1]> = {},
 ): Promise<RunningServer | undefined> {
   try {

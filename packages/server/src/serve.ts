@@ -5,7 +5,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ConfigError, loadConfig, referenceText } from "./config/index.ts";
-import { createLog } from "./serve-log.ts";
+import { createServerLog } from "./logging/server-log.ts";
 import { type ServerConfig, serverConfig } from "./server-config.ts";
 import { ownMemoryGroup, planWorkers, runSupervisor, workerNodeFlags } from "./supervisor/index.ts";
 import { widenThreadPool } from "./thread-pool.ts";
@@ -59,7 +59,7 @@ async function supervise(config: ServerConfig, argv: readonly string[]): Promise
     },
     plan,
     group,
-    log: createLog(config.log),
+    log: createServerLog(config.log),
     heartbeatMs: config.supervisor.heartbeat,
     leaveMsMax: config.drain + leaveMs,
     // A changed file is read by each worker that starts from then on.

@@ -4,10 +4,10 @@ import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
 import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
+import { logConfig } from "./logging/index.ts";
 import {
   auditConfig,
   bulkDeleteConfig,
-  logConfig,
   sweeperConfig,
   trashConfig,
   uploadsConfig,

@@ -38,6 +38,7 @@ import { StagedUploads } from "./core/staged-uploads.ts";
 import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
 import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
+import { logRequests, type ServerLog } from "./logging/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { Activity, type ActivitySample } from "./operations/activity.ts";
 import { openDataFolder, openSealer } from "./operations/data-folder.ts";
@@ -97,7 +98,8 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 export interface ServerParts {
-  readonly log: Log;
+  /** The process's own counts its dropped lines among the metrics. */
+  readonly log: Log & Partial<Pick<ServerLog, "countTo">>;
   readonly clock?: Clock;
   /** The process's, for storages whose keys come from there; left out: they find none. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
@@ -123,6 +125,7 @@ export async function startServer(
   const clock = parts.clock ?? systemClock;
   const siblings = parts.siblings ?? noSiblings();
   const { meter, registry } = createMetrics();
+  log.countTo?.(meter);
   await using opened = new AsyncDisposableStack();
 
   const folder = await openDataFolder(config.data);
@@ -272,7 +275,10 @@ export async function startServer(
         });
   const listeners = s3Http === undefined ? [http] : [http, s3Http];
   const activity = new Activity(registry);
-  for (const app of listeners) activity.watch(app);
+  for (const app of listeners) {
+    activity.watch(app);
+    logRequests(app, { log, requests: config.log.requests });
+  }
   opened.defer(async () => {
     await Promise.all(listeners.map((app) => closeHttp(app, { drainMs: config.drain })));
   });

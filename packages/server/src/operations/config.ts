@@ -1,23 +1,6 @@
-/** Options of operations: logging, sweeping, and what uploads may take. */
+/** Options of operations: sweeping, and what uploads may take. */
 import { z } from "zod";
 import { duration } from "../config/index.ts";
-
-export const logConfig = z.strictObject({
-  level: z
-    .enum(["debug", "info", "warn", "error", "silent"])
-    .default("info")
-    .describe(
-      "least severe lines that are written; debug has one for each refusal, with its reason",
-    ),
-  format: z
-    .enum(["text", "json"])
-    .default("text")
-    .describe(
-      "text: a greeting on stdout, JSON log lines on stderr; json: JSON lines on stdout only",
-    ),
-});
-
-export type LogConfig = z.output<typeof logConfig>;
 
 export const sweeperConfig = z.strictObject({
   interval: duration({ min: "100 ms", max: "1 day" })

@@ -106,6 +106,11 @@ export const metricDefinitions: MetricDefinitions = {
     help: "1 while a storage, or its newest settings, cannot be opened",
     labels: ["storage"],
   },
+  log_lines_dropped_total: {
+    kind: "counter",
+    help: "Log lines that could not be written, by where to and why: full, read_only, denied, closed, slow, failed",
+    labels: ["sink", "reason"],
+  },
   metadata_group_calls: {
     kind: "histogram",
     help: "Calls that shared one commit of the metadata store",
