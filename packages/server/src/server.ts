@@ -66,6 +66,7 @@ import {
 import { renderS3Error, s3Protocol } from "./protocols/s3/index.ts";
 import { tusProtocol } from "./protocols/tus/index.ts";
 import type { ServerConfig } from "./server-config.ts";
+import { Guards } from "./server-guards.ts";
 import { openStorages } from "./server-storages.ts";
 import { sharedPartBuffers } from "./storage/index.ts";
 import type { HandedConnections } from "./supervisor/index.ts";
@@ -140,7 +141,13 @@ export async function startServer(
     configured: config.environment,
     log,
   });
-  const metadata = fencedStore(store, () => dataEnvironment.assertWritable());
+  const guards = opened.use(
+    new Guards({
+      ...{ disk: config.disk, logFile: config.log.file },
+      ...{ dataFolder: folder.path, log, meter },
+    }),
+  );
+  const metadata = fencedStore(store, () => dataEnvironment.assertWritable(), guards.disks);
   const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
   const serverStorages = opened.use(
     await openStorages({
@@ -156,10 +163,10 @@ export async function startServer(
       meter,
     }),
   );
-  const storages = serverStorages.registry;
+  const storages = await guards.guardStorages(serverStorages.registry);
   await dataEnvironment.settle();
   if (dataEnvironment.labelForMarks !== undefined) {
-    await storages.label(dataEnvironment.labelForMarks);
+    await serverStorages.registry.label(dataEnvironment.labelForMarks);
   }
   const isReadOnly = dataEnvironment.readOnly !== undefined;
   if (isReadOnly) meter.gauge("read_only", 1);
@@ -233,6 +240,7 @@ export async function startServer(
     start: () => {
       if (isReadOnly) return [];
       for (const task of [sweeper, upkeep, auditUpkeep]) task.start();
+      guards.sweepWith(sweeper);
       return [sweeper, upkeep, auditUpkeep, bulkDeletes.lead()];
     },
   });
@@ -248,6 +256,7 @@ export async function startServer(
     }),
   );
   const onRefusal: HttpOptions["onRefusal"] = (error, request) => {
+    guards.disks.noteRefusal(error);
     if (isReadOnly) return;
     const refusal = refusalOf(error, request);
     if (refusal !== undefined) refusals.note(refusal);
@@ -324,6 +333,7 @@ export async function startServer(
     { name: "metadata", essential: true, check: () => metadata.probe() },
     environmentCheck(dataEnvironment),
     ...serverStorages.checks(),
+    ...guards.checks(),
   ];
   const operations = createOperationsServer({ registry, checks });
   opened.defer(() => operations.close());

@@ -1,21 +1,26 @@
 /**
- * A metadata store of a server that may be read-only: every call that changes something asks first. Whatever
- * path a change takes, and whoever forgot to ask, this is where it ends.
+ * A metadata store of a server that may be read-only, or whose disk may be full: every call that changes something
+ * asks first. Whatever path a change takes, and whoever forgot to ask, this is where it ends.
+ *
+ * On a full disk nothing is begun: calls that add what is not there are refused. The others go on: they free room, keep
+ * the audit log whole, or end what was begun and has been stored already.
  */
+import { isOperationalError } from "./errors.ts";
 import type { MetadataStore } from "./ports/metadata-store.ts";
+import type { MetadataRoom } from "./ports/room.ts";
 
 type Calls = Omit<MetadataStore, typeof Symbol.asyncDispose>;
 
 /** Complete by type: a new call says what it does before it compiles. */
-const effects: Readonly<Record<keyof Calls, "reads" | "changes">> = {
-  createBucket: "changes",
+const effects: Readonly<Record<keyof Calls, "reads" | "changes" | "adds">> = {
+  createBucket: "adds",
   getBucket: "reads",
   listBuckets: "reads",
-  changeBucket: "changes",
+  changeBucket: "adds",
   deleteBucket: "changes",
   commitObject: "changes",
-  copyObject: "changes",
-  changeObject: "changes",
+  copyObject: "adds",
+  changeObject: "adds",
   getObject: "reads",
   headObject: "reads",
   findObjects: "reads",
@@ -27,7 +32,7 @@ const effects: Readonly<Record<keyof Calls, "reads" | "changes">> = {
   recordGarbage: "changes",
   releasePieces: "changes",
   forgetGarbage: "changes",
-  createAccessKey: "changes",
+  createAccessKey: "adds",
   getAccessKey: "reads",
   listAccessKeys: "reads",
   changeAccessKey: "changes",
@@ -41,7 +46,7 @@ const effects: Readonly<Record<keyof Calls, "reads" | "changes">> = {
   getSetting: "reads",
   putSetting: "changes",
   probe: "reads",
-  createUpload: "changes",
+  createUpload: "adds",
   getUpload: "reads",
   listUploads: "reads",
   takeUpload: "changes",
@@ -75,14 +80,29 @@ const effects: Readonly<Record<keyof Calls, "reads" | "changes">> = {
   advanceBulkDelete: "changes",
 };
 
-/** Its changes reject with what `assertWritable` throws. */
-export function fencedStore(store: MetadataStore, assertWritable: () => void): MetadataStore {
+/**
+ * Its changes reject with what `assertWritable` throws; what adds something, with what `room` says. A change that
+ * finds the disk full is tried once more if room can be made: it was rolled back.
+ */
+export function fencedStore(
+  store: MetadataStore,
+  assertWritable: () => void,
+  room?: MetadataRoom,
+): MetadataStore {
   const calls = Object.entries(effects).map(([name, effect]) => {
     const call = Reflect.get(store, name).bind(store);
     if (effect === "reads") return [name, call] as const;
     const asking = async (...args: readonly unknown[]): Promise<unknown> => {
       assertWritable();
-      return await call(...args);
+      if (room === undefined) return await call(...args);
+      if (effect === "adds") await room.assertRoom();
+      try {
+        return await call(...args);
+      } catch (error) {
+        if (effect === "adds" || !isOperationalError(error, "storage_full")) throw error;
+        if (!(await room.makeRoom())) throw error;
+        return await call(...args);
+      }
     };
     return [name, asking] as const;
   });

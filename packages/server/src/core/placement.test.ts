@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { placeObject } from "./placement.ts";
+import { placeObject, possiblePlaces } from "./placement.ts";
 
 const rules = [
   { prefix: "tmp/", storage: "scratch", fallback: "main" },
@@ -32,4 +32,21 @@ test("the fallback is taken exactly while the first choice is not ready and the 
   assert.equal(at("tmp/a", "main"), "scratch");
   assert.equal(at("tmp/a", "scratch", "main"), "scratch");
   assert.equal(at("a", "small-images"), "small-images", "a rule without a fallback has none");
+});
+
+test("as long as nobody knows the content type, every rule that may fit counts, up to the first that does", () => {
+  const rules = [
+    { prefix: "video/", storage: "far" },
+    { contentType: "image/*", storage: "images", fallback: "spare" },
+    { maxBytes: 10, storage: "small" },
+    { storage: "rest" },
+    { storage: "never" },
+  ];
+  const places = (key: string, length?: number) =>
+    possiblePlaces(rules, { key, ...(length === undefined ? {} : { length }) }, "local");
+  assert.deepEqual(places("video/a"), ["far"]);
+  assert.deepEqual(places("a", 5), ["images", "spare", "small"]);
+  assert.deepEqual(places("a"), ["images", "spare", "rest"]);
+  assert.deepEqual(possiblePlaces([], { key: "a" }, "local"), ["local"]);
+  assert.deepEqual(possiblePlaces("one", { key: "a" }, "local"), ["one"]);
 });

@@ -40,6 +40,26 @@ export function placeObject(
   return isReady(fallback) ? fallback : storage;
 }
 
+/**
+ * Every storage that `placeObject` may choose as long as nobody knows the content type: what the bytes show is
+ * known once some of them have come.
+ */
+export function possiblePlaces(
+  placement: PlacementJson,
+  subject: Omit<PlacementSubject, "contentType">,
+  defaultId: string,
+): readonly string[] {
+  if (typeof placement === "string") return [placement];
+  const places: string[] = [];
+  for (const { prefix, contentType, minBytes, maxBytes, storage, fallback } of placement) {
+    if (prefix !== undefined && !subject.key.startsWith(prefix)) continue;
+    if (!fitsSize(subject.length, minBytes, maxBytes)) continue;
+    places.push(storage, ...(fallback === undefined ? [] : [fallback]));
+    if (contentType === undefined) return places;
+  }
+  return [...places, defaultId];
+}
+
 function fitsSize(length: number | undefined, min: number | undefined, max: number | undefined) {
   if (min === undefined && max === undefined) return true;
   return length !== undefined && length >= (min ?? 0) && length <= (max ?? Number.MAX_SAFE_INTEGER);

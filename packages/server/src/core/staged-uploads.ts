@@ -16,7 +16,7 @@ import { newBlobKey, newVersion } from "./ids.ts";
 import { RunningBlobs } from "./multipart/running-blobs.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
-import { choosePlace } from "./place.ts";
+import { assertSomePlace, choosePlace } from "./place.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type {
@@ -128,6 +128,9 @@ export class StagedUploads {
 
   async #stage(request: StageRequest, using: AsyncDisposableStack): Promise<StagedUpload> {
     const { storages, detector, clock, installation, meter } = this.#options;
+    const { bucket: name, key } = request.likely;
+    const likely = await this.#options.buckets.find(name);
+    if (likely !== undefined) await assertSomePlace({ bucket: likely, key }, this.#options);
     const slot = using.use(this.#room.enter(request.sender));
     const now = clock.now();
     const version = newVersion(now);

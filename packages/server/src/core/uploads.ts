@@ -19,7 +19,7 @@ import { assertUsesLeft, grantConditions } from "./grant-writes.ts";
 import { newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
-import { choosePlace } from "./place.ts";
+import { assertSomePlace, choosePlace } from "./place.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type {
@@ -120,6 +120,7 @@ export class Uploads {
     if (request.length !== undefined) assertLengthAllowed(request.length, limits);
     await this.#precheck(request);
     await this.#assertRoom(bucket, request);
+    await assertSomePlace({ ...request, bucket }, this.#options);
 
     const now = clock.now();
     const version = newVersion(now);

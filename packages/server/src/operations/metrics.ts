@@ -106,6 +106,26 @@ export const metricDefinitions: MetricDefinitions = {
     help: "1 while a storage, or its newest settings, cannot be opened",
     labels: ["storage"],
   },
+  disk_free_bytes: {
+    kind: "gauge",
+    help: "Free bytes of the file system of the metadata, the log, or a storage",
+    labels: ["mount"],
+  },
+  disk_free_inodes: {
+    kind: "gauge",
+    help: "Free inodes of a file system, where it counts them",
+    labels: ["mount"],
+  },
+  disk_state: {
+    kind: "gauge",
+    help: "0 while a file system has room, 1 above its soft mark, 2 above its hard one, 3 mounted read-only; from 2 on nothing new is written",
+    labels: ["mount"],
+  },
+  disk_hanging: {
+    kind: "gauge",
+    help: "1 while a look at a file system does not come back",
+    labels: ["mount"],
+  },
   log_lines_dropped_total: {
     kind: "counter",
     help: "Log lines that could not be written, by where to and why: full, read_only, denied, closed, slow, failed",

@@ -95,13 +95,25 @@ export class Sweeper implements AsyncDisposable {
 
   /** Every `intervalMs`, one sweep at a time. */
   start(): void {
+    this.#wait(this.#options.intervalMs);
+  }
+
+  /** The next sweep comes now, if one is being waited for. */
+  soon(): void {
+    if (this.#timer === undefined || this.#stop.signal.aborted) return;
+    clearTimeout(this.#timer);
+    this.#wait(0);
+  }
+
+  #wait(ms: number): void {
     this.#timer = setTimeout(async () => {
+      this.#timer = undefined;
       this.#running = this.sweep().catch((error: unknown) => {
         if (!this.#stop.signal.aborted) this.#options.log.error({ err: error }, "sweep failed");
       });
       await this.#running;
       if (!this.#stop.signal.aborted) this.start();
-    }, this.#options.intervalMs);
+    }, ms);
     this.#timer.unref();
   }
 

@@ -17,7 +17,7 @@ import { isOperationalError, OperationalError } from "../errors.ts";
 import { assertUsesLeft, grantConditions, grantTerms } from "../grant-writes.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import type { Objects } from "../objects.ts";
-import { choosePlace } from "../place.ts";
+import { assertSomePlace, choosePlace } from "../place.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { BlobAddress, BucketRecord, MetadataStore } from "../ports/metadata-store.ts";
@@ -133,6 +133,7 @@ export class Multipart {
     const bucket = await buckets.require(request.bucket);
     assertUserMetadata(request.userMetadata ?? {});
     await assertUsesLeft(actor, metadata);
+    await assertSomePlace({ bucket, key: request.key }, this.#options);
     this.#rate.take(actor.keyId);
     const now = clock.now();
     const upload: UploadRecord = {

@@ -14,13 +14,22 @@ export interface StorageLease extends Disposable {
   readonly driver: StorageDriver;
 }
 
+/** What a guard of the places for bytes knows of them; left out: nobody guards them. */
+export interface StorageRoom {
+  /**
+   * Rejects when none of these storages takes new bytes at the moment: `storage_full` without room, `unavailable`
+   * where it is mounted read-only. Looks again before it does.
+   */
+  assertRoom(ids: readonly string[]): Promise<void>;
+}
+
 /**
- * `ready` takes new uploads. `failing` would take them, but does not answer at the moment. `closed`
+ * `ready` takes new uploads. `failing` would take them, but does not answer, or has no room, at the moment. `closed`
  * takes none: it drains or is read-only.
  */
 export type StorageReadiness = "ready" | "failing" | "closed";
 
-export interface Storages {
+export interface Storages extends Partial<StorageRoom> {
   /**
    * To be held from the first call of an operation to its last, so that a storage that is changed or
    * taken away is closed after it. `storage_not_found`; `unavailable` if it is not open or its state

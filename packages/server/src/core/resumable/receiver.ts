@@ -8,7 +8,7 @@ import { discardUpload } from "../discard-upload.ts";
 import { isOperationalError, OperationalError } from "../errors.ts";
 import { newBlobKey, newVersion } from "../ids.ts";
 import { peekBytes } from "../peek.ts";
-import { choosePlace } from "../place.ts";
+import { assertSomePlace, choosePlace } from "../place.ts";
 import type { Author, BlobRecord, BucketRecord } from "../ports/metadata-store.ts";
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord, UploadTaken } from "../ports/upload-store.ts";
@@ -60,6 +60,7 @@ export class Receiver {
   ): Promise<Completed> {
     const { upload, request, limits } = given;
     const total = upload.length ?? limits.bytesMax;
+    await this.#assertRoom(upload, given.bucket);
     // A body whose client has gone gives what had come, and then fails by itself.
     using late = lateSignal([request.signal], { graceMs: leftoverMs });
     const incoming = new Incoming(request.body, {
@@ -116,6 +117,15 @@ export class Receiver {
     } finally {
       incoming.end();
     }
+  }
+
+  /** Before a byte is asked for. What only completes an upload needs none. */
+  async #assertRoom({ place, key, offset, length }: UploadRecord, bucket: BucketRecord) {
+    if (offset === length) return;
+    const { storages } = this.#options;
+    if (place !== null) await storages.assertRoom?.([place.storageId]);
+    else
+      await assertSomePlace({ bucket, key: key ?? "", length: length ?? undefined }, this.#options);
   }
 
   /** A body with checks is compared before any of it counts. */

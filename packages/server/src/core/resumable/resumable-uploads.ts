@@ -14,6 +14,7 @@ import { authorOf } from "../author.ts";
 import { OperationalError } from "../errors.ts";
 import { failedCondition, hasEarlyCondition } from "../failed-condition.ts";
 import { assertUsesLeft, grantConditions, grantTerms } from "../grant-writes.ts";
+import { assertSomePlace } from "../place.ts";
 import { serverAuthor } from "../ports/author.ts";
 import type {
   Author,
@@ -323,6 +324,9 @@ export class ResumableUploads {
     }
     const conditions = key === null ? {} : grantConditions(actor, request.conditions);
     if (key !== null) await this.#precheck(request.bucket, key, conditions);
+    if (request.length !== 0) {
+      await assertSomePlace({ bucket, key: key ?? "", length: request.length }, this.#options);
+    }
     this.#rate.take(actor.keyId);
     const upload: UploadRecord = {
       id: randomBytes(16).toString("hex"),

@@ -1,0 +1,47 @@
+/** Options of the guards: how much room is kept on disks, how much memory buffers take, how many descriptors are spared. */
+import { z } from "zod";
+import { bytes, duration } from "../config/index.ts";
+
+const share = z.number().min(0).max(0.9);
+const inodes = z.int().min(0).max(1_000_000_000);
+
+export const diskConfig = z
+  .strictObject({
+    softShare: share
+      .default(0.15)
+      .describe(
+        "free share of a file system, of bytes or of inodes, below which it is told and the sweeper removes what is due; " +
+          "whichever of this and softBytes, or softInodes, is less",
+      ),
+    softBytes: bytes().default("5 GiB").describe("free bytes below which the same happens"),
+    softInodes: inodes.default(50_000).describe("free inodes below which the same happens"),
+    hardShare: share
+      .default(0.05)
+      .describe(
+        "free share of a file system below which no new bytes are taken (507, Retry-After), while reads and deletes go " +
+          "on; whichever of this and hardBytes, or hardInodes, is less",
+      ),
+    hardBytes: bytes().default("1 GiB").describe("free bytes below which the same happens"),
+    hardInodes: inodes.default(10_000).describe("free inodes below which the same happens"),
+    interval: duration({ min: "50 ms", max: "1 h" })
+      .default("5 s")
+      .describe("time between two looks at the file systems; a refusal looks again by itself"),
+    ballastBytes: bytes({ max: "64 GiB" })
+      .default("64 MiB")
+      .describe(
+        "file `ballast` in the data folder that is removed when the metadata's disk is full, so that deletes and the " +
+          "audit log go on, and made again when there is room; 0: none",
+      ),
+  })
+  .superRefine((config, context) => {
+    for (const unit of ["Share", "Bytes", "Inodes"] as const) {
+      if (config[`hard${unit}`] <= config[`soft${unit}`]) continue;
+      context.addIssue({
+        code: "custom",
+        path: [`hard${unit}`],
+        message: `must not be greater than soft${unit}`,
+      });
+    }
+  });
+
+export type DiskConfig = z.output<typeof diskConfig>;

@@ -1,0 +1,13 @@
+// The guards: what refuses early, and says so, before something around the server runs out.
+
+export { Ballast } from "./ballast.ts";
+export { type DiskConfig, diskConfig } from "./config.ts";
+export {
+  DiskGuard,
+  type DiskGuardOptions,
+  logMount,
+  metadataMount,
+  storageMount,
+  type WatchedFolder,
+} from "./disk-guard.ts";
+export { guardedStorages } from "./guarded-storages.ts";

@@ -1,0 +1,74 @@
+/** The guards of a running server, with what they watch. */
+import { dirname } from "node:path";
+import type { Alerts } from "./core/ports/alerts.ts";
+import type { Log } from "./core/ports/log.ts";
+import type { Meter } from "./core/ports/meter.ts";
+import type { Storages } from "./core/ports/storages.ts";
+import {
+  Ballast,
+  type DiskConfig,
+  DiskGuard,
+  guardedStorages,
+  logMount,
+  metadataMount,
+  storageMount,
+  type WatchedFolder,
+} from "./guards/index.ts";
+import type { ReadinessCheck } from "./operations/operations-server.ts";
+import type { StorageInfo } from "./storage/index.ts";
+
+/** The guard of the disks, of the metadata's alone until `guardStorages` gives it the others. */
+export class Guards implements AsyncDisposable {
+  readonly disks: DiskGuard;
+  #storages: { list(): readonly StorageInfo[] } = { list: () => [] };
+  #sweep: () => void = () => {};
+
+  constructor(options: {
+    readonly disk: DiskConfig;
+    readonly logFile?: string | undefined;
+    readonly dataFolder: string;
+    readonly log: Log;
+    readonly meter: Meter;
+    readonly alerts?: Alerts | undefined;
+  }) {
+    const { disk, logFile, dataFolder, log, meter, alerts } = options;
+    const fixed: WatchedFolder[] = [{ mount: metadataMount, path: dataFolder }];
+    if (logFile !== undefined) fixed.push({ mount: logMount, path: dirname(logFile) });
+    this.disks = new DiskGuard({
+      config: disk,
+      folders: () => [...fixed, ...this.#storages.list().flatMap(folderOf)],
+      sweep: () => this.#sweep(),
+      ballast: new Ballast({ folder: dataFolder, bytes: disk.ballastBytes, log }),
+      log,
+      meter,
+      alerts,
+    });
+  }
+
+  /** Watches the storages' disks too, from now on. Answers the storages as core is to see them. */
+  async guardStorages(storages: Storages & { list(): readonly StorageInfo[] }): Promise<Storages> {
+    this.#storages = storages;
+    await this.disks.start();
+    return guardedStorages(storages, this.disks);
+  }
+
+  /** Who is asked to sweep when a disk is low. */
+  sweepWith(sweeper: { soon(): void }): void {
+    this.#sweep = () => sweeper.soon();
+  }
+
+  checks(): readonly ReadinessCheck[] {
+    return this.disks.checks();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disks[Symbol.asyncDispose]();
+  }
+}
+
+/** Storages that are folders; the others have no disk of this machine. */
+function folderOf({ id, driver, state, settings }: StorageInfo): readonly WatchedFolder[] {
+  const { root } = settings;
+  if (driver !== "posix" || state === "retired" || typeof root !== "string") return [];
+  return [{ mount: storageMount(id), path: root }];
+}
