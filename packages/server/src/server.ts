@@ -171,14 +171,14 @@ export async function startServer(
   const isReadOnly = dataEnvironment.readOnly !== undefined;
   if (isReadOnly) meter.gauge("read_only", 1);
 
-  const accessKeys = new AccessKeys({ metadata, sealer, clock });
+  const accessKeys = new AccessKeys({ metadata, sealer, clock, siblings });
   const rootKey = isReadOnly
     ? await readRootKeyOnly({ folder, metadata })
     : await ensureRootKey({ folder, metadata, accessKeys, given: config.rootKey });
   const installation = await ensureInstallation(metadata, { isReadOnly });
   // Nothing runs out on a server that is read-only: its clock need not be remembered.
   const steady = await SteadyClock.start({
-    clock,
+    ...{ clock, siblings, log },
     settings: isReadOnly ? { ...metadata, putSetting: async () => {} } : metadata,
   });
   const refusals = opened.use(new Refusals({ metadata, clock, log, meter }));
@@ -195,7 +195,7 @@ export async function startServer(
   };
   const core = createCore(config, {
     ...ports,
-    dataEnvironment,
+    ...{ dataEnvironment, siblings },
     holder: parts.siblings && LeaseHolder.among(parts.siblings),
     signingKey: sealer.deriveKey(partSignaturePurpose),
   });
@@ -383,6 +383,7 @@ function createCore(
     readonly installation: string;
     readonly refusals: Refusals;
     readonly dataEnvironment: DataEnvironment;
+    readonly siblings: Siblings;
     /** Of a worker; undefined: of a process that has the data for itself. */
     readonly holder: LeaseHolder | undefined;
   },

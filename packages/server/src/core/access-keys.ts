@@ -8,6 +8,8 @@ import { grantKeyId, verifyGrant } from "./grants.ts";
 import { serverAuthor } from "./ports/author.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { AccessKeyRecord, Author, MetadataStore } from "./ports/metadata-store.ts";
+import { noSiblings, type Siblings } from "./ports/siblings.ts";
+import { RecordCache } from "./record-cache.ts";
 import { withFacts } from "./refusal-facts.ts";
 import type { Sealer } from "./sealing.ts";
 
@@ -17,7 +19,7 @@ export interface OpenedKey {
   readonly secret: string;
 }
 
-/** How long another process's change to a key may go unseen here. */
+/** How long the key is kept that every request asks for. */
 const cacheMs = 5_000;
 const cachedKeysMax = 10_000;
 
@@ -36,16 +38,21 @@ export class AccessKeys {
   readonly #metadata: MetadataStore;
   readonly #sealer: Sealer;
   readonly #clock: Clock;
-  readonly #cache = new Map<string, { readonly key: OpenedKey; readonly until: number }>();
+  readonly #cache: RecordCache<OpenedKey>;
 
   constructor(options: {
     readonly metadata: MetadataStore;
     readonly sealer: Sealer;
     readonly clock: Clock;
+    readonly siblings?: Siblings;
   }) {
+    const { clock, siblings = noSiblings() } = options;
     this.#metadata = options.metadata;
     this.#sealer = options.sealer;
-    this.#clock = options.clock;
+    this.#clock = clock;
+    this.#cache = new RecordCache({
+      ...{ clock, siblings, name: "access-keys", msMax: cacheMs, recordsMax: cachedKeysMax },
+    });
   }
 
   /** `unauthenticated`, with the same words and time for an unknown id and a wrong secret. */
@@ -77,18 +84,11 @@ export class AccessKeys {
 
   /** The key with its secret, for protocols whose signatures need it; `undefined` if it may not be used. */
   async open(id: string): Promise<OpenedKey | undefined> {
-    const now = this.#clock.monotonicMs();
-    const cached = this.#cache.get(id);
-    if (cached !== undefined && cached.until > now) return cached.key;
-    const record = await this.#metadata.getAccessKey(id);
-    if (record === undefined || !record.enabled) {
-      this.#cache.delete(id);
-      return undefined;
-    }
-    const key = { record, secret: this.#sealer.open(record.sealedSecret, id) };
-    if (this.#cache.size >= cachedKeysMax) this.#cache.clear();
-    this.#cache.set(id, { key, until: now + cacheMs });
-    return key;
+    return await this.#cache.get(id, async () => {
+      const record = await this.#metadata.getAccessKey(id);
+      if (record === undefined || !record.enabled) return undefined;
+      return { record, secret: this.#sealer.open(record.sealedSecret, id) };
+    });
   }
 
   /** Answers the secret, this once. */
@@ -113,10 +113,11 @@ export class AccessKeys {
     const author = serverAuthor("start");
     if (existing === undefined) return this.#add(root, { name: "root", policy, author });
     assertIdAndSecret(id, secret);
-    this.#cache.delete(id);
     const sealedSecret = this.#sealer.seal(secret, id);
     const changes = { policy, enabled: true, sealedSecret };
-    const record = await this.#metadata.changeAccessKey(id, changes, { author });
+    const record = await this.#cache.changing(id, () =>
+      this.#metadata.changeAccessKey(id, changes, { author }),
+    );
     return { record, secret };
   }
 
@@ -143,18 +144,17 @@ export class AccessKeys {
   ): Promise<AccessKeyRecord> {
     authorize(actor, "key:write", {});
     assertNotOwn(actor, id, changes.enabled === false || changes.policy !== undefined);
-    this.#cache.delete(id);
     const author = authorOf(actor);
-    return this.#metadata
-      .changeAccessKey(id, changes, { author })
-      .finally(() => this.#cache.delete(id));
+    return await this.#cache.changing(id, () =>
+      this.#metadata.changeAccessKey(id, changes, { author }),
+    );
   }
 
   async delete(actor: Actor, id: string): Promise<void> {
     authorize(actor, "key:write", {});
     assertNotOwn(actor, id, true);
     const author = authorOf(actor);
-    await this.#metadata.deleteAccessKey(id, { author }).finally(() => this.#cache.delete(id));
+    await this.#cache.changing(id, () => this.#metadata.deleteAccessKey(id, { author }));
   }
 
   async #add(

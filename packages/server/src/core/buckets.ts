@@ -17,7 +17,9 @@ import type {
   CorsRule,
   MetadataStore,
 } from "./ports/metadata-store.ts";
+import { noSiblings, type Siblings } from "./ports/siblings.ts";
 import type { Storages } from "./ports/storages.ts";
+import { RecordCache } from "./record-cache.ts";
 import { assertSafetySettings, weekMs } from "./safety-settings.ts";
 
 /** What a caller may set; what is left out keeps its default or its value. */
@@ -40,7 +42,7 @@ export interface BucketSettings {
   readonly bulkDeleteApprovals?: BulkDeleteApprovals;
 }
 
-/** How long another process's change to a bucket may go unseen here. */
+/** How long the bucket is kept that every request asks for. */
 const cacheMs = 2_000;
 const cachedBucketsMax = 10_000;
 
@@ -54,7 +56,7 @@ export class Buckets {
   readonly #storages: Storages;
   readonly #clock: Clock;
   readonly #trashMsDefault: number | null;
-  readonly #cache = new Map<string, { readonly bucket: BucketRecord; readonly until: number }>();
+  readonly #cache: RecordCache<BucketRecord>;
 
   constructor(options: {
     readonly metadata: MetadataStore;
@@ -62,7 +64,12 @@ export class Buckets {
     readonly clock: Clock;
     /** Of new buckets; left out: a week. */
     readonly trashMs?: number | null;
+    readonly siblings?: Siblings;
   }) {
+    const { clock, siblings = noSiblings() } = options;
+    this.#cache = new RecordCache({
+      ...{ clock, siblings, name: "buckets", msMax: cacheMs, recordsMax: cachedBucketsMax },
+    });
     this.#metadata = options.metadata;
     this.#storages = options.storages;
     this.#clock = options.clock;
@@ -111,19 +118,19 @@ export class Buckets {
     authorize(actor, "bucket:write", { bucket: name });
     const changes = this.#check(settings);
     const author = authorOf(actor);
-    return this.#metadata
-      .changeBucket(name, changes, { author })
-      .finally(() => this.#cache.delete(name));
+    return await this.#cache.changing(name, () =>
+      this.#metadata.changeBucket(name, changes, { author }),
+    );
   }
 
   /** `not_empty` while it holds an object. */
   async delete(actor: Actor, name: string): Promise<void> {
     authorize(actor, "bucket:delete", { bucket: name });
     const author = authorOf(actor);
-    await this.#metadata.deleteBucket(name, { author }).finally(() => this.#cache.delete(name));
+    await this.#cache.changing(name, () => this.#metadata.deleteBucket(name, { author }));
   }
 
-  /** `bucket_not_found`. For the hot path: may be `cacheMs` old when another process changed it. */
+  /** `bucket_not_found`. For the hot path. */
   async require(name: string): Promise<BucketRecord> {
     const bucket = await this.find(name);
     if (bucket === undefined) {
@@ -136,22 +143,12 @@ export class Buckets {
 
   /** As it is now. `bucket_not_found`. */
   async reread(name: string): Promise<BucketRecord> {
-    this.#cache.delete(name);
+    this.#cache.forget(name);
     return this.require(name);
   }
 
   async find(name: string): Promise<BucketRecord | undefined> {
-    const now = this.#clock.monotonicMs();
-    const cached = this.#cache.get(name);
-    if (cached !== undefined && cached.until > now) return cached.bucket;
-    const bucket = await this.#metadata.getBucket(name);
-    if (bucket === undefined) {
-      this.#cache.delete(name);
-      return undefined;
-    }
-    if (this.#cache.size >= cachedBucketsMax) this.#cache.clear();
-    this.#cache.set(name, { bucket, until: now + cacheMs });
-    return bucket;
+    return await this.#cache.get(name, () => this.#metadata.getBucket(name));
   }
 
   #check(settings: BucketSettings): BucketSettings {
