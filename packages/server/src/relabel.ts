@@ -11,6 +11,7 @@ import { systemClock } from "./core/ports/clock.ts";
 import { type Log, silentLog } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import { silentMeter } from "./core/ports/meter.ts";
+import { noSiblings } from "./core/ports/siblings.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { type DataFolder, openDataFolder, openSealer } from "./operations/data-folder.ts";
 import { openStorages } from "./server-storages.ts";
@@ -73,6 +74,7 @@ export async function setDataEnvironment(
     clock: systemClock,
     log,
     meter: silentMeter,
+    siblings: noSiblings(),
   });
   await opened.putSetting(environmentSetting, label);
   return { before, unreached: await storages.registry.label(label) };

@@ -8,6 +8,7 @@ import type { Clock } from "./core/ports/clock.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
+import type { Siblings } from "./core/ports/siblings.ts";
 import type { Sealer } from "./core/sealing.ts";
 import { storageCorsOf } from "./core/storage-cors.ts";
 import type { ReadinessCheck } from "./operations/operations-server.ts";
@@ -42,7 +43,7 @@ export interface ServerStorages extends AsyncDisposable {
 
 type Administration = Pick<
   StorageRegistry,
-  "list" | "describe" | "add" | "change" | "makeDefault" | "retire" | "forget"
+  "list" | "everywhere" | "describe" | "add" | "change" | "makeDefault" | "retire" | "forget"
 > & {
   test(
     id: string,
@@ -65,6 +66,7 @@ export interface ServerStoragesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+  readonly siblings: Siblings;
 }
 
 /** Rejects if the local storage does not open: a folder that is gone or not mounted stops the start. */
@@ -104,6 +106,7 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
     test: (driver, { signal }) => runCanary(driver, { form: "long", signal, clock }),
     explain: reasonOf,
     drainMsMax,
+    siblings: options.siblings,
     clock,
     log,
     meter,
@@ -142,6 +145,7 @@ function administrationOf(
   };
   return {
     list: () => registry.list(),
+    everywhere: (infos) => registry.everywhere(infos),
     describe: (id) => registry.describe(id),
     add: (storage, author) => opening(storage.id, () => registry.add(storage, author)),
     change: (id, changes, author) => opening(id, () => registry.change(id, changes, author)),

@@ -161,6 +161,7 @@ export async function startServer(
       clock,
       log,
       meter,
+      siblings,
     }),
   );
   const storages = await guards.guardStorages(serverStorages.registry);

@@ -37,10 +37,7 @@ export class RecordCache<Value> {
   }
 
   /** Kept, or read now; what is not there is never kept. */
-  async get(
-    key: string,
-    read: () => Promise<Value | undefined>,
-  ): Promise<Value | undefined> {
+  async get(key: string, read: () => Promise<Value | undefined>): Promise<Value | undefined> {
     const { clock, msMax, recordsMax } = this.#options;
     // Before it is read: from when it may be that another has changed it.
     const now = clock.monotonicMs();

@@ -36,6 +36,8 @@ export interface StorageCall {
 export interface StorageAdministration {
   /** Retired ones too. */
   list(): readonly StorageInfo[];
+  /** With what runs on them in the other workers of the server. `unavailable` if one does not say. */
+  everywhere(infos: readonly StorageInfo[]): Promise<readonly StorageInfo[]>;
   /** `storage_not_found`; a retired one is found. */
   describe(id: string): StorageInfo;
   /** `already_exists`; `invalid_request` for settings; `unavailable`, with the reason, if refused. */

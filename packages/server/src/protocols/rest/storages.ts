@@ -27,14 +27,17 @@ export const listStorages =
   ({ storages }: RestServices): Handler =>
   async ({ caller }): Promise<StorageListJson> => {
     authorize(caller.actor, "storage:read", {});
-    return { storages: storages.list().map(storageJson) };
+    const all = await storages.everywhere(storages.list());
+    return { storages: all.map(storageJson) };
   };
 
 export const getStorage =
   ({ storages }: RestServices): Handler =>
   async ({ request, caller }): Promise<StorageJson> => {
     authorize(caller.actor, "storage:read", {});
-    return storageJson(storages.describe(idOf(request)));
+    const known = storages.describe(idOf(request));
+    const [info = known] = await storages.everywhere([known]);
+    return storageJson(info);
   };
 
 /** Adds a storage, or changes the one that is there. */

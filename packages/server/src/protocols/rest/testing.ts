@@ -233,6 +233,7 @@ function memoryKind(contentOf: (place: string) => MemoryContent) {
 function administrationOf(registry: StorageRegistry<CanaryReport>): StorageAdministration {
   return {
     list: () => registry.list(),
+    everywhere: (infos) => registry.everywhere(infos),
     describe: (id) => registry.describe(id),
     add: (storage) => registry.add(storage),
     change: (id, changes) => registry.change(id, changes),

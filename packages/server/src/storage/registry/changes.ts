@@ -7,6 +7,7 @@ import type { Log } from "../../core/ports/log.ts";
 import type { Author, MetadataStore, StorageRecord } from "../../core/ports/metadata-store.ts";
 import type { ClosingStorages } from "./closing-storages.ts";
 import type { CurrentStorages } from "./current-storages.ts";
+import type { Elsewhere } from "./elsewhere.ts";
 import type { Opener } from "./opener.ts";
 
 export interface ChangeOptions {
@@ -28,6 +29,7 @@ export interface ChangeOptions {
 
 export interface Changing {
   readonly current: CurrentStorages;
+  readonly elsewhere: Elsewhere;
   readonly closing: ClosingStorages;
   readonly opener: Opener;
   readonly builtIn: ReadonlySet<string>;

@@ -27,6 +27,7 @@ export class CurrentStorages {
   readonly #options: CurrentOptions;
   #snapshot: Snapshot;
   #stopped = false;
+  readonly #heldUntil = new Map<string, number>();
 
   constructor(options: CurrentOptions) {
     this.#options = options;
@@ -69,6 +70,10 @@ export class CurrentStorages {
   require(id: string, use: StorageUse): OpenStorage {
     const { record, open, problem, retiring } = this.entry(id);
     const context = { storageId: id, state: record.state };
+    if (this.#isHeld(id) && isUpload(use)) {
+      const message = "the storage is being taken out of use";
+      throw new OperationalError("unavailable", message, { retryable: true, context });
+    }
     if (!allows(record.state, use) || (retiring === true && use === "continue")) {
       const message = `the storage is ${record.state} and takes no ${use}`;
       throw new OperationalError("unavailable", message, { context });
@@ -94,13 +99,32 @@ export class CurrentStorages {
       isDefault: id === this.defaultId,
       isBuiltIn: this.#options.builtIn.has(id),
       uploadsRunning: this.uploadsRunning(id),
-      othersRunning: sum(this.#inUse(id).map(({ othersRunning }) => othersRunning)),
+      othersRunning: this.othersRunning(id),
     });
   }
 
   /** On what was open before as well: its settings may have changed under them. */
   uploadsRunning(id: string): number {
     return sum(this.#inUse(id).map((open) => open.uploadsRunning));
+  }
+
+  /** Reads and deletes. */
+  othersRunning(id: string): number {
+    return sum(this.#inUse(id).map(({ othersRunning }) => othersRunning));
+  }
+
+  /**
+   * For so long, or until `release`, no upload is begun on it here: another worker finds out whether it is empty.
+   * Answers how many run.
+   */
+  hold(id: string, ms: number): number {
+    this.#heldUntil.set(id, performance.now() + ms);
+    return this.uploadsRunning(id);
+  }
+
+  /** Whatever is held. */
+  release(): void {
+    this.#heldUntil.clear();
   }
 
   /** Resolves when no upload runs on it any more, or the time is over. */
@@ -147,6 +171,10 @@ export class CurrentStorages {
     if (this.#stopped) throw new OperationalError("unavailable", "the server is stopping");
   }
 
+  #isHeld(id: string): boolean {
+    return (this.#heldUntil.get(id) ?? 0) > performance.now();
+  }
+
   #inUse(id: string): readonly OpenStorage[] {
     const open = this.find(id)?.open;
     return [...(open === undefined ? [] : [open]), ...this.#options.closing.of(id)];
@@ -158,6 +186,10 @@ export class CurrentStorages {
       this.#options.meter.gauge("storage_refused", -sign, { storage: id });
     }
   }
+}
+
+function isUpload(use: StorageUse): boolean {
+  return use === "create" || use === "continue";
 }
 
 function sum(numbers: readonly number[]): number {

@@ -5,6 +5,9 @@
 // down, publishes the next snapshot, and closes what is no longer in it once its leases have ended
 // or `leaseMsMax` has passed; when the server stops, `drainMsMax`. Changes come one after the other.
 //
+// Other workers of the server have the same storages open (`elsewhere.ts`): one changes something at a time,
+// and a change that is answered holds in all of them.
+//
 // An id never changes its meaning: each storage carries a mark, its uuid stands in the record, and
 // settings that lead to another mark are refused, when they are given as when they are read again.
 
@@ -12,6 +15,7 @@ import { OperationalError } from "../../core/errors.ts";
 import { serverAuthor } from "../../core/ports/author.ts";
 import type { Author, StorageState } from "../../core/ports/metadata-store.ts";
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
+import { noSiblings, type Siblings } from "../../core/ports/siblings.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type {
   StorageInfo,
@@ -23,6 +27,7 @@ import type {
 import type { ChangeOptions, Changing } from "./changes.ts";
 import { ClosingStorages } from "./closing-storages.ts";
 import { CurrentStorages } from "./current-storages.ts";
+import { Elsewhere } from "./elsewhere.ts";
 import type { Settings } from "./kinds.ts";
 import { Opener, type OpenerOptions } from "./opener.ts";
 import {
@@ -51,6 +56,7 @@ export interface StorageRegistryOptions<Report> extends OpenerOptions, ChangeOpt
   readonly drainMsMax?: number;
   /** Between attempts to open what did not open. */
   readonly retryMs?: number;
+  readonly siblings?: Siblings;
 }
 
 export interface NewStorage {
@@ -78,7 +84,9 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
   readonly #current: CurrentStorages;
   readonly #closing: ClosingStorages;
   readonly #changing: Changing;
+  readonly #elsewhere: Elsewhere;
   #changes: Promise<unknown> = Promise.resolve();
+  #isChanging = false;
   #timer: NodeJS.Timeout | undefined;
 
   private constructor(options: StorageRegistryOptions<Report>) {
@@ -93,8 +101,20 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
       closing: this.#closing,
       meter: options.meter ?? silentMeter,
     });
+    // Before the records are read: what is changed from here on is told.
+    this.#elsewhere = new Elsewhere({
+      siblings: options.siblings ?? noSiblings(),
+      reload: async () => {
+        await this.reload();
+        this.#current.release();
+      },
+      hold: (id, ms) => this.#current.hold(id, ms),
+      isChanging: () => this.#isChanging,
+      running: (id) => [this.#current.uploadsRunning(id), this.#current.othersRunning(id)],
+    });
     this.#changing = {
       current: this.#current,
+      elsewhere: this.#elsewhere,
       closing: this.#closing,
       opener: new Opener(options),
       builtIn,
@@ -158,7 +178,7 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
    * `invalid_request` for its settings, and what the canary found.
    */
   add({ id, driver, settings }: NewStorage, author = ofServer): Promise<StorageInfo> {
-    return this.#alone(async () => {
+    return this.#change(async () => {
       if (!idPattern.test(id)) {
         const message = "id is not 1 to 63 lower-case letters, digits and inner hyphens";
         throw new OperationalError("invalid_request", message, { context: { field: "id" } });
@@ -179,7 +199,7 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
    * settings of a built-in storage, `unavailable` if they lead to another storage.
    */
   change(id: string, { settings, state }: StorageChanges, author = ofServer): Promise<StorageInfo> {
-    return this.#alone(async () => {
+    return this.#change(async () => {
       let entry = this.#current.entry(id);
       if (state !== undefined) assertFollows(id, entry.record.state, state);
       if (settings !== undefined) {
@@ -210,14 +230,14 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
    */
   retire(id: string, author = ofServer): Promise<StorageInfo> {
     const tidyMsMax = this.#drainMsMax;
-    return this.#alone(async () =>
+    return this.#change(async () =>
       this.#current.info(await retire(this.#changing, id, { tidyMsMax, author })),
     );
   }
 
   /** Forgets a retired storage, so that its id may be given again. */
   forget(id: string, author = ofServer): Promise<void> {
-    return this.#alone(() => forget(this.#changing, id, author));
+    return this.#change(() => forget(this.#changing, id, author));
   }
 
   /** The long canary on the storage as it is open now. */
@@ -228,9 +248,14 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
 
   /** Where bytes go when a bucket's placement does not say. `precondition_failed` unless active. */
   makeDefault(id: string, author = ofServer): Promise<StorageInfo> {
-    return this.#alone(async () =>
+    return this.#change(async () =>
       this.#current.info(await makeDefault(this.#changing, id, author)),
     );
+  }
+
+  /** With what runs on them in the other workers. */
+  everywhere(infos: readonly StorageInfo[]): Promise<readonly StorageInfo[]> {
+    return this.#elsewhere.added(infos);
   }
 
   /** Reads the records again, and opens, changes and closes what another process changed. */
@@ -293,6 +318,25 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
       if (entry.problem === undefined || !allows(entry.record.state, "read")) continue;
       this.#current.publish(await tryOpen(this.#changing, entry.record, entry));
     }
+  }
+
+  /** In one worker at a time; resolves when the change holds in all of them. */
+  #change<T>(run: () => Promise<T>): Promise<T> {
+    return this.#alone(async () => {
+      this.#isChanging = true;
+      try {
+        await this.#elsewhere.begin();
+        const result = await run().catch(async (error: unknown) => {
+          // Whatever was written down, or held.
+          await this.#elsewhere.published().catch(() => undefined);
+          throw error;
+        });
+        await this.#elsewhere.published();
+        return result;
+      } finally {
+        this.#isChanging = false;
+      }
+    });
   }
 
   /** One change at a time. */

@@ -26,8 +26,12 @@ export async function changeState(
   if (id === current.defaultId && !allows(state, "create")) {
     throw refusal(id, "is the default: choose another first");
   }
-  const uploads = current.uploadsRunning(id);
-  if (uploads > 0 && !allows(state, "continue")) throw uploadsRun(id, uploads, ": drain it first");
+  if (!allows(state, "continue")) {
+    const held = await changing.elsewhere.hold(id);
+    const uploads = current.uploadsRunning(id) + held.uploadsRunning;
+    if (uploads > 0) throw uploadsRun(id, uploads, ": drain it first");
+    held.assertHeld();
+  }
   const record = await writeRecord(changing, { ...entry.record, state }, author);
   options.log.info({ storageId: id, state }, "a storage changed its state");
   return current.publish({ ...entry, record });
@@ -48,9 +52,11 @@ export async function retire(
   // From here on no upload goes on, so that none adds a row after the rows were counted.
   current.publish({ ...entry, retiring: true });
   try {
-    const uploads = current.uploadsRunning(id);
+    const held = await changing.elsewhere.hold(id);
+    const uploads = current.uploadsRunning(id) + held.uploadsRunning;
     if (uploads > 0) throw uploadsRun(id, uploads);
     await refuseHolding(changing, id);
+    held.assertHeld();
     const record = await writeRecord(changing, { ...entry.record, state: "retired" }, author);
     if (entry.open !== undefined) await tidy(changing, entry.open.driver, tidyMsMax);
     return current.publish({ record, shown: entry.shown });
