@@ -1,0 +1,205 @@
+/** Two workers asked for the same thing at once: exactly one does it; and what one removes the other has not in hand. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { test } from "node:test";
+import { signedHeaders } from "../../packages/server/src/protocols/s3/testing-signature.ts";
+import { type Answer, basicAuthorization, objectPath, send } from "../harness/http-client.ts";
+import { rootKey } from "../harness/server-process.ts";
+import { type Worker, Workers } from "./workers.ts";
+
+const [keyId = "", secret = ""] = rootKey.split(":");
+const partBytes = 5 * 1024 * 1024;
+
+test("two workers at once", async (t) => {
+  const workers = await Workers.open(t, {
+    ...{ blobGrace: "0 ms", trash: { keep: "0 ms" } },
+    sweeper: { interval: "100 ms", age: "0 ms" },
+  });
+  const both = await workers.start(2);
+  const [one, two] = both;
+  assert(one !== undefined && two !== undefined);
+  await t.test("of two creates with If-None-Match one wins", () => creates(both));
+  await t.test("both commit all the time, and the audit log is one chain", () => commits(both));
+  await t.test("of two uses of a grant with one use one wins", () => grants(both));
+  await t.test("an upload in parts is completed once, whoever is asked", () => completions(both));
+  await t.test("an object that is read slowly is whole when another worker replaced and sweeps", () =>
+    slowRead(workers, both),
+  );
+  await t.test("a bulk delete that is confirmed in either worker runs", () => bulkDelete(both));
+});
+
+async function creates(both: readonly Worker[]): Promise<void> {
+  for (let round = 0; round < 10; round += 1) {
+    const answers = await Promise.all(
+      [...both, ...both].map((worker, index) =>
+        send(worker, "PUT", objectPath(`once-${round}`), {
+          body: `${index}`,
+          headers: { "if-none-match": "*" },
+        }),
+      ),
+    );
+    const won = answers.findIndex(({ status }) => status === 201);
+    assert.deepEqual(
+      answers.map(({ status }) => status).sort(),
+      [201, 412, 412, 412],
+      answers.map(({ body }) => body.toString()).join("\n"),
+    );
+    for (const worker of both) {
+      const read = await send(worker, "GET", objectPath(`once-${round}`));
+      assert.equal(read.body.toString(), `${won}`);
+    }
+  }
+}
+
+async function commits(both: readonly Worker[]): Promise<void> {
+  const written = await Promise.all(
+    both.map(async (worker, index) => {
+      const other = both[1 - index];
+      assert(other !== undefined);
+      for (let count = 0; count < 40; count += 1) {
+        const key = objectPath(`both/${index}-${count}`);
+        const put = await send(worker, "PUT", key, { body: key });
+        assert.equal(put.status, 201, put.body.toString());
+        // Whoever is asked: it was answered.
+        assert.equal((await send(other, "GET", key)).body.toString(), key);
+      }
+      return 40;
+    }),
+  );
+  assert.deepEqual(written, [40, 40]);
+  const [first] = both;
+  assert(first !== undefined);
+  const verified = await send(first, "GET", "/v1/audit/verify");
+  if (verified.status === 200) assert.ok(!verified.body.toString().includes("missing"));
+}
+
+async function grants(both: readonly Worker[]): Promise<void> {
+  const [first] = both;
+  assert(first !== undefined);
+  const made = await send(first, "POST", "/v1/grants", {
+    body: JSON.stringify({ actions: ["object:write"], bucket: "demo", prefix: "granted/", uses: 1, expiresIn: "1 min" }),
+  });
+  assert.equal(made.status, 201, made.body.toString());
+  const { token }: { readonly token: string } = JSON.parse(made.body.toString());
+  const answers = await Promise.all(
+    [...both, ...both].map((worker, index) =>
+      send(worker, "PUT", objectPath(`granted/${index}`), {
+        body: "x",
+        authorization: `Bearer ${token}`,
+      }),
+    ),
+  );
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [201, 403, 403, 403]);
+}
+
+async function completions(both: readonly Worker[]): Promise<void> {
+  const [one, two] = both;
+  assert(one !== undefined && two !== undefined);
+  const { target, document, bytes } = await inParts(both, "parts");
+  const answers = await Promise.all(
+    [...both, ...both].map((worker) => s3(worker, "POST", target, document)),
+  );
+  for (const answer of answers) {
+    assert.equal(answer.status, 200, answer.body.toString());
+    assert.match(answer.body.toString(), /<ETag>/);
+  }
+  const etags = new Set(answers.map(({ body }) => /<ETag>([^<]+)/.exec(body.toString())?.[1]));
+  assert.equal(etags.size, 1);
+  for (const worker of both) {
+    const read = await send(worker, "GET", objectPath("parts"));
+    assert.equal(sha256(read.body), sha256(bytes));
+  }
+}
+
+async function slowRead(workers: Workers, both: readonly Worker[]): Promise<void> {
+  // The reader is not the worker that sweeps.
+  const reader = both.find(({ name }) => name !== workers.leader);
+  const other = both.find(({ name }) => name === workers.leader);
+  assert(reader !== undefined && other !== undefined);
+  const { target, document, bytes } = await inParts(both, "slow");
+  assert.equal((await s3(other, "POST", target, document)).status, 200);
+  const reading = await slowly(reader, objectPath("slow"));
+  assert.equal((await send(other, "DELETE", objectPath("slow"))).status, 204);
+  const collected: Buffer[] = [];
+  for await (const chunk of reading) {
+    collected.push(chunk);
+    // Some rounds of the sweeper, with pieces that are not open yet.
+    if (collected.length === 1) await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+  assert.ok(reading.complete);
+  assert.equal(sha256(Buffer.concat(collected)), sha256(bytes));
+}
+
+async function bulkDelete(both: readonly Worker[]): Promise<void> {
+  for (const [index, worker] of both.entries()) {
+    for (let count = 0; count < 3; count += 1) {
+      const put = await send(worker, "PUT", objectPath(`bulk-${index}/${count}`), { body: "x" });
+      assert.equal(put.status, 201);
+    }
+    const plan = await send(worker, "POST", "/v1/bulk-deletes", {
+      body: JSON.stringify({ bucket: "demo", prefix: `bulk-${index}/` }),
+    });
+    assert.equal(plan.status, 201, plan.body.toString());
+    const { id, digest }: { readonly id: string; readonly digest: string } = JSON.parse(
+      plan.body.toString(),
+    );
+    const confirmed = await send(worker, "POST", `/v1/bulk-deletes/${id}/confirm`, {
+      body: JSON.stringify({ bucket: "demo", environment: null, digest }),
+    });
+    assert.ok(confirmed.status < 300, confirmed.body.toString());
+    const until = performance.now() + 4_000;
+    for (;;) {
+      const { status } = await send(worker, "GET", objectPath(`bulk-${index}/2`));
+      if (status === 404) break;
+      assert.ok(performance.now() < until, "it runs at once");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** All parts of an upload, by turns through both workers, and what completes it. */
+async function inParts(both: readonly Worker[], key: string) {
+  const [first] = both;
+  assert(first !== undefined);
+  const created = await s3(first, "POST", `${key}?uploads`);
+  const uploadId = /<UploadId>([^<]+)/.exec(created.body.toString())?.[1];
+  const target = `${key}?uploadId=${uploadId}`;
+  const bytes = randomBytes(partBytes * 2 + 1_000);
+  const parts: string[] = [];
+  for (let number = 1; number <= 3; number += 1) {
+    const worker = both[number % 2];
+    assert(worker !== undefined);
+    const part = bytes.subarray((number - 1) * partBytes, number * partBytes);
+    const put = await s3(worker, "PUT", `${target}&partNumber=${number}`, part);
+    assert.equal(put.status, 200, put.body.toString());
+    parts.push(`<Part><PartNumber>${number}</PartNumber><ETag>${put.headers.etag}</ETag></Part>`);
+  }
+  const document = `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`;
+  return { target, document, bytes };
+}
+
+async function s3(
+  worker: Worker,
+  method: string,
+  target: string,
+  body: Buffer | string = "",
+): Promise<Answer> {
+  const path = `/s3/demo/${target}`;
+  const unsigned = { method, target: path, headers: { host: new URL(worker.url).host }, body };
+  const headers = signedHeaders(unsigned, { keyId, secret }, new Date());
+  return await send(worker, method, path, { headers, body, authorization: null });
+}
+
+/** An answer whose body is the caller's to read. */
+function slowly(worker: Worker, path: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: basicAuthorization };
+    const request = httpRequest(`${worker.url}${path}`, { headers, agent: false });
+    request.once("response", resolve).once("error", reject).end();
+  });
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
