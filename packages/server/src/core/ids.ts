@@ -10,6 +10,12 @@ export function newVersion(now: Date): string {
   return `${ms}7${random.slice(15, 18)}${random.slice(19, 23)}${random.slice(24)}`;
 }
 
+/** When a version was made; `undefined` for what is none. */
+export function versionMadeAt(text: string): Date | undefined {
+  if (!/^[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}$/.test(text)) return undefined;
+  return new Date(Number.parseInt(text.slice(0, 12), 16));
+}
+
 /**
  * The key of a new blob: `b/<installation>/YYYYMMDD/HHMM/<version>`. The installation's own folder
  * keeps two installations that were given one place from taking each other's blobs for rubbish. A

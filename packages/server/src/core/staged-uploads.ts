@@ -27,10 +27,11 @@ import type {
   WriteResult,
 } from "./ports/metadata-store.ts";
 import type { Meter } from "./ports/meter.ts";
+import type { Siblings } from "./ports/siblings.ts";
 import type { BlobHead, Body } from "./ports/storage-driver.ts";
 import type { StorageLease, Storages } from "./ports/storages.ts";
 import type { TypeDetector } from "./ports/type-detector.ts";
-import { StagingRoom } from "./staging-room.ts";
+import { type StagingLimits, StagingRoom } from "./staging-room.ts";
 import {
   assertLengthAllowed,
   assertTypeAllowed,
@@ -51,6 +52,8 @@ export interface StagedUploadsOptions {
   readonly blobGraceMs: number;
   /** The server's own limit, under every bucket's. */
   readonly maxObjectBytes?: number;
+  /** Which share these limits: each worker has its part of them. */
+  readonly siblings?: Siblings;
   /** At once. */
   readonly stagedMax: number;
   /** Of these, from one sender. */
@@ -99,7 +102,7 @@ export class StagedUploads {
 
   constructor(options: StagedUploadsOptions) {
     this.#options = options;
-    this.#room = new StagingRoom(options);
+    this.#room = new StagingRoom(shareOf(options, options.siblings?.count ?? 1));
   }
 
   /**
@@ -160,6 +163,17 @@ export class StagedUploads {
     const contentType = await detector.detect(firstBytes, likely.contentType);
     return await choosePlace({ bucket, key: likely.key, contentType }, this.#options);
   }
+}
+
+/** At least one of everything: of more workers than that all together may have a few more. */
+function shareOf(limits: StagingLimits, workers: number): StagingLimits {
+  const share = (limit: number): number => Math.max(1, Math.floor(limit / workers));
+  return {
+    stagedMax: share(limits.stagedMax),
+    stagedPerAddressMax: share(limits.stagedPerAddressMax),
+    stagedBytesMax: share(limits.stagedBytesMax),
+    stagedMsMax: limits.stagedMsMax,
+  };
 }
 
 interface Made {

@@ -16,7 +16,7 @@ import { commitUpload, dropUncommitted } from "./commit-upload.ts";
 import { OperationalError } from "./errors.ts";
 import { failedCondition, hasEarlyCondition } from "./failed-condition.ts";
 import { assertUsesLeft, grantConditions } from "./grant-writes.ts";
-import { newBlobKey, newVersion, versionOfBlobKey } from "./ids.ts";
+import { newBlobKey, newVersion, versionMadeAt, versionOfBlobKey } from "./ids.ts";
 import type { ObjectKey } from "./object-key.ts";
 import { peekBytes } from "./peek.ts";
 import { assertSomePlace, choosePlace } from "./place.ts";
@@ -30,6 +30,7 @@ import type {
   WriteResult,
 } from "./ports/metadata-store.ts";
 import type { Meter } from "./ports/meter.ts";
+import { type Json, noSiblings, type Siblings } from "./ports/siblings.ts";
 import type { Body, DigestName, Digests } from "./ports/storage-driver.ts";
 import type { Storages } from "./ports/storages.ts";
 import type { TypeDetector } from "./ports/type-detector.ts";
@@ -63,7 +64,7 @@ export interface PutRequest {
   readonly signal: AbortSignal;
 }
 
-/** An upload that runs in this process. */
+/** An upload that runs in a worker of this server. */
 export interface RunningUpload {
   readonly id: string;
   readonly bucket: string;
@@ -86,7 +87,18 @@ export interface UploadsOptions {
   readonly blobGraceMs: number;
   /** The server's own limit, under every bucket's. */
   readonly maxObjectBytes?: number;
+  readonly siblings?: Siblings;
 }
+
+/** What the workers ask each other. */
+const topics = {
+  list: "uploads.running",
+  get: "uploads.running.get",
+  cancel: "uploads.running.cancel",
+} as const;
+const askMsMax = 5_000;
+/** No request lasts longer. */
+const runningMsMax = 30 * 24 * 60 * 60 * 1000;
 
 interface Entry {
   readonly upload: Omit<RunningUpload, "state">;
@@ -98,9 +110,21 @@ interface Entry {
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #running = new Map<string, Entry>();
+  readonly #siblings: Siblings;
 
   constructor(options: UploadsOptions) {
     this.#options = options;
+    this.#siblings = options.siblings ?? noSiblings();
+    this.#siblings.on(topics.list, () => [...this.#running.values()].map(toJson));
+    this.#siblings.on(topics.get, (id) => {
+      const entry = this.#running.get(String(id));
+      return entry === undefined ? null : toJson(entry);
+    });
+    this.#siblings.on(topics.cancel, (id) => {
+      const entry = this.#running.get(String(id));
+      if (entry?.state.phase === "receiving") entry.cancel(cancelled());
+      return entry?.state.phase ?? null;
+    });
   }
 
   /**
@@ -157,27 +181,37 @@ export class Uploads {
     }
   }
 
-  /** Uploads that run in this process and that the actor may see. */
-  list(actor: Actor, bucket?: string): readonly RunningUpload[] {
+  /** Uploads that run and that the actor may see. `unavailable` if a worker does not say what runs there. */
+  async list(actor: Actor, bucket?: string): Promise<readonly RunningUpload[]> {
     if (actor.kind === "anonymous") authorize(actor, "upload:read", {});
-    return [...this.#running.values()]
-      .filter((entry) => bucket === undefined || entry.upload.bucket === bucket)
-      .filter((entry) => mayAct(actor, "upload:read", entry))
-      .map(view);
+    const elsewhere = await this.#ask(topics.list, null);
+    const all = [
+      ...[...this.#running.values()].map(view),
+      ...elsewhere.flatMap((answer) => (Array.isArray(answer) ? answer.map(fromJson) : [])),
+    ];
+    return all
+      .filter((upload) => bucket === undefined || upload.bucket === bucket)
+      .filter((upload) => mayAct(actor, "upload:read", upload));
   }
 
   /** `upload_not_found`. */
-  get(actor: Actor, id: string): RunningUpload {
-    return view(this.#require(actor, "upload:read", id));
+  async get(actor: Actor, id: string): Promise<RunningUpload> {
+    return await this.#require(actor, "upload:read", id);
   }
 
   /** Stops it; nothing of it is stored. `upload_not_found`; `locked` once it is completing. */
-  cancel(actor: Actor, id: string): void {
-    const entry = this.#require(actor, "upload:cancel", id);
-    if (entry.state.phase !== "receiving") {
-      throw new OperationalError("locked", `the upload is already ${entry.state.phase}`);
+  async cancel(actor: Actor, id: string): Promise<void> {
+    const { state } = await this.#require(actor, "upload:cancel", id);
+    const entry = this.#running.get(id);
+    let phase: string = entry?.state.phase ?? state.phase;
+    if (entry === undefined) {
+      const answers = await this.#ask(topics.cancel, id);
+      phase = answers.map(String).find((answer) => answer !== "null") ?? "complete";
     }
-    entry.cancel(new OperationalError("expired", "the upload was cancelled"));
+    if (phase !== "receiving") {
+      throw new OperationalError("locked", `the upload is already ${phase}`);
+    }
+    entry?.cancel(cancelled());
   }
 
   /** Whether a running upload is about to need this blob; the sweeper leaves it alone. */
@@ -313,14 +347,34 @@ export class Uploads {
     };
   }
 
-  #require(actor: Actor, action: "upload:read" | "upload:cancel", id: string): Entry {
+  async #require(
+    actor: Actor,
+    action: "upload:read" | "upload:cancel",
+    id: string,
+  ): Promise<RunningUpload> {
     const entry = this.#running.get(id);
+    const upload = entry === undefined ? await this.#elsewhere(id) : view(entry);
     // Who may not see it is told the same as for one that is not there.
-    if (entry === undefined || !mayAct(actor, action, entry)) {
+    if (upload === undefined || !mayAct(actor, action, upload)) {
       if (actor.kind === "anonymous") authorize(actor, action, {});
       throw new OperationalError("upload_not_found", "there is no such upload");
     }
-    return entry;
+    return upload;
+  }
+
+  async #elsewhere(id: string): Promise<RunningUpload | undefined> {
+    const madeAt = versionMadeAt(id);
+    const now = this.#options.clock.now().getTime();
+    // Those of other protocols have ids of the same form, and are not worth asking everyone for.
+    if (madeAt === undefined || Math.abs(now - madeAt.getTime()) > runningMsMax) return undefined;
+    const answers = await this.#ask(topics.get, id);
+    const found = answers.find((answer) => answer !== null);
+    return found === undefined ? undefined : fromJson(found);
+  }
+
+  async #ask(topic: string, question: Json): Promise<readonly Json[]> {
+    const answers = await this.#siblings.ask(topic, question, { msMax: askMsMax });
+    return answers.map(({ answer }) => answer);
   }
 }
 
@@ -340,8 +394,29 @@ function digestNames(digests: Digests | undefined): readonly DigestName[] {
   return Object.keys(digests ?? {}) as DigestName[];
 }
 
-function mayAct(actor: Actor, action: "upload:read" | "upload:cancel", entry: Entry): boolean {
-  return isAllowed(actor, action, { bucket: entry.upload.bucket, key: entry.upload.key });
+function mayAct(
+  actor: Actor,
+  action: "upload:read" | "upload:cancel",
+  { bucket, key }: RunningUpload,
+): boolean {
+  return isAllowed(actor, action, { bucket, key });
+}
+
+function cancelled(): OperationalError {
+  return new OperationalError("expired", "the upload was cancelled");
+}
+
+function toJson(entry: Entry): Json {
+  const { createdAt, ...upload } = entry.upload;
+  return { ...upload, createdAt: createdAt.getTime(), state: { ...entry.state } };
+}
+
+/** What `toJson` made in another worker of this server. */
+function fromJson(value: Json): RunningUpload {
+  const { createdAt, ...upload } = value as unknown as Omit<RunningUpload, "createdAt"> & {
+    readonly createdAt: number;
+  };
+  return { ...upload, createdAt: new Date(createdAt) };
 }
 
 function view(entry: Entry): RunningUpload {

@@ -85,7 +85,11 @@ export class DirectUploads {
     const leases = this.#leases;
     this.#instant = new InstantUploads({ ...options, leases });
     const perSecond = options.createsPerSecondMax ?? createsPerSecondDefault;
-    this.#rate = new CreateRate({ perSecond, clock: options.clock });
+    this.#rate = new CreateRate({
+      perSecond,
+      clock: options.clock,
+      workers: options.siblings?.count,
+    });
     this.#signatures = new PartSignatures(options.signingKey);
     this.#callbacks = new UploadCallbacks(this.#signatures, options.callbackUrl);
     const callbacks = this.#callbacks;

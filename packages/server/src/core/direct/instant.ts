@@ -4,7 +4,8 @@
  *
  * Who may not read such an object learns nothing: the answer is that to bytes which nobody knows. A hash alone
  * proves nothing: it may have come from a list. What is asked for are digests of random ranges under a
- * nonce, once, for two minutes; kept in this process alone, so that after a restart the bytes are sent.
+ * nonce, once, for two minutes; kept in the memory of the worker that asked, where another one that gets the proof
+ * fetches it. After a restart the bytes are sent.
  */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { type Actor, isAllowed } from "../access.ts";
@@ -15,6 +16,7 @@ import { etagOfVersion, newVersion } from "../ids.ts";
 import { parseKey } from "../object-key.ts";
 import type { Objects, OpenObject } from "../objects.ts";
 import type { BucketRecord, ObjectRecord, WriteResult } from "../ports/metadata-store.ts";
+import type { Json } from "../ports/siblings.ts";
 import type { DigestName } from "../ports/storage-driver.ts";
 import type { WriterLeases } from "../resumable/writer-leases.ts";
 import { assertLengthAllowed, assertTypeAllowed, writeLimits } from "../write-limits.ts";
@@ -29,6 +31,9 @@ const rangeBytesMax = 16 * 1024;
 const challengeMs = 2 * 60 * 1000;
 const challengesMax = 10_000;
 const cancelMsMax = 10_000;
+/** What the workers ask each other: an offer, which is then the asker's. */
+const takeTopic = "direct.instant.take";
+const askMsMax = 5_000;
 
 interface Offer {
   readonly challenge: Challenge;
@@ -45,6 +50,10 @@ export class InstantUploads {
 
   constructor(options: Options) {
     this.#options = options;
+    options.siblings?.on(takeTopic, (id) => {
+      const offer = this.#take(String(id));
+      return offer === undefined ? null : offerToJson(offer);
+    });
   }
 
   /** `undefined`: the bytes have to be sent. */
@@ -73,11 +82,9 @@ export class InstantUploads {
     { id }: DirectRecord,
     { digests, signal }: ProofRequest,
   ): Promise<CompletedDirect> {
-    const { metadata, clock } = this.#options;
-    const offer = this.#offers.get(id);
-    // Once, whatever comes of it.
-    this.#offers.delete(id);
-    if (offer === undefined || offer.untilMs <= clock.monotonicMs()) throw notProven();
+    const { metadata } = this.#options;
+    const offer = this.#take(id) ?? (await this.#takeElsewhere(id));
+    if (offer === undefined) throw notProven();
     const { source, challenge } = offer;
     const opened = await this.#open(actor, source);
     const expected = await digestsOf(opened, challenge, signal);
@@ -98,6 +105,20 @@ export class InstantUploads {
     this.#options.meter.count("upload_completed_total");
     await this.#cancelAtStorage(upload);
     return { ...written, replayed: false };
+  }
+
+  /** Once, whatever comes of it. */
+  #take(id: string): Offer | undefined {
+    const offer = this.#offers.get(id);
+    this.#offers.delete(id);
+    const isOver = offer !== undefined && offer.untilMs <= this.#options.clock.monotonicMs();
+    return isOver ? undefined : offer;
+  }
+
+  async #takeElsewhere(id: string): Promise<Omit<Offer, "untilMs"> | undefined> {
+    const answers = (await this.#options.siblings?.ask(takeTopic, id, { msMax: askMsMax })) ?? [];
+    const found = answers.find(({ answer }) => answer !== null);
+    return found === undefined ? undefined : offerOfJson(found.answer);
   }
 
   /** As it was when it was offered. */
@@ -156,6 +177,23 @@ export class InstantUploads {
       log.warn({ err: error, uploadId: id }, "an upload at a storage was left for the sweeper");
     }
   }
+}
+
+function offerToJson({ challenge, source }: Offer): Json {
+  const { bucket, key, version } = source;
+  const ranges = challenge.ranges.map(({ firstByte, lastByte }) => ({ firstByte, lastByte }));
+  const nonce = Buffer.from(challenge.nonce).toString("hex");
+  return { nonce, ranges, source: { bucket, key, version } };
+}
+
+/** What `offerToJson` made in another worker of this server. */
+function offerOfJson(value: Json): Omit<Offer, "untilMs"> {
+  const { nonce, ranges, source } = value as unknown as {
+    readonly nonce: string;
+    readonly ranges: Challenge["ranges"];
+    readonly source: Offer["source"];
+  };
+  return { challenge: { nonce: new Uint8Array(Buffer.from(nonce, "hex")), ranges }, source };
 }
 
 function mayRead(actor: Actor, bucket: BucketRecord, { key }: ObjectRecord): boolean {

@@ -7,6 +7,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { Meter } from "../ports/meter.ts";
+import type { Siblings } from "../ports/siblings.ts";
 import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
 import type { LeaseHolder } from "../resumable/lease-holder.ts";
@@ -39,6 +40,7 @@ export interface DirectUploadsOptions {
   readonly openMax?: number;
   /** Uploads that one access key may begin in a second. */
   readonly createsPerSecondMax?: number;
+  readonly siblings?: Siblings;
   /** Of every part but the last that comes by this server; left out: 5 MiB. */
   readonly partBytesMin?: number;
   /**

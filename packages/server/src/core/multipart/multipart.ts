@@ -22,6 +22,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { BlobAddress, BucketRecord, MetadataStore } from "../ports/metadata-store.ts";
 import type { Meter } from "../ports/meter.ts";
+import type { Siblings } from "../ports/siblings.ts";
 import type { Body, DigestName, ObjectBody } from "../ports/storage-driver.ts";
 import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
@@ -83,6 +84,7 @@ export interface MultipartOptions {
   readonly openMax?: number;
   /** Uploads that one access key may begin in a second. */
   readonly createsPerSecondMax?: number;
+  readonly siblings?: Siblings;
   /** Of every part but the last; left out: 5 MiB, as clients of S3 expect it. */
   readonly partBytesMin?: number;
   /** Left out: alone, and new with each start. */
@@ -109,7 +111,11 @@ export class Multipart {
   constructor(options: MultipartOptions) {
     this.#options = options;
     const perSecond = options.createsPerSecondMax ?? createsPerSecondDefault;
-    this.#rate = new CreateRate({ perSecond, clock: options.clock });
+    this.#rate = new CreateRate({
+      perSecond,
+      clock: options.clock,
+      workers: options.siblings?.count,
+    });
     this.#completions = new Completions({
       ...options,
       partBytesMin: options.partBytesMin ?? partBytesMinDefault,

@@ -1,4 +1,7 @@
-/** How fast one access key may begin uploads: a bucket of tokens for each, refilled with time. */
+/**
+ * How fast one access key may begin uploads: a bucket of tokens for each, refilled with time. Each worker of a
+ * server has its share of the rate, so that together they stay within it.
+ */
 import { OperationalError } from "../errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
@@ -11,9 +14,14 @@ export class CreateRate {
   readonly #clock: Clock;
   readonly #owners = new Map<string, { tokens: number; atMs: number }>();
 
-  constructor(options: { readonly perSecond: number; readonly clock: Clock }) {
-    this.#perSecond = options.perSecond;
-    this.#burst = options.perSecond * 2;
+  constructor(options: {
+    readonly perSecond: number;
+    readonly clock: Clock;
+    /** Workers of the server, which share it; left out: 1. */
+    readonly workers?: number | undefined;
+  }) {
+    this.#perSecond = options.perSecond / (options.workers ?? 1);
+    this.#burst = Math.max(1, this.#perSecond * 2);
     this.#clock = options.clock;
   }
 

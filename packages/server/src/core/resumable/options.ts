@@ -5,6 +5,7 @@ import type { Log } from "../ports/log.ts";
 import type { MetadataStore } from "../ports/metadata-store.ts";
 import type { Meter } from "../ports/meter.ts";
 import type { PartBufferPool } from "../ports/part-buffers.ts";
+import type { Siblings } from "../ports/siblings.ts";
 import type { Storages } from "../ports/storages.ts";
 import type { TypeDetector } from "../ports/type-detector.ts";
 import type { LeaseHolder } from "./lease-holder.ts";
@@ -30,6 +31,7 @@ export interface ResumableUploadsOptions {
   readonly openMax?: number;
   /** Uploads that one access key may begin in a second. */
   readonly createsPerSecondMax?: number;
+  readonly siblings?: Siblings;
   /** Left out: alone, and new with each start. */
   readonly holder?: LeaseHolder;
   readonly leaseMs?: number;

@@ -77,7 +77,7 @@ export class ResumableUploads {
       ...(renewMs === undefined ? {} : { renewMs }),
     });
     const perSecond = options.createsPerSecondMax ?? createsPerSecondDefault;
-    this.#rate = new CreateRate({ perSecond, clock });
+    this.#rate = new CreateRate({ perSecond, clock, workers: options.siblings?.count });
   }
 
   /**

@@ -38,7 +38,8 @@ export const appendUpload =
     const { request, reply, caller } = exchange;
     const id = idOf(request);
     const upload =
-      runningUpload(services, exchange, id) ?? (await services.resumable.get(caller.actor, id));
+      (await runningUpload(services, exchange, id)) ??
+      (await services.resumable.get(caller.actor, id));
     if (!isContinuedHere(upload)) {
       refuseRoute(otherMethods, exchange);
       return reply;
@@ -62,7 +63,7 @@ export const headUpload =
   async (exchange) => {
     const { request, reply, caller } = exchange;
     const id = idOf(request);
-    if (runningUpload(services, exchange, id) !== undefined) return otherwise(exchange);
+    if ((await runningUpload(services, exchange, id)) !== undefined) return otherwise(exchange);
     const upload = await services.resumable.get(caller.actor, id);
     if (!isContinuedHere(upload)) return otherwise(exchange);
     const spoken = spokenDialect(request.headers);

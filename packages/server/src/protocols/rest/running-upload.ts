@@ -4,13 +4,13 @@ import type { RunningUpload } from "../../core/uploads.ts";
 import type { Exchange, RestServices } from "./services.ts";
 
 /** `undefined` if there is none that the caller may see. */
-export function runningUpload(
+export async function runningUpload(
   { uploads }: RestServices,
   { caller }: Exchange,
   id: string,
-): RunningUpload | undefined {
+): Promise<RunningUpload | undefined> {
   try {
-    return uploads.get(caller.actor, id);
+    return await uploads.get(caller.actor, id);
   } catch (error) {
     if (isOperationalError(error, "upload_not_found")) return undefined;
     throw error;

@@ -27,7 +27,8 @@ export const listUploads =
     const after = cursor === undefined ? undefined : parseCursor(scope, cursor);
     // One more than asked for tells whether there is another page.
     const kept = await resumable.list(actor, present({ bucket, after, limit: limit + 1 }));
-    const running = uploads.list(actor, bucket).filter(({ id }) => id > (after ?? ""));
+    const all = await uploads.list(actor, bucket);
+    const running = all.filter(({ id }) => id > (after ?? ""));
     const found = [
       ...kept.map((upload) => uploadJson(upload, actor)),
       ...running.map(runningUploadJson),
@@ -43,7 +44,7 @@ export const getUpload =
   async (exchange) => {
     const { request, reply, caller } = exchange;
     const id = idOf(request);
-    const running = runningUpload(services, exchange, id);
+    const running = await runningUpload(services, exchange, id);
     if (running !== undefined) return runningUploadJson(running);
     if (hasQuery(request, "parts")) return await getDirect(services, exchange, id);
     const upload = await services.resumable.get(caller.actor, id);
@@ -59,8 +60,8 @@ export const cancelUpload =
   async (exchange) => {
     const { request, reply, caller } = exchange;
     const id = idOf(request);
-    if (runningUpload(services, exchange, id) !== undefined) {
-      services.uploads.cancel(caller.actor, id);
+    if ((await runningUpload(services, exchange, id)) !== undefined) {
+      await services.uploads.cancel(caller.actor, id);
     } else {
       refuseFields(request.headers, spokenDialect(request.headers).dialect.refusedOnDelete);
       await services.resumable.cancel(caller.actor, id, { signal: requestSignal(request) });
