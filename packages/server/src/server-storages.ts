@@ -67,6 +67,8 @@ export interface ServerStoragesOptions {
   readonly log: Log;
   readonly meter: Meter;
   readonly siblings: Siblings;
+  /** Other workers may have them open, now or later. */
+  readonly isShared?: boolean;
 }
 
 /** Rejects if the local storage does not open: a folder that is gone or not mounted stops the start. */
@@ -77,7 +79,10 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
   const registry = await StorageRegistry.open<CanaryReport>({
     metadata,
     sealer,
-    kinds: storageKinds({ clock, environment, mountCallsMax }),
+    kinds: storageKinds({
+      ...{ clock, environment, mountCallsMax },
+      isShared: options.isShared === true,
+    }),
     builtIn: [
       {
         id: localStorageId,

@@ -162,6 +162,7 @@ export async function startServer(
       log,
       meter,
       siblings,
+      isShared: parts.serverName !== undefined,
     }),
   );
   const storages = await guards.guardStorages(serverStorages.registry);
@@ -325,7 +326,7 @@ export async function startServer(
     ...located,
     applications: new Applications(config.parse, accessKeys),
     sessions,
-    replays: new Replays(clock),
+    replays: new Replays(clock, siblings),
   });
   await http.register(parse, { prefix: parsePath });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });

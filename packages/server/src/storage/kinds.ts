@@ -15,6 +15,8 @@ export interface KindOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** File system calls at once on one mount. */
   readonly mountCallsMax?: number;
+  /** Other workers of the server have the storages open as well. */
+  readonly isShared?: boolean;
 }
 
 /** By the name of the driver. */
@@ -22,6 +24,7 @@ export function storageKinds({
   clock,
   environment,
   mountCallsMax: callsMax,
+  isShared,
 }: KindOptions): ReadonlyMap<string, StorageKind> {
   return new Map([
     [
@@ -33,7 +36,8 @@ export function storageKinds({
         }),
         open: async ({ root, syncAfterRename }, { id, markerUuid }) => {
           const known = markerUuid === undefined ? { createMarker: true } : { uuid: markerUuid };
-          const driver = await openPosixStorage({ id, root, syncAfterRename, callsMax, ...known });
+          const shared = { callsMax, isShared };
+          const driver = await openPosixStorage({ id, root, syncAfterRename, ...shared, ...known });
           return { driver, mark: driver.mark };
         },
       }),

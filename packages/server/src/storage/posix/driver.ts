@@ -64,6 +64,8 @@ export interface PosixOptions {
   readonly syncAfterRename?: "auto" | boolean;
   /** File system calls at once: well below the size of the process's thread pool. */
   readonly callsMax?: number | undefined;
+  /** Other workers of the server have it open as well. */
+  readonly isShared?: boolean | undefined;
   /** All of them held for so long, and none ended: the mount is stuck. */
   readonly stuckMsMin?: number;
   /** For tests that make a call fail. */
@@ -105,7 +107,7 @@ export async function openPosixStorage(options: PosixOptions): Promise<PosixStor
       await makeFolder(join(root, ownFolder, name));
     }
     const identity = await files.stat(root);
-    const folders = new Folders(root, files);
+    const folders = new Folders(root, files, { isShared: options.isShared === true });
     const onRemount = (): void => folders.forget();
     const guard = new MountGuard(root, marker, identity, { files, onRemount });
     const { type } = await files.statFileSystem(root);

@@ -2,10 +2,11 @@
 // removed when empty. A path through a symbolic link is never used.
 //
 // A name is durable once its folder was synced after the name appeared, and so is a folder's own name
-// in its parent. The inode of each folder whose own name is durable is remembered; a folder with
-// another inode is new, whoever made it, and its parent is synced too.
+// in its parent. The inode of each folder whose own name is durable is remembered, and when it was made;
+// another one is new, whoever made it, and its parent is synced too. The number of an inode alone may
+// be that of a folder which another process has removed meanwhile.
 
-import { constants } from "node:fs";
+import { type BigIntStats, constants } from "node:fs";
 import { dirname } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
 import { errnoOf, ignore } from "./errors.ts";
@@ -19,11 +20,17 @@ const openFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOL
 export class Folders {
   readonly #root: string;
   readonly #files: Files;
-  readonly #durable = new Map<string, bigint>();
+  /** Which folder that was. */
+  readonly #durable = new Map<string, string>();
+  readonly #isShared: boolean;
   readonly #syncs = new Map<string, SharedRun<void>>();
 
-  /** The root's own path holds no symbolic link, and its name is taken to be durable. */
-  constructor(root: string, files: Files) {
+  /**
+   * The root's own path holds no symbolic link, and its name is taken to be durable. `isShared`: other processes
+   * remove folders as well.
+   */
+  constructor(root: string, files: Files, { isShared = false } = {}) {
+    this.#isShared = isShared;
     this.#root = root;
     this.#files = files;
   }
@@ -92,11 +99,15 @@ export class Folders {
   }
 
   async #syncNow(folder: string): Promise<void> {
-    const inode = await this.#syncOpen(folder);
-    if (inode === undefined || folder === this.#root) return;
-    if (this.#durable.get(folder) === inode) return;
+    const found = await this.#syncOpen(folder);
+    if (found === undefined || folder === this.#root) return;
+    const { ino, birthtimeNs } = found;
+    const identity = `${ino} ${birthtimeNs}`;
+    if (this.#durable.get(folder) === identity) return;
     await this.sync(dirname(folder));
-    this.#durable.set(folder, inode);
+    // Some file systems do not tell when it was made.
+    if (this.#isShared && birthtimeNs === 0n) return;
+    this.#durable.set(folder, identity);
     if (this.#durable.size > knownMax) {
       for (const [oldest] of this.#durable) {
         this.#durable.delete(oldest);
@@ -106,7 +117,7 @@ export class Folders {
   }
 
   /** Undefined if the folder is gone: then so are all names in it, by somebody's delete. */
-  async #syncOpen(folder: string): Promise<bigint | undefined> {
+  async #syncOpen(folder: string): Promise<BigIntStats | undefined> {
     let fd: number;
     try {
       fd = await this.#files.open(folder, openFlags);
@@ -116,7 +127,7 @@ export class Folders {
     }
     try {
       const [stat] = await Promise.all([this.#files.statOpen(fd), this.#files.sync(fd)]);
-      return stat.ino;
+      return stat;
     } finally {
       await this.#files.close(fd).catch(ignore);
     }
