@@ -36,8 +36,8 @@ export async function serveAlone(config: ServerConfig): Promise<void> {
 /** Serves until the supervisor has this worker leave. Which waits no longer than it likes. */
 export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Promise<void> {
   const log = createServerLog(config.log);
-  const { siblings, recycle, connections } = link;
-  const server = await start(config, log, { siblings, recycle, connections });
+  const { siblings, serverName, recycle, connections } = link;
+  const server = await start(config, log, { siblings, serverName, recycle, connections });
   if (server === undefined) {
     // What was opened is closed; a call that hangs must not keep a worker that serves nothing.
     process.exit();

@@ -22,6 +22,8 @@ export interface Sample {
 /** The first message to a worker; it starts nothing before it. */
 export interface Init {
   readonly kind: "init";
+  /** Names the server whose workers share a data folder: new with each supervisor. */
+  readonly serverName: string;
   /** From 1; a replacement has its predecessor's. */
   readonly slot: number;
   readonly count: number;

@@ -8,6 +8,7 @@
  * leave, and killed when it has not left in time. One slot at a time is being replaced.
  */
 
+import { randomUUID } from "node:crypto";
 import type { Log } from "../core/ports/log.ts";
 import type { Json } from "../core/ports/siblings.ts";
 import { BackOff, healthyMs } from "./back-off.ts";
@@ -59,6 +60,7 @@ interface Slot {
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
+  readonly #serverName = randomUUID();
   readonly #listeners = new Listeners();
   readonly #relay: Relay;
   readonly #slots: readonly Slot[];
@@ -200,6 +202,7 @@ export class Supervisor {
     else slot.successor = worker;
     worker.send({
       kind: "init",
+      serverName: this.#serverName,
       slot: slot.number,
       count: plan.count,
       greets: !this.#greeted,

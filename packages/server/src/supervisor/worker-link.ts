@@ -16,6 +16,8 @@ export interface WorkerLink {
   /** Of V8's old space; null: as V8 chose. */
   readonly heapMebibytes: number | null;
   readonly siblings: SiblingsLink;
+  /** The same for all workers of the supervisor. */
+  readonly serverName: string;
   readonly connections: HandedConnections;
   /** Settles when the supervisor wants this worker to leave. */
   readonly retired: Promise<"replaced" | "stopping">;
@@ -66,12 +68,14 @@ export async function joinSupervisor(): Promise<WorkerLink> {
   setInterval(() => void beat(), beatMs).unref();
 
   const { slot, count, greets, heapMebibytes } = await init.promise;
+  const { serverName } = await init.promise;
   const siblings = new SiblingsLink(channel, { slot, count });
   const recycle = (reason: string) => channel.send({ kind: "recycle", reason });
   process.on("SIGTERM", () => recycle("SIGTERM"));
   return {
     ...{ slot, greets, heapMebibytes, siblings, recycle },
     connections: new HandedConnections(channel),
+    serverName,
     retired: retired.promise,
     ready: (given) => {
       sample = given;
