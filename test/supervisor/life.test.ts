@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { connect } from "node:net";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cleanUp } from "../harness/cleanup.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
+import { slowUploads } from "./slow-uploads.ts";
 import { eventually, isAlive, startTiny, Tiny, type WorkerFacts } from "./tiny.ts";
 
 test("workers share a port of the system's choice, take turns, and own no socket that listens", async (t) => {
@@ -85,6 +92,36 @@ test("a worker that is killed in a call that hangs keeps no port", async (t) => 
   assert.equal(listeningSockets(after.pid), 0);
 });
 
+test("a worker that cannot even be killed is left behind, replaced, and not waited for", async (t) => {
+  // A frozen group is what a machine offers for calls that never end: SIGKILL waits there as well.
+  const group = `/sys/fs/cgroup/freezer/roma-test-${process.pid}`;
+  try {
+    mkdirSync(group);
+  } catch (error) {
+    t.skip(`no freezer group can be made: ${String(error)}`);
+    return;
+  }
+  const tiny = await startTiny(t, { count: 1, heartbeatMs: 2_000 });
+  const [before] = await tiny.workers(1);
+  assert.ok(before !== undefined);
+  cleanUp(t, async () => {
+    writeFileSync(`${group}/freezer.state`, "THAWED");
+    await eventually("the frozen one dies", () => !isAlive(before.pid));
+    rmdirSync(group);
+  });
+  writeFileSync(`${group}/cgroup.procs`, String(before.pid));
+  writeFileSync(`${group}/freezer.state`, "FROZEN");
+  // Handed to it before anybody knew: ended when it is given up.
+  await assert.rejects(tiny.ask("/"), { code: "ECONNRESET" });
+  const after = await tiny.ask<WorkerFacts>("/");
+  assert.notEqual(after.pid, before.pid);
+  assert.ok(isAlive(before.pid));
+  const [line] = tiny.said("cannot end");
+  assert.deepEqual([line?.abandoned, line?.cause], [true, "hung"]);
+  tiny.child.kill("SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+});
+
 test("SIGTERM: nothing new is accepted, what runs is finished, and all is gone with code 0", async (t) => {
   const tiny = await startTiny(t);
   const pids = (await tiny.workers(2)).map(({ pid }) => pid);
@@ -146,39 +183,6 @@ test("one worker leads: when it is killed another does, when it is replaced the 
     return now.length === 1 && now[0]?.pid !== first.pid;
   });
 });
-
-/** Uploads whose end is still to come. */
-async function slowUploads(tiny: Tiny, count: number) {
-  const { hostname, port } = new URL(tiny.url);
-  const sockets = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const socket = connect(Number(port), hostname);
-      socket.on("error", () => {});
-      let text = "";
-      socket.setEncoding("utf8").on("data", (part: string) => {
-        text += part;
-      });
-      const closed = new Promise((done) => socket.once("close", done));
-      await new Promise<void>((done) => socket.once("connect", () => done()));
-      const head =
-        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
-      socket.write(head);
-      await eventually("a worker has it", () => text.includes("100 Continue"));
-      text = "";
-      socket.write("01234");
-      const end = async (): Promise<string> => {
-        socket.write("56789");
-        await eventually("it is answered", () => text.includes("}") || socket.destroyed);
-        socket.end();
-        await closed;
-        return /HTTP\/1.1 (\d+)/.exec(text)?.[1] ?? "";
-      };
-      return { end };
-    }),
-  );
-  const finish = () => Promise.all(sockets.map(({ end }) => end()));
-  return { finish };
-}
 
 /** Sockets of the process that listen, by the kernel's own list. */
 function listeningSockets(pid: number): number {

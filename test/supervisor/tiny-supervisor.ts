@@ -22,10 +22,12 @@ await runSupervisor({
     count: given.count ?? 2,
     heapMebibytes: undefined,
     recycleBytes: given.recycleBytes,
+    roomForSuccessor: true,
   },
   group: ownMemoryGroup(),
   log,
   heartbeatMs: given.heartbeatMs ?? 30_000,
+  heavyAfterMs: 0,
   leaveMsMax: given.leaveMsMax ?? 20_000,
   checkConfig: () => {
     if (given.wrongConfig === true) throw new Error("wrong");

@@ -1,22 +1,28 @@
 // A worker that is quick to start, and does what the tests ask of it by path.
+
+import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { createServer } from "node:http";
 import { joinSupervisor, memorySample } from "../../packages/server/src/supervisor/worker-link.ts";
 
-const { FAIL_SLOT, LEAVE_MS = "0" } = process.env;
+const { FAIL_SLOT, LEAVE_MS = "0", FAIL_FILE } = process.env;
 const link = await joinSupervisor();
 const { siblings, connections } = link;
 const hoard: Buffer[] = [];
 let leads = false;
 let says = true;
+const say = (msg: string, facts: object = {}): void =>
+  console.log(JSON.stringify({ msg, pid: process.pid, ...facts }));
 
 siblings.on("who", () => ({ pid: process.pid, slot: link.slot }));
 siblings.on("silence", () => new Promise(() => {}));
 siblings.lead(async (signal) => {
   leads = true;
+  say("lead begins");
   await new Promise((done) => signal.addEventListener("abort", done));
   await new Promise((done) => setTimeout(done, Number(LEAVE_MS)));
   leads = false;
+  say("lead ends");
 });
 
 const actions: Readonly<Record<string, (body: string) => unknown>> = {
@@ -51,8 +57,9 @@ const server = createServer(async (request, response) => {
 server.keepAliveTimeout = 65_000;
 const port = await connections.listen(server, { listener: "main", host: "127.0.0.1", port: 0 });
 if (FAIL_SLOT === String(link.slot)) process.exit(7);
+if (FAIL_FILE !== undefined && existsSync(FAIL_FILE)) process.exit(7);
 if (FAIL_SLOT === "all") process.exit(2);
-if (link.greets) console.log(JSON.stringify({ msg: "listening", url: `http://127.0.0.1:${port}` }));
+if (link.greets) say("listening", { url: `http://127.0.0.1:${port}` });
 link.ready(async () => ({ ...memorySample(), connections: connections.count }));
 
 const reason = await link.retired;

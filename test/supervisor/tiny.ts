@@ -16,6 +16,7 @@ export interface TinyOptions {
   readonly heartbeatMs?: number;
   readonly leaveMsMax?: number;
   readonly recycleBytes?: number;
+  readonly wrongConfig?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
   /** Before Node: `unshare` and its like. */
   readonly prefix?: readonly string[];

@@ -51,6 +51,16 @@ async function supervise(config: ServerConfig, argv: readonly string[]): Promise
     memoryBytes: totalmem(),
     quotaBytes: group.quotaBytes,
   });
+  const log = createServerLog(config.log);
+  if (!plan.roomForSuccessor) {
+    const message =
+      "the quota has no room for a successor beside the workers: replacing one may cost one";
+    log.warn({ quotaBytes: group.quotaBytes, workers: plan.count }, message);
+  }
+  if (group.killsAll) {
+    const hint = "memory.oom.group is 1: with Kubernetes, set singleProcessOOMKill of the kubelet";
+    log.warn({ hint }, "when memory is used up the kernel will end the supervisor as well");
+  }
   await runSupervisor({
     program: {
       file: fileURLToPath(new URL("./worker.ts", import.meta.url)),
@@ -59,7 +69,7 @@ async function supervise(config: ServerConfig, argv: readonly string[]): Promise
     },
     plan,
     group,
-    log: createServerLog(config.log),
+    log,
     heartbeatMs: config.supervisor.heartbeat,
     leaveMsMax: config.drain + leaveMs,
     // A changed file is read by each worker that starts from then on.

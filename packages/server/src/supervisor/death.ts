@@ -38,6 +38,7 @@ export function describeDeath(worker: WorkerProcess, ended: Ended, around: Surro
     oomKillsAfter: around.killsAfter ?? null,
     quotaBytes: around.quotaBytes ?? null,
     residentBytes: worker.residentBytes ?? null,
+    ownBytes: worker.ownBytes ?? null,
     lastSample: sample ?? null,
     state: worker.readyAtMs === undefined ? "starting" : "ready",
     upMs: Math.round(performance.now() - worker.startedAtMs),

@@ -80,7 +80,8 @@ export class Listeners {
     if (handed === undefined) return;
     this.#handed.delete(taker);
     if (all) this.#again(handed);
-    else handed.socket.destroy();
+    // The dead one may have it as well, for as long as it is there: closed here, it would stay open.
+    else handed.socket.destroySoon();
   }
 
   /** The worker's answer: it has the connection, or leaves and wants none. */

@@ -15,6 +15,8 @@ export interface SupervisorMetrics {
     readonly upSeconds: number;
     /** 0 before it was measured. */
     readonly residentBytes: number;
+    /** Of that, what no file backs. */
+    readonly ownBytes: number;
   }[];
   readonly workersWanted: number;
   /** `worker_deaths_total`, since the supervisor started. */

@@ -10,8 +10,8 @@ const large = { cpus: 8, memoryBytes: 2 ** 35, quotaBytes: undefined };
 test("auto is one worker for each CPU, as far as memory holds them, and at least one", () => {
   const count = (machine: object) => planWorkers("auto", { ...large, ...machine }).count;
   assert.equal(count({}), 8);
-  assert.equal(count({ quotaBytes: bytesNeeded(3) }), 3);
-  assert.equal(count({ memoryBytes: bytesNeeded(2) + 1 }), 2);
+  assert.equal(count({ quotaBytes: bytesNeeded(4) }), 3, "and a successor");
+  assert.equal(count({ memoryBytes: bytesNeeded(3) }), 2);
   assert.equal(count({ cpus: 1 }), 1);
 });
 
@@ -19,6 +19,9 @@ test("with a quota, 0.4 of a worker's share is its heap; without one V8 chooses"
   const plan = planWorkers(2, { ...large, quotaBytes: 1_000 * mebibyte });
   assert.equal(plan.heapMebibytes, 200);
   assert.ok((plan.recycleBytes ?? 0) * 2 < 800 * mebibyte);
+  assert.equal(plan.roomForSuccessor, true);
+  const narrow = planWorkers(2, { ...large, quotaBytes: bytesNeeded(2) });
+  assert.deepEqual([narrow.roomForSuccessor, narrow.recycleBytes], [false, undefined]);
   const flags = workerNodeFlags(plan, ["--inspect=0", "--enable-source-maps"]);
   assert.deepEqual(flags, [
     "--enable-source-maps",

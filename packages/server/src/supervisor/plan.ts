@@ -7,10 +7,10 @@ import { ConfigError } from "../config/index.ts";
 
 const mebibyte = 2 ** 20;
 
-/** The supervisor's own, measured: 60 MiB resident, with room. */
-export const supervisorBytes = 80 * mebibyte;
-/** What a worker needs to start and take small requests, measured; and while it is replaced, once more. */
-export const workerBytesMin = 160 * mebibyte;
+/** The supervisor's own memory; measured: 26 MiB, with room. */
+export const supervisorBytes = 40 * mebibyte;
+/** A worker's own when it starts, and with little to do; measured: 108 to 130 MiB. */
+export const workerBytesMin = 130 * mebibyte;
 /** Of a worker's share; beyond it is in danger and is replaced. */
 const shareUsedMax = 0.8;
 const heapShare = 0.4;
@@ -19,8 +19,10 @@ export interface Plan {
   readonly count: number;
   /** Of each worker's old space; undefined: as V8 chooses. */
   readonly heapMebibytes: number | undefined;
-  /** A worker with more resident memory is replaced; undefined: none is. */
+  /** A worker with more memory of its own is replaced; undefined: none is. */
   readonly recycleBytes: number | undefined;
+  /** The quota has room for a successor beside the workers: without, replacing one may cost one. */
+  readonly roomForSuccessor: boolean;
 }
 
 export interface Machine {
@@ -29,38 +31,42 @@ export interface Machine {
   readonly quotaBytes: number | undefined;
 }
 
-/** What a server with so many workers needs: each, the supervisor, and a successor beside one of them. */
+/** The least that a server with so many workers runs in. */
 export function bytesNeeded(count: number): number {
-  return supervisorBytes + (count + 1) * workerBytesMin;
+  return supervisorBytes + count * workerBytesMin;
 }
 
 /** Throws a `ConfigError` that says what is needed when the quota cannot hold the workers. */
 export function planWorkers(workers: "auto" | number, machine: Machine): Plan {
-  const roomBytes = machine.quotaBytes ?? machine.memoryBytes;
+  const { quotaBytes } = machine;
+  const roomBytes = quotaBytes ?? machine.memoryBytes;
   const fit = Math.floor((roomBytes - supervisorBytes) / workerBytesMin) - 1;
   const count = workers === "auto" ? Math.max(1, Math.min(machine.cpus, fit)) : workers;
-  const { quotaBytes } = machine;
   if (quotaBytes === undefined) {
-    return { count, heapMebibytes: undefined, recycleBytes: undefined };
+    return { count, heapMebibytes: undefined, recycleBytes: undefined, roomForSuccessor: true };
   }
-  const needed = bytesNeeded(count);
-  if (quotaBytes < needed)
-    throw new ConfigError([{ path: "workers", message: tooFew(machine, count) }]);
+  if (quotaBytes < bytesNeeded(count)) {
+    throw new ConfigError([{ path: "workers", message: tooLittle(quotaBytes, count) }]);
+  }
+  const roomForSuccessor = quotaBytes >= bytesNeeded(count + 1);
+  const sharedBytes = quotaBytes - bytesNeeded(roomForSuccessor ? 1 : 0);
+  const recycleBytes = (shareUsedMax * sharedBytes) / count;
   return {
     count,
     heapMebibytes: Math.floor((heapShare * quotaBytes) / count / mebibyte),
-    // A successor starts beside the one that it replaces.
-    recycleBytes: (shareUsedMax * (quotaBytes - supervisorBytes - workerBytesMin)) / count,
+    // A share in which any worker is heavy from the start is no reason to replace it.
+    recycleBytes: recycleBytes > 1.2 * workerBytesMin ? recycleBytes : undefined,
+    roomForSuccessor,
   };
 }
 
-function tooFew({ quotaBytes = 0 }: Machine, count: number): string {
+function tooLittle(quotaBytes: number, count: number): string {
   const inMebibytes = (bytes: number) => `${Math.round(bytes / mebibyte)} MiB`;
   const what = count === 1 ? "1 worker needs" : `${count} workers need`;
   return (
-    `${what} ${inMebibytes(bytesNeeded(count))} of memory (${inMebibytes(supervisorBytes)} for the supervisor, ` +
-    `${inMebibytes(workerBytesMin)} for each and for a successor), and the memory group's quota is ` +
-    `${inMebibytes(quotaBytes)}; raise the quota, or set workers to 0 for one process without supervisor`
+    `${what} ${inMebibytes(bytesNeeded(count))} of memory (${inMebibytes(supervisorBytes)} for the ` +
+    `supervisor, ${inMebibytes(workerBytesMin)} for each), and the memory group's quota is ` +
+    `${inMebibytes(quotaBytes)}: raise it, or run fewer`
   );
 }
 

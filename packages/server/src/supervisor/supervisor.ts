@@ -31,6 +31,8 @@ export interface SupervisorOptions {
   /** How long a worker may take to leave, all its own bounds included. */
   readonly leaveMsMax: number;
   readonly random?: () => number;
+  /** A worker is not replaced for its weight sooner than this after it was ready. */
+  readonly heavyAfterMs?: number;
 }
 
 /** How the supervisor ended: as the process should. */
@@ -164,6 +166,7 @@ export class Supervisor {
         state: worker.state,
         upSeconds: (performance.now() - worker.startedAtMs) / 1000,
         residentBytes: worker.residentBytes ?? 0,
+        ownBytes: worker.ownBytes ?? 0,
       })),
       workersWanted: this.#options.plan.count,
       deaths: Object.fromEntries(this.#deaths),
@@ -401,14 +404,15 @@ export class Supervisor {
   }
 
   #checkWeight(slot: Slot): void {
-    const { recycleBytes } = this.#options.plan;
+    const { heavyAfterMs = healthyMs, plan } = this.#options;
+    const { recycleBytes } = plan;
     const worker = slot.current;
     if (recycleBytes === undefined || worker?.state !== "ready") return;
-    const heavy = (worker.residentBytes ?? 0) > recycleBytes;
+    const heavy = (worker.ownBytes ?? 0) > recycleBytes;
     slot.heavySamples = heavy ? slot.heavySamples + 1 : 0;
     // A successor that is as heavy at once helps nobody.
-    if (slot.heavySamples < heavySamplesMax || worker.workedMs < healthyMs) return;
-    const mebibytes = Math.round((worker.residentBytes ?? 0) / 2 ** 20);
+    if (slot.heavySamples < heavySamplesMax || worker.workedMs < heavyAfterMs) return;
+    const mebibytes = Math.round((worker.ownBytes ?? 0) / 2 ** 20);
     this.#recycle(worker, `it holds ${mebibytes} MiB, more than 80 % of its share of the quota`);
   }
 

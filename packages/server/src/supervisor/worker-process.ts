@@ -27,7 +27,7 @@ export type WorkerState = "starting" | "ready" | "leaving" | "ended";
 /** From the exit until what was said before has arrived. */
 const lastWordsMsMax = 500;
 /** From the kill to giving up on a process that does not go. */
-const dieMsMax = 5_000;
+const dieMsMax = 3_000;
 
 export class WorkerProcess implements Taker {
   readonly slot: number;
@@ -41,6 +41,8 @@ export class WorkerProcess implements Taker {
   heardAtMs = performance.now();
   sample: Sample | undefined;
   residentBytes: number | undefined;
+  /** Of that, what no file backs: what a quota is short of. */
+  ownBytes: number | undefined;
   /** Why the supervisor ended it, if it did. */
   killedFor: string | undefined;
   /** It was told to leave. */
@@ -120,12 +122,16 @@ export class WorkerProcess implements Taker {
     setTimeout(giveUp, dieMsMax).unref();
   }
 
-  /** Resident memory as the kernel counts it now; what it was before, when there is no such process. */
+  /** Memory as the kernel counts it now; what it was before, when there is no such process. */
   measure(): void {
     try {
       const status = readFileSync(`/proc/${this.pid}/status`, "latin1");
-      const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
-      if (kibibytes !== undefined) this.residentBytes = Number(kibibytes) * 1024;
+      const bytesOf = (line: RegExp) => {
+        const kibibytes = line.exec(status)?.[1];
+        return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+      };
+      this.residentBytes = bytesOf(/^VmRSS:\s+(\d+) kB$/m) ?? this.residentBytes;
+      this.ownBytes = bytesOf(/^RssAnon:\s+(\d+) kB$/m) ?? this.residentBytes;
     } catch {
       // Gone, or another system.
     }
