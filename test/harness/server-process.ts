@@ -33,6 +33,8 @@ export interface ServerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Of Node, before the program. */
   readonly nodeFlags?: readonly string[];
+  /** A command that runs Node, like `unshare`. */
+  readonly prefix?: readonly string[];
 }
 
 export interface LogLine {
@@ -118,7 +120,8 @@ export class ServerProcess {
   /** On the same folder as before, with other ports. */
   async start(): Promise<void> {
     assert(this.#child === undefined, "the server does not run");
-    const { flags = [], environment = {}, nodeFlags = [] } = this.#options;
+    const { flags = [], environment = {}, nodeFlags = [], prefix = [] } = this.#options;
+    const [command = "", ...before] = [...prefix, process.execPath, ...commandFlags()];
     this.#told = false;
     this.#log = [];
     this.#stderr = "";
@@ -126,8 +129,8 @@ export class ServerProcess {
     // Most tests look at, trace or kill the one process that serves; those of the supervisor say so.
     if (!flags.includes("--workers")) serve.push("--workers", "0");
     const child = spawn(
-      process.execPath,
-      [...commandFlags(), ...nodeFlags, mainFile, ...serve, "--log-format", "json", ...flags],
+      command,
+      [...before, ...nodeFlags, mainFile, ...serve, "--log-format", "json", ...flags],
       { stdio: ["ignore", "pipe", "pipe"], env: { ...inherited(), ...environment } },
     );
     this.#child = child;

@@ -20,10 +20,9 @@ export interface Surroundings {
   readonly killsAfter: number | undefined;
   readonly quotaBytes: number | undefined;
   readonly workers: number;
-  readonly heapMebibytes: number | undefined;
 }
 
-const mebibyte = 2 ** 20;
+const inMebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 export function describeDeath(worker: WorkerProcess, ended: Ended, around: Surroundings): Death {
   const cause = causeOf(worker, ended, around);
@@ -56,32 +55,27 @@ function causeOf(worker: WorkerProcess, { signal }: Ended, around: Surroundings)
     return counted && killsAfter > killsBefore ? "memory_group" : "killed";
   }
   // V8 ends with abort when its heap is full, and has said so on stderr.
-  if (signal === "SIGABRT" && isHeapFull(worker, around)) return "heap";
+  if (signal === "SIGABRT" && isHeapFull(worker)) return "heap";
   return signal === null ? "exit" : "crash";
 }
 
-function isHeapFull({ sample }: WorkerProcess, { heapMebibytes }: Surroundings): boolean {
-  if (sample === undefined) return false;
-  const limitBytes = (heapMebibytes ?? 0) * mebibyte || sample.heapTotalBytes;
-  return sample.heapUsedBytes > 0.6 * limitBytes;
+function isHeapFull({ sample }: WorkerProcess): boolean {
+  return sample !== undefined && sample.heapUsedBytes > 0.6 * sample.heapLimitBytes;
 }
 
 function sentence(
   worker: WorkerProcess,
   { code, signal, abandoned }: Ended,
   cause: DeathCause,
-  { quotaBytes, workers, heapMebibytes }: Surroundings,
+  { quotaBytes, workers }: Surroundings,
 ): string {
   const who = `worker ${worker.slot} (process ${worker.pid})`;
-  const quota =
-    quotaBytes === undefined
-      ? "its quota"
-      : `its quota of ${Math.round(quotaBytes / mebibyte)} MiB`;
+  const quota = quotaBytes === undefined ? "its quota" : `its quota of ${inMebibytes(quotaBytes)}`;
   switch (cause) {
     case "memory_group":
       return `the kernel killed ${who}: its memory group had used up ${quota}. Raise the quota, or run fewer workers than ${workers}`;
     case "heap":
-      return `${who} ended because V8's heap was full${heapMebibytes === undefined ? "" : ` at ${heapMebibytes} MiB`}`;
+      return `${who} ended because V8's heap was full, at ${inMebibytes(worker.sample?.heapLimitBytes ?? 0)}`;
     case "hung":
       return abandoned
         ? `${who} was killed (${worker.killedFor}) and cannot end, as in a call that hangs on a mount: it is left behind`

@@ -9,6 +9,8 @@ export interface Sample {
   readonly rssBytes: number;
   readonly heapUsedBytes: number;
   readonly heapTotalBytes: number;
+  /** What V8 lets the heap grow to. */
+  readonly heapLimitBytes: number;
   /** Outside of V8's heap, array buffers included. */
   readonly externalBytes: number;
   readonly arrayBufferBytes: number;
@@ -29,8 +31,6 @@ export interface Init {
   readonly count: number;
   /** The first to be ready says where the server listens. */
   readonly greets: boolean;
-  /** Of its old space, as it was started with; null: as V8 chose. */
-  readonly heapMebibytes: number | null;
 }
 
 export type ToWorker =

@@ -209,7 +209,6 @@ export class Supervisor {
       slot: slot.number,
       count: plan.count,
       greets: !this.#greeted,
-      heapMebibytes: plan.heapMebibytes ?? null,
     });
     log.debug({ worker: slot.number, workerPid: worker.pid }, "a worker starts");
     void worker.ended.then((ended) => this.#onEnd(slot, worker, ended));
@@ -309,7 +308,6 @@ export class Supervisor {
       killsAfter,
       quotaBytes: group.quotaBytes,
       workers: plan.count,
-      heapMebibytes: plan.heapMebibytes,
     });
     if (cause === "memory_group") this.#killsBefore = (this.#killsBefore ?? 0) + 1;
     // A start that never succeeded has said itself what was wrong.

@@ -3,6 +3,7 @@
  * worker whose channel closes ends at once, as it would if it were one process with it.
  */
 
+import { getHeapStatistics } from "node:v8";
 import { HandedConnections } from "./handed-connections.ts";
 import { type Init, isRecord, type Sample, type ToWorker, type WorkerChannel } from "./messages.ts";
 import { SiblingsLink } from "./siblings-link.ts";
@@ -13,8 +14,6 @@ export interface WorkerLink {
   readonly slot: number;
   /** This worker is to say where the server listens. */
   readonly greets: boolean;
-  /** Of V8's old space; null: as V8 chose. */
-  readonly heapMebibytes: number | null;
   readonly siblings: SiblingsLink;
   /** The same for all workers of the supervisor. */
   readonly serverName: string;
@@ -67,13 +66,12 @@ export async function joinSupervisor(): Promise<WorkerLink> {
   };
   setInterval(() => void beat(), beatMs).unref();
 
-  const { slot, count, greets, heapMebibytes } = await init.promise;
-  const { serverName } = await init.promise;
+  const { slot, count, greets, serverName } = await init.promise;
   const siblings = new SiblingsLink(channel, { slot, count });
   const recycle = (reason: string) => channel.send({ kind: "recycle", reason });
   process.on("SIGTERM", () => recycle("SIGTERM"));
   return {
-    ...{ slot, greets, heapMebibytes, siblings, recycle },
+    ...{ slot, greets, siblings, recycle },
     connections: new HandedConnections(channel),
     serverName,
     retired: retired.promise,
@@ -99,6 +97,7 @@ export function memorySample(): Sample {
     rssBytes: rss,
     heapUsedBytes: heapUsed,
     heapTotalBytes: heapTotal,
+    heapLimitBytes: getHeapStatistics().heap_size_limit,
     externalBytes: external,
     arrayBufferBytes: arrayBuffers,
     connections: 0,

@@ -1,0 +1,229 @@
+// The real server under its supervisor.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { type TestContext, test } from "node:test";
+import { cleanUp } from "../harness/cleanup.ts";
+import { rootKey, startServer } from "../harness/server-process.ts";
+import { temporaryFolder } from "../harness/temporary-folder.ts";
+import { eventually } from "./tiny.ts";
+
+const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
+
+const authorization = `Bearer ${rootKey.replace(":", ".")}`;
+
+test("one worker serves behind a supervisor: greeting, health, metrics, bytes, and a stop in order", async (t) => {
+  const server = await startServer(t, { flags: ["--workers", "1", "--s3-port", "0"] });
+  const [greeting] = server.log.filter(({ message }) => message.startsWith("roma listening on"));
+  assert.equal(JSON.parse(greeting?.text ?? "{}").pid, server.pid, "whom to signal");
+  assert.equal(workersOf(server.pid).length, 1);
+  const bytes = randomBytes(3_000_000);
+  assert.equal((await put(server.url, "a", bytes)).status, 201);
+  assert.deepEqual(await get(server.url, "a"), bytes);
+  assert.equal((await fetch(`${server.opsUrl}/livez`)).status, 200);
+  assert.match(
+    await (await fetch(`${server.opsUrl}/metrics`)).text(),
+    /^upload_completed_total 1$/m,
+  );
+  assert.equal((await fetch(server.s3Url)).status, 403);
+  await server.stop();
+  assert.equal(server.log.at(-1)?.message, "stopped");
+});
+
+test("a worker that is killed in an upload is replaced: what was acknowledged is there, on the same port", async (t) => {
+  const server = await startServer(t, { flags: ["--workers", "1"] });
+  const bytes = randomBytes(100_000);
+  assert.equal((await put(server.url, "kept", bytes)).status, 201);
+  const [worker] = workersOf(server.pid);
+  const { body, cut } = endless();
+  const upload = fetch(`${server.url}/v1/objects/demo/cut`, {
+    ...{ method: "PUT", headers: { authorization }, body, duplex: "half" },
+  } as RequestInit);
+  upload.catch(() => {});
+  await eventually("the upload is under way", async () => {
+    const metrics = await (await fetch(`${server.opsUrl}/metrics`)).text();
+    return /^uploads_running 1$/m.test(metrics);
+  });
+  // The next sample has it.
+  await eventually("a second passes", secondsPass(1.2));
+  process.kill(worker ?? -1, "SIGKILL");
+  await assert.rejects(upload);
+  cut();
+  await eventually("it serves again", async () => {
+    const answer = await get(server.url, "kept").catch(() => undefined);
+    return answer?.equals(bytes) === true;
+  });
+  const line = server.log.find(({ message }) => message.startsWith("somebody killed worker 1"));
+  const { lastSample, cause, signal } = JSON.parse(line?.text ?? "{}");
+  assert.deepEqual([cause, signal], ["killed", "SIGKILL"]);
+  assert.equal(lastSample.uploadsRunning, 1);
+  assert.ok(lastSample.routes.includes("PUT /v1/objects/:bucket/*"), String(lastSample.routes));
+  assert.notEqual((await fetch(`${server.url}/v1/objects/demo/cut`)).status, 200);
+});
+
+test("the memory group is cut under load: the death says that the kernel did it, and why", async (t) => {
+  const group = memoryGroup(t);
+  if (group === undefined) return;
+  group.limit(600);
+  const server = await startServer(t, { flags: ["--workers", "1"], prefix: group.prefix });
+  const bytes = randomBytes(1_000_000);
+  assert.equal((await put(server.url, "kept", bytes)).status, 201);
+  const killed = () => server.log.find(({ message }) => message.startsWith("the kernel killed"));
+  // Lowered while it runs, as far as what is in use allows; then who needs more is killed.
+  const load: Promise<unknown>[] = [];
+  await eventually("the kernel has killed it", async () => {
+    group.squeeze();
+    for (let index = 0; index < 8; index++) {
+      load.push(put(server.url, `load${index}`, randomBytes(8_000_000)).catch(() => {}));
+    }
+    const passed = secondsPass(2);
+    await eventually("it is killed, or time passes", () => killed() !== undefined || passed());
+    return killed() !== undefined;
+  });
+  // Before the successor starts, which would meet the same.
+  group.limit(600);
+  await Promise.all(load);
+  const line = killed();
+  const death = JSON.parse(line?.text ?? "{}");
+  assert.equal(death.cause, "memory_group");
+  assert.ok(death.oomKillsAfter > death.oomKillsBefore, line?.text ?? "");
+  assert.equal(death.quotaBytes, 600 * 2 ** 20);
+  assert.match(death.msg, /its quota of 600 MiB/);
+  // 0.4 of the quota for the old space; V8 adds the young one.
+  const limitMebibytes = death.lastSample.heapLimitBytes / 2 ** 20;
+  assert.ok(limitMebibytes >= 240 && limitMebibytes < 300, `${limitMebibytes} MiB`);
+  await eventually("it serves again", async () => {
+    const answer = await get(server.url, "kept").catch(() => undefined);
+    return answer?.equals(bytes) === true;
+  });
+});
+
+test("a quota that cannot hold the workers is refused with what they need, once", async (t) => {
+  const group = memoryGroup(t);
+  if (group === undefined) return;
+  group.limit(300);
+  const { code, text } = await failedStart(t, ["--workers", "4"], group.prefix);
+  assert.equal(code, 2, text);
+  const sentence = /workers: 4 workers need 560 MiB of memory .* quota is 300 MiB/g;
+  assert.equal(text.match(sentence)?.length, 1, text);
+});
+
+test("a data folder or a port in use ends the start with code 1, told once", async (t) => {
+  const first = await startServer(t);
+  const locked = await failedStart(t, ["--data", first.data]);
+  assert.equal(locked.code, 1, locked.text);
+  assert.equal(locked.text.match(/roma serve: another Roma uses the folder/g)?.length, 1);
+  const taken = await failedStart(t, ["--port", new URL(first.url).port]);
+  assert.equal(taken.code, 1, taken.text);
+  assert.equal(taken.text.match(/roma serve: .*EADDRINUSE/g)?.length, 1, taken.text);
+});
+
+/** Of `roma serve` with one worker, which ends by itself. */
+async function failedStart(
+  t: TestContext,
+  flags: readonly string[],
+  prefix: readonly string[] = [],
+) {
+  const own = ["--data", await temporaryFolder(t), "--port", "0", "--ops-port", "0"];
+  const words = [...prefix, process.execPath, mainFile, "serve", ...own, ...flags];
+  const [command = "", ...args] = words;
+  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
+  cleanUp(t, async () => void child.kill("SIGKILL"));
+  let text = "";
+  child.stderr.setEncoding("utf8").on("data", (part: string) => {
+    text += part;
+  });
+  const [code] = await once(child, "close");
+  return { code: Number(code), text };
+}
+
+function workersOf(pid: number): readonly number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+  return children === "" ? [] : children.split(" ").map(Number);
+}
+
+async function put(url: string, key: string, body: Uint8Array<ArrayBuffer>): Promise<Response> {
+  const init = { method: "PUT", headers: { authorization }, body };
+  const response = await fetch(`${url}/v1/objects/demo/${key}`, init);
+  await response.arrayBuffer();
+  return response;
+}
+
+async function get(url: string, key: string): Promise<Buffer> {
+  const response = await fetch(`${url}/v1/objects/demo/${key}`, { headers: { authorization } });
+  assert.equal(response.status, 200);
+  return Buffer.from(await response.arrayBuffer());
+}
+
+function endless() {
+  let stopped = false;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      await new Promise((done) => setTimeout(done, 20));
+      if (stopped) controller.close();
+      else controller.enqueue(new Uint8Array(1_000));
+    },
+  });
+  const cut = (): void => {
+    stopped = true;
+  };
+  return { body, cut };
+}
+
+function secondsPass(seconds: number): () => boolean {
+  const endMs = performance.now() + seconds * 1_000;
+  return () => performance.now() > endMs;
+}
+
+interface MemoryGroup {
+  readonly prefix: readonly string[];
+  limit(mebibytes: number): void;
+  /** Lowers the limit as far as it can be. */
+  squeeze(): void;
+}
+
+/** Of version 1 or 2, whichever can be made here; skips the test in one line where none can. */
+function memoryGroup(t: TestContext): MemoryGroup | undefined {
+  const name = `roma-test-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  for (const [parent, file] of [
+    ["/sys/fs/cgroup/memory", "memory.limit_in_bytes"],
+    ["/sys/fs/cgroup", "memory.max"],
+  ] as const) {
+    const folder = `${parent}/${name}`;
+    try {
+      mkdirSync(folder);
+      writeFileSync(`${folder}/${file}`, String(2 ** 30));
+    } catch {
+      continue;
+    }
+    cleanUp(t, () => eventually("the group is empty", () => removed(folder)));
+    const limit = (mebibytes: number) => {
+      writeFileSync(`${folder}/${file}`, String(mebibytes * 2 ** 20));
+    };
+    const squeeze = () => {
+      for (let mebibytes = 400; mebibytes > 20; mebibytes -= 10) {
+        try {
+          limit(mebibytes);
+        } catch {
+          return;
+        }
+      }
+    };
+    const prefix = ["sh", "-c", `echo $$ > ${folder}/cgroup.procs && exec "$@"`, "sh"];
+    return { prefix, limit, squeeze };
+  }
+  t.skip("no memory group can be made");
+  return undefined;
+}
+
+function removed(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
+}
