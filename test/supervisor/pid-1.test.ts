@@ -1,0 +1,43 @@
+// As the first process of a container: no signal has an effect of its own there, and orphans are its.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { slowUploads } from "./slow-uploads.ts";
+import { eventually, startTiny, type Tiny } from "./tiny.ts";
+
+const prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+const possible = spawnSync("unshare", [...prefix.slice(1), "true"]).status === 0;
+const skip = possible ? false : "this user may not make a process namespace";
+
+test("process 1 replaces a worker and leaves no zombie, and SIGTERM ends it with code 0", { skip }, async (t) => {
+  const tiny = await startTiny(t, { prefix });
+  const supervisor = Number(childrenOf(tiny.pid)[0]);
+  await tiny.ask("/exit").catch(() => {});
+  await eventually("it is replaced", () => tiny.said("a worker is ready").length === 3);
+  const states = childrenOf(supervisor).map((pid) =>
+    /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1"))?.[1],
+  );
+  assert.equal(states.length, 2);
+  assert.ok(!states.includes("Z"), states.join());
+  process.kill(supervisor, "SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  assert.equal(tiny.lines.at(-1)?.msg, "stopped");
+});
+
+test("a second SIGTERM ends process 1 at once as well", { skip }, async (t) => {
+  const tiny = await startTiny(t, { prefix });
+  const supervisor = Number(childrenOf(tiny.pid)[0]);
+  await slowUploads(tiny, 1);
+  process.kill(supervisor, "SIGTERM");
+  await eventually("it stops", () => stopping(tiny));
+  process.kill(supervisor, "SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: 128 + 15, signal: null });
+});
+
+const stopping = (tiny: Tiny) => tiny.said("stopping").length === 1;
+
+function childrenOf(pid: number): readonly string[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+  return children === "" ? [] : children.split(" ");
+}
