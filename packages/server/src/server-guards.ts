@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { Alerts } from "./core/ports/alerts.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { Meter } from "./core/ports/meter.ts";
+import type { Siblings } from "./core/ports/siblings.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import {
   Ballast,
@@ -10,21 +11,34 @@ import {
   DiskGuard,
   guardedStorages,
   logMount,
+  type MemoryConfig,
+  MemoryGuard,
+  memoryShares,
   metadataMount,
+  quotaBytesOfGroup,
   storageMount,
   type WatchedFolder,
 } from "./guards/index.ts";
 import type { ReadinessCheck } from "./operations/operations-server.ts";
-import type { StorageInfo } from "./storage/index.ts";
+import {
+  limitReadBuffers,
+  limitSharedPartBuffers,
+  readBytesUsed,
+  type StorageInfo,
+  sharedPartBuffers,
+} from "./storage/index.ts";
 
 /** The guard of the disks, of the metadata's alone until `guardStorages` gives it the others. */
 export class Guards implements AsyncDisposable {
   readonly disks: DiskGuard;
+  readonly memory: MemoryGuard;
   #storages: { list(): readonly StorageInfo[] } = { list: () => [] };
   #sweep: () => void = () => {};
 
   constructor(options: {
     readonly disk: DiskConfig;
+    readonly memory: MemoryConfig;
+    readonly siblings?: Siblings | undefined;
     readonly logFile?: string | undefined;
     readonly dataFolder: string;
     readonly log: Log;
@@ -34,6 +48,20 @@ export class Guards implements AsyncDisposable {
     const { disk, logFile, dataFolder, log, meter, alerts } = options;
     const fixed: WatchedFolder[] = [{ mount: metadataMount, path: dataFolder }];
     if (logFile !== undefined) fixed.push({ mount: logMount, path: dirname(logFile) });
+    const shares = memoryShares(options.memory, {
+      quotaBytes: quotaBytesOfGroup(),
+      workers: options.siblings?.count ?? 1,
+    });
+    limitSharedPartBuffers(shares.partBytesMax);
+    limitReadBuffers(shares.readBytesMax);
+    this.memory = new MemoryGuard({
+      config: options.memory,
+      shares,
+      used: () => ({ parts: sharedPartBuffers().usedBytes, reads: readBytesUsed() }),
+      log,
+      meter,
+      alerts,
+    });
     this.disks = new DiskGuard({
       config: disk,
       folders: () => [...fixed, ...this.#storages.list().flatMap(folderOf)],
@@ -62,6 +90,7 @@ export class Guards implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.memory[Symbol.dispose]();
     await this.disks[Symbol.asyncDispose]();
   }
 }

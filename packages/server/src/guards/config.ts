@@ -44,4 +44,29 @@ export const diskConfig = z
     }
   });
 
+export const memoryConfig = z.strictObject({
+  buffersShare: z
+    .number()
+    .min(0.05)
+    .max(0.8)
+    .default(0.25)
+    .describe(
+      "share of this worker's part of the memory group's quota that buffers for bytes on their way may take, all " +
+        "together; half of it, at most 64 MiB, for parts on their way to storages of the S3 family",
+    ),
+  buffersBytes: bytes({ min: "24 MiB", max: "64 GiB" })
+    .optional()
+    .describe(
+      "the same as a size. Left out: the share of the quota; without a quota an eighth of the machine's memory, divided by " +
+        "the workers, and 1 GiB at most",
+    ),
+  waitMsMax: duration({ min: "0 ms", max: "60 s" })
+    .default("1 s")
+    .describe(
+      "how long a new request waits for memory, its body unread, before it is refused with 503 and Retry-After",
+    ),
+});
+
+export type MemoryConfig = z.output<typeof memoryConfig>;
+
 export type DiskConfig = z.output<typeof diskConfig>;

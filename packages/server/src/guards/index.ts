@@ -1,7 +1,7 @@
 // The guards: what refuses early, and says so, before something around the server runs out.
 
 export { Ballast } from "./ballast.ts";
-export { type DiskConfig, diskConfig } from "./config.ts";
+export { type DiskConfig, diskConfig, type MemoryConfig, memoryConfig } from "./config.ts";
 export {
   DiskGuard,
   type DiskGuardOptions,
@@ -11,3 +11,5 @@ export {
   type WatchedFolder,
 } from "./disk-guard.ts";
 export { guardedStorages } from "./guarded-storages.ts";
+export { memoryShares, quotaBytesOfGroup } from "./memory-budget.ts";
+export { MemoryGuard, type MemorySample } from "./memory-guard.ts";

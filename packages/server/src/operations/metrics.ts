@@ -126,6 +126,35 @@ export const metricDefinitions: MetricDefinitions = {
     help: "1 while a look at a file system does not come back",
     labels: ["mount"],
   },
+  memory_buffers_bytes: {
+    kind: "gauge",
+    help: "Memory reserved for bytes on their way: by requests, by parts that are gathered, by large reads",
+    labels: ["use"],
+  },
+  memory_buffers_max_bytes: {
+    kind: "gauge",
+    help: "What each of these may reserve at most; requests beyond wait, then are refused",
+    labels: ["use"],
+  },
+  memory_waited_total: { kind: "counter", help: "Requests that waited for memory" },
+  memory_refused_total: {
+    kind: "counter",
+    help: "Requests refused because memory did not become free in time",
+  },
+  memory_array_buffers_bytes: {
+    kind: "gauge",
+    help: "Bytes of array buffers, Node's buffers among them, outside of V8's heap",
+  },
+  memory_heap_limit_bytes: { kind: "gauge", help: "Largest size that V8's heap may have" },
+  memory_socket_listeners_max: {
+    kind: "gauge",
+    help: "Most listeners of one event on one connection, of some that are looked at; grows where they leak",
+  },
+  http_connections: { kind: "gauge", help: "Connections of clients that are open" },
+  event_loop_utilization_ratio: {
+    kind: "gauge",
+    help: "Share of the time in which the event loop was busy, 0 to 1",
+  },
   log_lines_dropped_total: {
     kind: "counter",
     help: "Log lines that could not be written, by where to and why: full, read_only, denied, closed, slow, failed",

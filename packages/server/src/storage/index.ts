@@ -12,6 +12,7 @@ export {
   memoryContent,
   openMemoryStorage,
 } from "./memory/driver.ts";
+export { limitReadBuffers, readBytesUsed } from "./posix/buffers.ts";
 export { type PosixConfig, posixConfig } from "./posix/config.ts";
 export {
   openPosixStorage,
@@ -22,4 +23,4 @@ export type { StorageInfo } from "./registry/info.ts";
 export { type Settings, type StorageKind, storageKind } from "./registry/kinds.ts";
 export type { MarkJudge } from "./registry/opener.ts";
 export { StorageRegistry, type StorageRegistryOptions } from "./registry/registry.ts";
-export { sharedPartBuffers } from "./s3/part-buffers.ts";
+export { limitSharedPartBuffers, sharedPartBuffers } from "./s3/part-buffers.ts";

@@ -11,7 +11,7 @@ export const bufferBytes = 64 * KiB;
 
 const largeBytes = 512 * KiB;
 /** 16 MiB, for 16 readers at full speed. */
-const largeMax = 32;
+let largeMax = 32;
 const freeMax = 128;
 const free: Uint8Array[] = [];
 const freeLarge: Uint8Array[] = [];
@@ -31,6 +31,16 @@ export function takeReadBuffer(wanted: number): Uint8Array {
   if (wanted <= bufferBytes || largeOut >= largeMax) return takeBuffer();
   largeOut += 1;
   return freeLarge.pop() ?? make(largeBytes);
+}
+
+/** How many bytes the large buffers of this process may have together. */
+export function limitReadBuffers(bytesMax: number): void {
+  largeMax = Math.floor(bytesMax / largeBytes);
+}
+
+/** Bytes of the large buffers that are in use. */
+export function readBytesUsed(): number {
+  return largeOut * largeBytes;
 }
 
 /** Nobody may look at the buffer any more. */

@@ -52,3 +52,14 @@ test("an aborted taker leaves the queue, and small buffers have a share of their
   assert.equal(buffers.usedBytes, 0);
   await assert.rejects(buffers.take(17 * MiB, calm), RangeError);
 });
+
+test("who has not begun waits for so long at most; who came behind it is served all the same", async () => {
+  const buffers = new PartBuffers({ bytesMax: 16 * MiB });
+  const large = await buffers.take(14 * MiB, calm);
+  const isNew = buffers.take(8 * MiB, calm, 0, 50);
+  const behind = buffers.take(8 * MiB, calm, 0, 10_000);
+  await assert.rejects(isNew, { code: "overloaded" });
+  buffers.give(large);
+  buffers.give(await behind);
+  assert.equal(buffers.usedBytes, 0);
+});

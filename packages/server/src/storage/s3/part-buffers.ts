@@ -6,6 +6,7 @@
 // it without another: so nobody waits for ever.
 
 import { KiB, MiB } from "@roma/contract";
+import { OperationalError } from "../../core/errors.ts";
 
 export const smallBufferBytes = 256 * KiB;
 
@@ -43,9 +44,12 @@ export class PartBuffers {
     return this.#small.usedBytes + this.#large.usedBytes;
   }
 
-  /** A buffer of exactly so many bytes; it must be given back. Rejects if the signal aborts. */
-  take(bytes: number, signal: AbortSignal, held = 0): Promise<Buffer> {
-    return this.#tierOf(bytes).take(bytes, signal, held);
+  /**
+   * A buffer of exactly so many bytes; it must be given back. Rejects if the signal aborts, and with `overloaded` once it
+   * has waited for `waitMsMax`, for whoever has not begun yet.
+   */
+  take(bytes: number, signal: AbortSignal, held = 0, waitMsMax?: number): Promise<Buffer> {
+    return this.#tierOf(bytes).take(bytes, signal, held, waitMsMax);
   }
 
   /** Nobody may look at the buffer any more. */
@@ -69,7 +73,12 @@ class Tier {
     this.bytesMax = bytesMax;
   }
 
-  async take(bytes: number, signal: AbortSignal, held: number): Promise<Buffer> {
+  async take(
+    bytes: number,
+    signal: AbortSignal,
+    held: number,
+    waitMsMax?: number,
+  ): Promise<Buffer> {
     signal.throwIfAborted();
     if (bytes > this.bytesMax)
       throw new RangeError(`a buffer of ${bytes} of ${this.bytesMax} bytes`);
@@ -81,15 +90,21 @@ class Tier {
         bytes,
         held,
         take: (buffer) => {
+          clearTimeout(timer);
           signal.removeEventListener("abort", abort);
           resolve(buffer);
         },
       };
-      const abort = (): void => {
+      const leave = (reason: unknown): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-        reject(signal.reason);
+        reject(reason);
         this.#serve();
       };
+      const abort = (): void => leave(signal.reason);
+      const timer =
+        waitMsMax === undefined ? undefined : setTimeout(() => leave(noMemory(bytes)), waitMsMax);
       signal.addEventListener("abort", abort, { once: true });
       const behind = this.#waiters.findIndex((other) => other.held > held);
       this.#waiters.splice(behind === -1 ? this.#waiters.length : behind, 0, waiter);
@@ -128,7 +143,21 @@ class Tier {
   }
 }
 
+function noMemory(bytes: number): OperationalError {
+  return new OperationalError("overloaded", "the memory for parts on their way is used up", {
+    context: { bytes, retryAfterSeconds: 2 },
+  });
+}
+
 let processBuffers: PartBuffers | undefined;
+
+/**
+ * How much those that all storages of this process share may take. Before their first use only: later it changes
+ * nothing, as for the second server in one process.
+ */
+export function limitSharedPartBuffers(bytesMax: number): void {
+  processBuffers ??= new PartBuffers({ bytesMax });
+}
 
 /** Those that all storages of this process share unless they are given others; made at first use. */
 export function sharedPartBuffers(): PartBuffers {

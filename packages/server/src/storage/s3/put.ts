@@ -83,6 +83,9 @@ async function streamed(
   }
 }
 
+/** Of a put that has no buffer yet. */
+const waitForMemoryMsMax = 10_000;
+
 class GatheredPut {
   readonly #context: S3Context;
   readonly #key: string;
@@ -176,7 +179,8 @@ class GatheredPut {
     const held = this.#inFlight.size;
     const small = full === undefined && this.#sent === 0 && this.#isShort(needed);
     const bytes = small ? smallBufferBytes : this.#partBytes;
-    const buffer = await this.#take(Math.min(bytes, this.#partBytes), held);
+    const isNew = full === undefined && this.#sent === 0;
+    const buffer = await this.#take(Math.min(bytes, this.#partBytes), held, isNew);
     if (this.#ended) {
       buffers.give(buffer);
       throw this.#signal.reason;
@@ -188,9 +192,11 @@ class GatheredPut {
     this.#buffer = buffer;
   }
 
-  async #take(bytes: number, held: number): Promise<Buffer> {
+  /** What has not begun is refused after a while; what has waits, since it would be lost. */
+  async #take(bytes: number, held: number, isNew: boolean): Promise<Buffer> {
     try {
-      return await this.#context.buffers.take(bytes, this.#signal, held);
+      const waitMsMax = isNew ? waitForMemoryMsMax : undefined;
+      return await this.#context.buffers.take(bytes, this.#signal, held, waitMsMax);
     } catch (error) {
       this.#throwFailure();
       throw error;
