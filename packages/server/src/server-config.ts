@@ -2,7 +2,7 @@
 import { environmentPattern } from "@roma/contract";
 import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
-import { diskConfig, memoryConfig } from "./guards/index.ts";
+import { descriptorsConfig, diskConfig, memoryConfig } from "./guards/index.ts";
 import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
 import { logConfig } from "./logging/index.ts";
@@ -77,6 +77,7 @@ export const serverConfig = z.strictObject({
   parse: parseConfig.prefault({}),
   log: logConfig.prefault({}),
   memory: memoryConfig.prefault({}),
+  descriptors: descriptorsConfig.prefault({}),
   disk: diskConfig.prefault({}),
   sweeper: sweeperConfig.prefault({}),
   uploads: uploadsConfig.prefault({}),

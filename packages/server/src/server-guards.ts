@@ -1,5 +1,6 @@
 /** The guards of a running server, with what they watch. */
 import { dirname } from "node:path";
+import type { FastifyInstance } from "fastify";
 import type { Alerts } from "./core/ports/alerts.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { Meter } from "./core/ports/meter.ts";
@@ -7,6 +8,8 @@ import type { Siblings } from "./core/ports/siblings.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import {
   Ballast,
+  DescriptorGuard,
+  type DescriptorsConfig,
   type DiskConfig,
   DiskGuard,
   guardedStorages,
@@ -31,11 +34,13 @@ import {
 /** The guard of the disks, of the metadata's alone until `guardStorages` gives it the others. */
 export class Guards implements AsyncDisposable {
   readonly disks: DiskGuard;
-  readonly memory: MemoryGuard;
+  readonly #memory: MemoryGuard;
+  readonly #descriptors: DescriptorGuard;
   #storages: { list(): readonly StorageInfo[] } = { list: () => [] };
   #sweep: () => void = () => {};
 
   constructor(options: {
+    readonly descriptors: DescriptorsConfig;
     readonly disk: DiskConfig;
     readonly memory: MemoryConfig;
     readonly siblings?: Siblings | undefined;
@@ -54,7 +59,8 @@ export class Guards implements AsyncDisposable {
     });
     limitSharedPartBuffers(shares.partBytesMax);
     limitReadBuffers(shares.readBytesMax);
-    this.memory = new MemoryGuard({
+    this.#descriptors = new DescriptorGuard({ config: options.descriptors, log, meter, alerts });
+    this.#memory = new MemoryGuard({
       config: options.memory,
       shares,
       used: () => ({ parts: sharedPartBuffers().usedBytes, reads: readBytesUsed() }),
@@ -80,6 +86,12 @@ export class Guards implements AsyncDisposable {
     return guardedStorages(storages, this.disks);
   }
 
+  /** Before protocols are registered on the instance. */
+  admitTo(app: FastifyInstance): void {
+    this.#descriptors.admitTo(app);
+    this.#memory.admitTo(app);
+  }
+
   /** Who is asked to sweep when a disk is low. */
   sweepWith(sweeper: { soon(): void }): void {
     this.#sweep = () => sweeper.soon();
@@ -90,7 +102,8 @@ export class Guards implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.memory[Symbol.dispose]();
+    this.#descriptors[Symbol.dispose]();
+    this.#memory[Symbol.dispose]();
     await this.disks[Symbol.asyncDispose]();
   }
 }

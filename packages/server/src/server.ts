@@ -143,7 +143,8 @@ export async function startServer(
   });
   const guards = opened.use(
     new Guards({
-      ...{ disk: config.disk, memory: config.memory, logFile: config.log.file },
+      ...{ descriptors: config.descriptors, disk: config.disk, memory: config.memory },
+      logFile: config.log.file,
       siblings,
       ...{ dataFolder: folder.path, log, meter },
     }),
@@ -290,7 +291,7 @@ export async function startServer(
   for (const app of listeners) {
     activity.watch(app);
     logRequests(app, { log, requests: config.log.requests });
-    guards.memory.admitTo(app);
+    guards.admitTo(app);
   }
   opened.defer(async () => {
     await Promise.all(listeners.map((app) => closeHttp(app, { drainMs: config.drain })));

@@ -67,6 +67,20 @@ export const memoryConfig = z.strictObject({
     ),
 });
 
+export const descriptorsConfig = z.strictObject({
+  reserve: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(64)
+    .describe(
+      "file descriptors that are left for logs, health and the metadata store, a quarter of the limit at most: with " +
+        "fewer free ones requests are refused with 503 and idle connections closed, with half of them connections too",
+    ),
+});
+
+export type DescriptorsConfig = z.output<typeof descriptorsConfig>;
+
 export type MemoryConfig = z.output<typeof memoryConfig>;
 
 export type DiskConfig = z.output<typeof diskConfig>;

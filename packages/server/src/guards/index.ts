@@ -1,7 +1,15 @@
 // The guards: what refuses early, and says so, before something around the server runs out.
 
 export { Ballast } from "./ballast.ts";
-export { type DiskConfig, diskConfig, type MemoryConfig, memoryConfig } from "./config.ts";
+export {
+  type DescriptorsConfig,
+  type DiskConfig,
+  descriptorsConfig,
+  diskConfig,
+  type MemoryConfig,
+  memoryConfig,
+} from "./config.ts";
+export { DescriptorGuard } from "./descriptors.ts";
 export {
   DiskGuard,
   type DiskGuardOptions,

@@ -106,6 +106,12 @@ export const metricDefinitions: MetricDefinitions = {
     help: "1 while a storage, or its newest settings, cannot be opened",
     labels: ["storage"],
   },
+  descriptors_open: { kind: "gauge", help: "File descriptors that the process has open" },
+  descriptors_limit: { kind: "gauge", help: "Its limit of them, as it is now" },
+  descriptors_refused_total: {
+    kind: "counter",
+    help: "Requests and connections refused because few descriptors were left",
+  },
   disk_free_bytes: {
     kind: "gauge",
     help: "Free bytes of the file system of the metadata, the log, or a storage",
