@@ -3,6 +3,7 @@
  * in the transactions that delete; here is what the number is, and the alarm when it is reached.
  */
 import type { Actor } from "./access.ts";
+import { type Alerts, silentAlerts } from "./ports/alerts.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type { BucketRecord } from "./ports/metadata-store.ts";
@@ -12,6 +13,7 @@ export interface DeleteCapsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+  readonly alerts?: Alerts;
   /** The server's label, of buckets that have none of their own. */
   readonly environment?: string | null;
   /** Of buckets whose environment is production, and that do not say otherwise; by default 1,000. */
@@ -41,7 +43,7 @@ export class DeleteCaps {
 
   /** Somebody was refused; the first time in an hour it is told to whoever runs the server. */
   alarm(bucket: BucketRecord, actor: Actor): void {
-    const { clock, log, meter } = this.#options;
+    const { clock, log, meter, alerts = silentAlerts } = this.#options;
     const now = clock.monotonicMs();
     const alarmedAt = this.#alarmedAt.get(bucket.name) ?? Number.NEGATIVE_INFINITY;
     if (now - alarmedAt < alarmMs) return;
@@ -52,6 +54,11 @@ export class DeleteCaps {
     log.error(
       { bucket: bucket.name, deletesPerHour: this.of(bucket), actor: actor.kind, ...who },
       "as many objects of a bucket were deleted within an hour as may be: further deletes are refused",
+    );
+    alerts.raise(
+      "delete_cap_reached",
+      { bucket: bucket.name, actor: actor.kind, ...who },
+      `${this.of(bucket)} objects of bucket ${bucket.name} were deleted within an hour: further deletes are refused`,
     );
   }
 }

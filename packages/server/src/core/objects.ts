@@ -19,6 +19,7 @@ import { leasedBody } from "./leased-body.ts";
 import { partSizesOf } from "./multipart/object-attributes.ts";
 import { type KeyPrefix, type ObjectKey, parseKey } from "./object-key.ts";
 import { pieceNumbersFrom } from "./pieces.ts";
+import type { Alerts } from "./ports/alerts.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type {
@@ -100,6 +101,7 @@ export interface ObjectsOptions {
   readonly blobGraceMs: number;
   readonly log: Log;
   readonly meter: Meter;
+  readonly alerts?: Alerts;
   /** The server's label. */
   readonly environment?: string | null;
   /** As in `DeleteCaps`. */

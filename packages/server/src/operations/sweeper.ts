@@ -17,6 +17,7 @@
  */
 import type { BlobsInUse } from "../core/blobs-in-use.ts";
 import { blobKeyFolder, blobKeyPrefix } from "../core/ids.ts";
+import { type Alerts, silentAlerts } from "../core/ports/alerts.ts";
 import { serverAuthor } from "../core/ports/author.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -46,6 +47,7 @@ export interface SweeperOptions {
   readonly steadyNow: () => Date;
   readonly log: Log;
   readonly meter: Meter;
+  readonly alerts?: Alerts;
   readonly intervalMs: number;
   /** Left-overs and orphans younger than this are left alone while the server runs. */
   readonly ageMsMin: number;
@@ -307,7 +309,7 @@ export class Sweeper implements AsyncDisposable {
     before: Date,
   ): Promise<{ readonly removed: number; readonly stopped: boolean }> {
     const { metadata, log, meter, orphanShareMax, orphansFree } = this.#options;
-    const { installation, inUse } = this.#options;
+    const { installation, inUse, alerts = silentAlerts } = this.#options;
     const placeName = `sweeper.place.${storage.id}`;
     const place = await metadata.getSetting(placeName);
     const next = blobKeyFolder(installation, earlier(before, await inUse.oldestRunningAt()));
@@ -324,8 +326,14 @@ export class Sweeper implements AsyncDisposable {
         "too many blobs are unknown to the metadata store: nothing was removed; " +
           "check that this is the store that belongs to this storage",
       );
+      alerts.raise(
+        "sweeper_stopped",
+        { storage: storage.id, orphans: orphans.length, seen },
+        `${orphans.length} of ${seen} blobs of storage ${storage.id} are unknown to the metadata store: nothing is removed`,
+      );
       return { removed: 0, stopped: true };
     }
+    alerts.clear("sweeper_stopped", { storage: storage.id });
     const [failure] = (await this.#deleteKeys(storage, orphans)).values();
     // The place stays: what is left is found again from there.
     if (failure !== undefined) throw failure.error;

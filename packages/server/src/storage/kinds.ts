@@ -17,6 +17,8 @@ export interface KindOptions {
   readonly mountCallsMax?: number;
   /** Other workers of the server have the storages open as well. */
   readonly isShared?: boolean;
+  /** Header `traceparent` for requests to storages; by default none is sent. */
+  readonly traceparent?: (() => string | undefined) | undefined;
 }
 
 /** By the name of the driver. */
@@ -25,6 +27,7 @@ export function storageKinds({
   environment,
   mountCallsMax: callsMax,
   isShared,
+  traceparent,
 }: KindOptions): ReadonlyMap<string, StorageKind> {
   return new Map([
     [
@@ -47,7 +50,7 @@ export function storageKinds({
       storageKind({
         schema: s3Config,
         open: async (config, { id }) => ({
-          driver: openS3Storage({ ...config, id, clock, environment }),
+          driver: openS3Storage({ ...config, id, clock, environment, traceparent }),
         }),
       }),
     ],

@@ -1,5 +1,6 @@
 /** The audit log for those who may read it: pages, a stream of all, and whether its chain is whole. */
 import { type Actor, authorize } from "../access.ts";
+import { type Alerts, silentAlerts } from "../ports/alerts.ts";
 import type {
   AuditFilter,
   AuditPage,
@@ -14,9 +15,11 @@ const verifiedMax = 100_000;
 
 export class Audit {
   readonly #metadata: AuditStore;
+  readonly #alerts: Alerts;
 
-  constructor({ metadata }: { readonly metadata: AuditStore }) {
-    this.#metadata = metadata;
+  constructor(options: { readonly metadata: AuditStore; readonly alerts?: Alerts }) {
+    this.#metadata = options.metadata;
+    this.#alerts = options.alerts ?? silentAlerts;
   }
 
   /**
@@ -49,6 +52,12 @@ export class Audit {
   /** From behind `after` on, for as long as one call may take: `next` says where to go on. */
   async verify(actor: Actor, { after }: { readonly after: number }): Promise<AuditVerification> {
     authorize(actor, "audit:read", {});
-    return await this.#metadata.verifyAudit({ after, limit: verifiedMax });
+    const verified = await this.#metadata.verifyAudit({ after, limit: verifiedMax });
+    const [first] = verified.problems;
+    if (first !== undefined) {
+      const message = `the audit log is not whole: ${verified.problems.length} problems, the first at record ${first.sequence}`;
+      this.#alerts.raise("audit_chain_broken", { sequence: first.sequence }, message);
+    } else if (after === 0 && verified.next === undefined) this.#alerts.clear("audit_chain_broken");
+    return verified;
   }
 }

@@ -5,6 +5,7 @@ import { systemClock } from "../../core/ports/clock.ts";
 import { type Log, silentLog } from "../../core/ports/log.ts";
 import { type Meter, silentMeter } from "../../core/ports/meter.ts";
 import type { StorageDriver, StorageLayer } from "../../core/ports/storage-driver.ts";
+import type { Tracer } from "../../core/ports/tracer.ts";
 import { type BreakerOptions, breaker } from "./breaker.ts";
 import { checksum } from "./checksum.ts";
 import { type HedgeOptions, hedge } from "./hedge.ts";
@@ -12,11 +13,14 @@ import { type LimitOptions, limit } from "./limit.ts";
 import { metered } from "./meter.ts";
 import { type RetryOptions, retry } from "./retry.ts";
 import { type TimeoutOptions, timeout } from "./timeout.ts";
+import { traced } from "./traced.ts";
 
 export interface LayerOptions {
   readonly clock?: Clock;
   readonly log?: Log;
   readonly meter?: Meter;
+  /** Of requests; left out: they are not traced. */
+  readonly tracer?: Tracer | undefined;
   readonly timeout?: TimeoutOptions;
   readonly retry?: RetryOptions;
   readonly limit?: LimitOptions;
@@ -50,6 +54,7 @@ export function withLayers(driver: StorageDriver, options: LayerOptions = {}): S
     retry({ meter, clock, deadlineMs: options.timeout?.answerMs ?? 30_000, ...options.retry }),
     // Outermost: it counts and times what callers saw.
     metered(meter, clock),
+    ...(options.tracer === undefined ? [] : [traced(options.tracer)]),
   ];
   return layers.reduce((inner, layer) => layer(inner), driver);
 }

@@ -57,6 +57,8 @@ export interface ClientOptions extends AddressOptions, PublicAddressOptions {
   readonly clock: Clock;
   readonly connectionsMax: number;
   readonly lookup?: LookupFunction | undefined;
+  /** Of W3C's trace context, for requests that are traced. */
+  readonly traceparent?: (() => string | undefined) | undefined;
 }
 
 export interface StorageRequest {
@@ -274,12 +276,14 @@ export class S3Client {
       },
       scope,
     );
+    // Beside the signature, which says nothing of it: a proxy on the way may change it.
+    const traceparent = this.#options.traceparent?.();
     try {
       const answer = await this.#agent.request({
         origin: this.#address.origin,
         path: query.length === 0 ? path : `${path}?${queryText(query)}`,
         method,
-        headers,
+        headers: traceparent === undefined ? headers : { ...headers, traceparent },
         signal,
         ...(body !== undefined && { body: isStream(body) ? iterableBody(body.chunks) : body }),
       });

@@ -71,6 +71,8 @@ export interface S3Options extends S3Config {
   readonly clock?: Clock;
   /** How host names are resolved, where the system's way does not fit. */
   readonly lookup?: LookupFunction;
+  /** Header `traceparent` of each request; by default there is none. */
+  readonly traceparent?: (() => string | undefined) | undefined;
 }
 
 /** What a storage turned out to be, for reports; no secret is in it. */

@@ -73,6 +73,8 @@ export class Emulator implements AsyncDisposable {
   readonly uploads = new Map<string, StoredUpload>();
   /** Every request that arrived, as `PUT object`, `POST uploads`, … */
   readonly requests: string[] = [];
+  /** Headers of that name, of the requests that had one. */
+  readonly traceparents: string[] = [];
   /** Asked before each request is carried out. */
   fault: (request: Answered) => Fault | undefined = () => undefined;
   /** Waited for once a request has arrived, before it is carried out. */
@@ -151,6 +153,8 @@ export class Emulator implements AsyncDisposable {
     const method = request.method ?? "";
     const operation = operationOf(key, values);
     this.requests.push(`${method} ${operation}`);
+    const { traceparent } = request.headers;
+    if (typeof traceparent === "string") this.traceparents.push(traceparent);
     response.on("error", () => undefined);
     request.on("error", () => undefined);
     const fault = this.fault({ method, operation, key: key ?? "" }) ?? {};
