@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { crc64NvmeWasmFile, generateCrc64NvmeWasm } from "../scripts/build-crc64.ts";
-import { generateReference, referenceFile } from "../scripts/build-reference.ts";
+import {
+  generateMetrics,
+  generateReference,
+  metricsFile,
+  referenceFile,
+} from "../scripts/build-reference.ts";
 
 test("the CRC's compiled module is that of its source", async () => {
   assert.equal(await readFile(crc64NvmeWasmFile, "utf8"), await generateCrc64NvmeWasm());
@@ -11,4 +16,8 @@ test("the CRC's compiled module is that of its source", async () => {
 
 test("docs/configuration.md is that of the option schemas", async () => {
   assert.equal(await readFile(referenceFile, "utf8"), generateReference());
+});
+
+test("docs/metrics.md is that of the definitions", async () => {
+  assert.equal(await readFile(metricsFile, "utf8"), generateMetrics());
 });

@@ -26,6 +26,14 @@ const checks = {
     isMet: () => succeeds("strace", ["-o", "/dev/null", "true"]),
   },
   nginx: { enable: "apt-get install nginx-light", isMet: () => succeeds("nginx", ["-v"]) },
+  prometheus: {
+    enable: "apt-get install prometheus",
+    isMet: () => hasPrograms("prometheus promtool"),
+  },
+  aiosmtpd: {
+    enable: "apt-get install python3-aiosmtpd",
+    isMet: () => succeeds("/usr/bin/python3", ["-c", "import aiosmtpd"]),
+  },
   curl: { enable: "apt-get install curl", isMet: () => succeeds("curl", ["--version"]) },
   chromium: {
     enable: "apt-get install chromium",

@@ -22,7 +22,7 @@ export interface Service {
 
 /** To be called where tests are defined, not within one; values are there from the first test on. */
 export function useService(
-  name: "ceph" | "moosefs" | "minio" | "loop" | "postgres" | "nginx",
+  name: "ceph" | "moosefs" | "minio" | "loop" | "postgres" | "nginx" | "prometheus" | "smtp",
   settings: Readonly<Record<string, string>> = {},
 ): Service {
   const script = join(services, `${name}.sh`);

@@ -6,6 +6,7 @@ import { descriptorsConfig, diskConfig, memoryConfig } from "./guards/index.ts";
 import { httpConfig } from "./http/config.ts";
 import { isPublicUrl } from "./http/public-url.ts";
 import { logConfig } from "./logging/index.ts";
+import { alertsConfig } from "./operations/alerts/config.ts";
 import {
   auditConfig,
   bulkDeleteConfig,
@@ -13,6 +14,7 @@ import {
   trashConfig,
   uploadsConfig,
 } from "./operations/config.ts";
+import { tracingConfig } from "./operations/tracing/config.ts";
 import { parseConfig } from "./protocols/parse/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
 import { debugConfig, supervisorConfig, workersConfig } from "./supervisor/config.ts";
@@ -79,6 +81,8 @@ export const serverConfig = z.strictObject({
   memory: memoryConfig.prefault({}),
   descriptors: descriptorsConfig.prefault({}),
   disk: diskConfig.prefault({}),
+  alerts: alertsConfig.prefault({}),
+  tracing: tracingConfig.prefault({}),
   sweeper: sweeperConfig.prefault({}),
   uploads: uploadsConfig.prefault({}),
   trash: trashConfig.prefault({}),

@@ -22,7 +22,7 @@ import {
   storageMount,
   type WatchedFolder,
 } from "./guards/index.ts";
-import type { ReadinessCheck } from "./operations/operations-server.ts";
+import type { ReadinessCheck } from "./operations/readiness.ts";
 import {
   limitReadBuffers,
   limitSharedPartBuffers,

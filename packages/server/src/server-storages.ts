@@ -9,9 +9,10 @@ import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
 import type { Meter } from "./core/ports/meter.ts";
 import type { Siblings } from "./core/ports/siblings.ts";
+import type { Tracer } from "./core/ports/tracer.ts";
 import type { Sealer } from "./core/sealing.ts";
 import { storageCorsOf } from "./core/storage-cors.ts";
-import type { ReadinessCheck } from "./operations/operations-server.ts";
+import type { ReadinessCheck } from "./operations/readiness.ts";
 import {
   type CanaryReport,
   ColdProbe,
@@ -69,18 +70,22 @@ export interface ServerStoragesOptions {
   readonly siblings: Siblings;
   /** Other workers may have them open, now or later. */
   readonly isShared?: boolean;
+  readonly tracer?: Tracer | undefined;
+  /** Header for the requests to storages of the S3 family; left out: none is sent. */
+  readonly traceparent?: (() => string | undefined) | undefined;
 }
 
 /** Rejects if the local storage does not open: a folder that is gone or not mounted stops the start. */
 export async function openStorages(options: ServerStoragesOptions): Promise<ServerStorages> {
   const { metadata, sealer, environment, mountCallsMax, clock, log, meter, drainMsMax } = options;
+  const { tracer, traceparent } = options;
   const markerUuid = await metadata.getSetting(markerSetting);
   const judged = new Set<string>();
   const registry = await StorageRegistry.open<CanaryReport>({
     metadata,
     sealer,
     kinds: storageKinds({
-      ...{ clock, environment, mountCallsMax },
+      ...{ clock, environment, mountCallsMax, traceparent },
       isShared: options.isShared === true,
     }),
     builtIn: [
@@ -91,7 +96,7 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
         ...(markerUuid === undefined ? {} : { markerUuid }),
       },
     ],
-    wrap: (driver) => withLayers(driver, { clock, log, meter }),
+    wrap: (driver) => withLayers(driver, { clock, log, meter, tracer }),
     admit: async (driver, { signal, mayWrite }) => {
       const report = await runCanary(driver, { form: "short", signal, mayWrite, clock });
       if (report.ok) return;

@@ -21,6 +21,7 @@ import { newInstallation } from "./core/ids.ts";
 import { Led } from "./core/led.ts";
 import { Multipart } from "./core/multipart/index.ts";
 import { Objects } from "./core/objects.ts";
+import type { Alerts } from "./core/ports/alerts.ts";
 import { type Clock, systemClock } from "./core/ports/clock.ts";
 import type { Log } from "./core/ports/log.ts";
 import type { MetadataStore } from "./core/ports/metadata-store.ts";
@@ -41,11 +42,17 @@ import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
 import { logRequests, type ServerLog } from "./logging/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { Activity, type ActivitySample } from "./operations/activity.ts";
+import { openAlerts } from "./operations/alerts/index.ts";
+import { meteredAlerts } from "./operations/alerts/metered-alerts.ts";
 import { openDataFolder, openSealer } from "./operations/data-folder.ts";
+import { meterHttp } from "./operations/http-metrics.ts";
+import { MergedMetrics } from "./operations/merged-metrics.ts";
 import { createMetrics } from "./operations/metrics.ts";
-import { createOperationsServer, type ReadinessCheck } from "./operations/operations-server.ts";
+import { createOperationsServer } from "./operations/operations-server.ts";
+import { Readiness, type ReadinessCheck } from "./operations/readiness.ts";
 import { ensureRootKey, type RootKey, readRootKeyOnly } from "./operations/root-key.ts";
 import { Sweeper } from "./operations/sweeper.ts";
+import { openTracing, tracedStore } from "./operations/tracing/index.ts";
 import { companionProtocol } from "./protocols/companion/index.ts";
 import { consoleProtocol } from "./protocols/console/index.ts";
 import {
@@ -125,9 +132,17 @@ export async function startServer(
   const { log } = parts;
   const clock = parts.clock ?? systemClock;
   const siblings = parts.siblings ?? noSiblings();
-  const { meter, registry } = createMetrics();
-  log.countTo?.(meter);
+  const metrics = createMetrics();
+  log.countTo?.(metrics.meter);
   await using opened = new AsyncDisposableStack();
+  const about = { server: "roma", environment: config.environment ?? null };
+  const alerts = opened.use(
+    openAlerts({
+      ...{ config: config.alerts, siblings, clock, log, meter: metrics.meter },
+      about: () => about,
+    }),
+  );
+  const meter = meteredAlerts(metrics.meter, alerts);
 
   const folder = await openDataFolder(config.data);
   const store = opened.use(
@@ -146,10 +161,21 @@ export async function startServer(
       ...{ descriptors: config.descriptors, disk: config.disk, memory: config.memory },
       logFile: config.log.file,
       siblings,
-      ...{ dataFolder: folder.path, log, meter },
+      ...{ dataFolder: folder.path, log, meter, alerts },
     }),
   );
-  const metadata = fencedStore(store, () => dataEnvironment.assertWritable(), guards.disks);
+  const { endpoint } = config.tracing;
+  const tracing =
+    endpoint === undefined
+      ? undefined
+      : opened.use(
+          await openTracing({
+            ...{ config: { ...config.tracing, endpoint }, meter, instance: siblings.self },
+            environment: dataEnvironment.label ?? about.environment,
+          }),
+        );
+  const fenced = fencedStore(store, () => dataEnvironment.assertWritable(), guards.disks);
+  const metadata = tracing === undefined ? fenced : tracedStore(fenced, tracing.tracer);
   const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
   const serverStorages = opened.use(
     await openStorages({
@@ -165,10 +191,13 @@ export async function startServer(
       meter,
       siblings,
       isShared: parts.serverName !== undefined,
+      tracer: tracing?.tracer,
+      traceparent: config.tracing.propagate ? tracing?.tracer.traceparent : undefined,
     }),
   );
   const storages = await guards.guardStorages(serverStorages.registry);
   await dataEnvironment.settle();
+  about.environment = dataEnvironment.label ?? null;
   if (dataEnvironment.labelForMarks !== undefined) {
     await serverStorages.registry.label(dataEnvironment.labelForMarks);
   }
@@ -194,6 +223,7 @@ export async function startServer(
     steady,
     log,
     meter,
+    alerts,
     installation,
     refusals,
   };
@@ -214,7 +244,7 @@ export async function startServer(
       earliest(...[uploads, multipart, staged].map((one) => one.oldestRunningAt())),
   });
   const sweeper = new Sweeper({
-    ...{ metadata, storages, installation, inUse, clock, log, meter },
+    ...{ metadata, storages, installation, inUse, clock, log, meter, alerts },
     ownedKeys: (storageId, blobKeys) => metadata.uploadsOwning(storageId, blobKeys),
     steadyNow: () => steady.now(),
     intervalMs: config.sweeper.interval,
@@ -265,6 +295,25 @@ export async function startServer(
     const refusal = refusalOf(error, request);
     if (refusal !== undefined) refusals.note(refusal);
   };
+  const checkWorkers = workersCheck(siblings);
+  const readiness = opened.use(
+    new Readiness({
+      clock,
+      checks: () => [
+        { name: "metadata", essential: true, check: () => metadata.probe() },
+        environmentCheck(dataEnvironment),
+        ...serverStorages.checks(),
+        ...guards.checks(),
+        ...checkWorkers,
+      ],
+    }),
+  );
+  const operations = createOperationsServer({
+    readiness,
+    metrics: new MergedMetrics({ metrics, siblings, log }),
+  });
+  // Before the listeners, so that it is closed after them: it says that they drain.
+  opened.defer(() => operations.close());
   const ossKeys = opened.use(new OssKeys({ clock, log }));
   const http = createHttp({
     log,
@@ -287,10 +336,15 @@ export async function startServer(
           clock,
         });
   const listeners = s3Http === undefined ? [http] : [http, s3Http];
-  const activity = new Activity(registry);
+  const activity = new Activity(metrics.registry);
   for (const app of listeners) {
+    const listener = app === http ? "main" : "s3";
+    metrics.onCollect(meterHttp(app.server, { meter, clock, listener }));
     activity.watch(app);
-    logRequests(app, { log, requests: config.log.requests });
+    tracing?.attach(app);
+    // Behind the traces, whose ids it names.
+    const ownTraceId = (): string | undefined => tracing?.tracer.current()?.traceId;
+    logRequests(app, { log, requests: config.log.requests, ownTraceId });
     guards.admitTo(app);
   }
   opened.defer(async () => {
@@ -334,14 +388,8 @@ export async function startServer(
   await http.register(parse, { prefix: parsePath });
   await http.register(consoleProtocol(consoleFolder), { prefix: "/console" });
   http.get("/", (_request, reply) => reply.redirect("/console/"));
-  const checks = () => [
-    { name: "metadata", essential: true, check: () => metadata.probe() },
-    environmentCheck(dataEnvironment),
-    ...serverStorages.checks(),
-    ...guards.checks(),
-  ];
-  const operations = createOperationsServer({ registry, checks });
-  opened.defer(() => operations.close());
+  opened.defer(() => readiness.drain());
+  readiness.start();
 
   // From here on other workers start, and find everything made.
   await store.share();
@@ -355,6 +403,7 @@ export async function startServer(
       ? undefined
       : await listen(s3Http, "s3", { host: s3Host, port: config.s3.port ?? 0 });
   await rootKey.remember(url);
+  about.server = config.publicUrl ?? url;
 
   const all = opened.move();
   let closed: Promise<void> | undefined;
@@ -387,6 +436,7 @@ function createCore(
     readonly meter: Meter;
     readonly installation: string;
     readonly refusals: Refusals;
+    readonly alerts: Alerts;
     readonly dataEnvironment: DataEnvironment;
     readonly siblings: Siblings;
     /** Of a worker; undefined: of a process that has the data for itself. */
@@ -463,6 +513,18 @@ async function ensureDemoBucket(
 function environmentCheck(environment: DataEnvironment): ReadinessCheck {
   const check = async (): Promise<void> => environment.assertWritable();
   return { name: "environment", essential: false, check };
+}
+
+/** Fewer than there should be hurt nothing but the speed. */
+function workersCheck(siblings: Siblings): readonly ReadinessCheck[] {
+  if (siblings.count === 1) return [];
+  siblings.on("alive", () => true);
+  const check = async (): Promise<void> => {
+    const answers = await siblings.ask("alive", null, { msMax: 1_000 });
+    const count = answers.length + 1;
+    if (count < siblings.count) throw new Error(`${count} of ${siblings.count} workers answer`);
+  };
+  return [{ name: "workers", essential: false, check }];
 }
 
 function earliest(...instants: readonly (Date | undefined)[]): Date | undefined {

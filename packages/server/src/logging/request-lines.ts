@@ -7,10 +7,19 @@ import { forRequest, traceIdOf } from "./request-context.ts";
 /** To be called before protocols are registered on the instance. */
 export function logRequests(
   app: FastifyInstance,
-  { log, requests }: { readonly log: Log; readonly requests: LogConfig["requests"] },
+  {
+    log,
+    requests,
+    ownTraceId = () => undefined,
+  }: {
+    readonly log: Log;
+    readonly requests: LogConfig["requests"];
+    /** Of the trace that this server makes of the request; the client's by default. */
+    readonly ownTraceId?: (() => string | undefined) | undefined;
+  },
 ): void {
   app.addHook("onRequest", (request, reply, done) => {
-    const traceId = traceIdOf(request.headers.traceparent);
+    const traceId = ownTraceId() ?? traceIdOf(request.headers.traceparent);
     const fields = { requestId: request.id, ...(traceId === undefined ? {} : { traceId }) };
     if (requests !== "off") {
       const began = performance.now();

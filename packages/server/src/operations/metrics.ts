@@ -3,22 +3,33 @@
  * with its help text and labels. A name that is not declared is a defect, but counting must never
  * hurt what it counts: it only shows as `metrics_undeclared_total`.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import {
+  type Aggregator,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from "prom-client";
 import type { Labels, Meter } from "../core/ports/meter.ts";
-
-interface Definition {
-  readonly kind: "counter" | "gauge" | "histogram";
-  readonly help: string;
-  readonly labels?: readonly string[];
-  readonly buckets?: readonly number[];
-}
+import { alertMetrics } from "./alerts/metrics.ts";
+import { httpMetrics } from "./http-metrics.ts";
+import type { MetricDefinitions } from "./metric-definition.ts";
+import { tracingMetrics } from "./tracing/metrics.ts";
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-export type MetricDefinitions = Readonly<Record<string, Definition>>;
-
 export const metricDefinitions: MetricDefinitions = {
-  read_only: { kind: "gauge", help: "1 while every change is refused: environments disagree" },
+  read_only: {
+    kind: "gauge",
+    help: "1 while every change is refused: environments disagree",
+    merge: "max",
+  },
+  ...httpMetrics,
+  ...alertMetrics,
+  ...tracingMetrics,
   uploads_running: { kind: "gauge", help: "Uploads being received now" },
   uploads_created_total: {
     kind: "counter",
@@ -83,8 +94,9 @@ export const metricDefinitions: MetricDefinitions = {
   },
   storage_breaker_open: {
     kind: "gauge",
-    help: "1 while a storage that failed too often is left alone",
+    help: "1 while a storage that failed too often is left alone, by any worker",
     labels: ["storage"],
+    merge: "max",
   },
   storage_breaker_opened_total: {
     kind: "counter",
@@ -103,8 +115,9 @@ export const metricDefinitions: MetricDefinitions = {
   },
   storage_refused: {
     kind: "gauge",
-    help: "1 while a storage, or its newest settings, cannot be opened",
+    help: "1 while a storage, or its newest settings, cannot be opened by some worker",
     labels: ["storage"],
+    merge: "max",
   },
   descriptors_open: { kind: "gauge", help: "File descriptors that the process has open" },
   descriptors_limit: { kind: "gauge", help: "Its limit of them, as it is now" },
@@ -198,18 +211,39 @@ export const metricDefinitions: MetricDefinitions = {
   },
 };
 
-/** A meter and the registry behind it, which `/metrics` prints. */
-export function createMetrics(definitions: MetricDefinitions = metricDefinitions): {
+export interface Metrics {
   readonly meter: Meter;
   readonly registry: Registry;
-} {
+  /** Called before each look at the metrics, for what is only counted then. Must not throw. */
+  onCollect(update: () => void): void;
+  /** Of this process, as they are now. */
+  collect(): Promise<MetricObjectWithValues<MetricValue<string>>[]>;
+}
+
+/** Gauges that end like counters, which Prometheus' rules forbid; the same by type are there beside them. */
+const misnamed = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+];
+
+/** A meter and the registry behind it, which `/metrics` prints. */
+export function createMetrics(definitions: MetricDefinitions = metricDefinitions): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of misnamed) registry.removeSingleMetric(name);
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();
   const histograms = new Map<string, Histogram>();
-  for (const [name, { kind, help, labels, buckets }] of Object.entries(definitions)) {
-    const common = { name, help, labelNames: [...(labels ?? [])], registers: [registry] };
+  for (const [name, { kind, help, labels, buckets, merge }] of Object.entries(definitions)) {
+    const aggregator: Aggregator = merge === "max" ? "max" : "sum";
+    const common = {
+      name,
+      help,
+      aggregator,
+      labelNames: [...(labels ?? [])],
+      registers: [registry],
+    };
     if (kind === "counter") counters.set(name, new Counter(common));
     else if (kind === "gauge") gauges.set(name, new Gauge(common));
     else histograms.set(name, new Histogram({ ...common, buckets: [...(buckets ?? seconds)] }));
@@ -232,5 +266,14 @@ export function createMetrics(definitions: MetricDefinitions = metricDefinitions
     gauge: (name, change, labels: Labels = {}) => use(gauges, name)?.inc(labels, change),
     observe: (name, value, labels: Labels = {}) => use(histograms, name)?.observe(labels, value),
   };
-  return { meter, registry };
+  const updates: (() => void)[] = [];
+  return {
+    meter,
+    registry,
+    onCollect: (update) => updates.push(update),
+    collect: async () => {
+      for (const update of updates) update();
+      return await registry.getMetricsAsJSON();
+    },
+  };
 }
