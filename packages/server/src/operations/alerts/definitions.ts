@@ -41,9 +41,14 @@ export const alertDefinitions = {
     labels: ["mount"],
   },
   disk_low: { severity: "warning", summary: "a file system is getting full", labels: ["mount"] },
-  inodes_low: {
-    severity: "warning",
-    summary: "a file system has few inodes left",
+  disk_hanging: {
+    severity: "critical",
+    summary: "a file system does not answer",
+    labels: ["mount"],
+  },
+  disk_read_only: {
+    severity: "critical",
+    summary: "a file system is mounted read-only: nothing is written there",
     labels: ["mount"],
   },
   log_lines_dropped: {
