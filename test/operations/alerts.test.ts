@@ -12,6 +12,7 @@ import { AlertCenter } from "../../packages/server/src/operations/alerts/alert-c
 import { Channel } from "../../packages/server/src/operations/alerts/channel.ts";
 import { meteredAlerts } from "../../packages/server/src/operations/alerts/metered-alerts.ts";
 import { webhook } from "../../packages/server/src/operations/alerts/webhook.ts";
+import { watchWorkers } from "../../packages/server/src/operations/alerts/worker-watch.ts";
 import { createMetrics } from "../../packages/server/src/operations/metrics.ts";
 import { cleanUp } from "../harness/cleanup.ts";
 import { send } from "../harness/http-client.ts";
@@ -166,6 +167,38 @@ test("three workers with one condition send one message, and another leader goes
   ]);
 });
 
+test("what was sent is known after a restart, and its end is told then", async (t) => {
+  const { url, received } = await receiver(t);
+  const clock = handClock();
+  const kept = new Map<string, string>();
+  const memory = {
+    getSetting: async (name: string) => kept.get(name),
+    putSetting: async (name: string, value: string) => void kept.set(name, value),
+  };
+  const first = center(t, { url, clock });
+  await first.alerts.remember(memory);
+  first.alerts.raise("disk_full", { mount: "/data" }, "no room");
+  await eventually("it is told and kept", () => received.length === 1 && kept.size === 1);
+  await first.alerts[Symbol.asyncDispose]();
+  clock.ms += 5_000;
+  const second = center(t, { url, clock });
+  await second.alerts.remember(memory);
+  second.alerts.raise("disk_full", { mount: "/data" }, "no room");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(received.length, 1);
+  second.alerts.clear("disk_full");
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  clock.ms += 10_001;
+  await eventually("its end is told", () => received.length === 2);
+  assert.deepEqual(
+    received.map(({ status, id }) => [status, id]),
+    [
+      ["firing", received[0]?.id],
+      ["resolved", received[0]?.id],
+    ],
+  );
+});
+
 test("a receiver that fails gets it again, and one that is gone hurts nothing", async (t) => {
   const { url, received, requests } = await receiver(t, (index) => (index < 2 ? 500 : 204));
   const { alerts, registry } = center(t, { url });
@@ -215,6 +248,30 @@ test("what is counted already raises and clears", async (t) => {
   assert.equal(alerts.active.length, 1);
   heard.gauge("storage_refused", -1, { storage: "s" });
   assert.equal(alerts.active.length, 0);
+});
+
+test("deaths that the supervisor counts are told, and many of them as a loop", async (t) => {
+  const { url, received } = await receiver(t);
+  const hub = new SiblingHub(1);
+  const clock = handClock();
+  const siblings = hub.join("1-a");
+  let killed = 7;
+  hub.join("supervisor").on("supervisor-metrics", () => ({ deaths: { killed } }));
+  const { alerts } = center(t, { url, siblings, clock });
+  const watch = watchWorkers({ siblings, alerts, clock, intervalMs: 5 });
+  cleanUp(t, () => watch[Symbol.dispose]());
+  // The process is young: whoever saw that death may be the one that died.
+  await eventually("one is told", () => received.length === 1);
+  killed += 2;
+  await eventually("a loop is told", () => received.length === 2);
+  assert.deepEqual(
+    received.map(({ name }) => name),
+    ["worker_died", "worker_crash_loop"],
+  );
+  clock.ms += 6 * 60_000;
+  await eventually("it is over", () =>
+    alerts.active.every(({ name }) => name !== "worker_crash_loop"),
+  );
 });
 
 describeWhere(["aiosmtpd"], "with a real mail server", () => {

@@ -41,7 +41,9 @@ export class SiblingHub {
       ask: async (topic, question, { msMax, of }) => {
         const asked = [...this.#members].filter(
           ([other, { state }]) =>
-            other !== name && state !== "dead" && (of === undefined || of === other),
+            other !== name &&
+            state !== "dead" &&
+            (of === undefined ? other !== "supervisor" : of === other),
         );
         const answers = asked.map(async ([other, { state, handlers }]): Promise<SiblingAnswer> => {
           if (state === "hung") {

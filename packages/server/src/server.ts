@@ -44,6 +44,7 @@ import { openSqliteStore } from "./metadata/index.ts";
 import { Activity, type ActivitySample } from "./operations/activity.ts";
 import { openAlerts } from "./operations/alerts/index.ts";
 import { meteredAlerts } from "./operations/alerts/metered-alerts.ts";
+import { watchWorkers } from "./operations/alerts/worker-watch.ts";
 import { openDataFolder, openSealer } from "./operations/data-folder.ts";
 import { meterHttp } from "./operations/http-metrics.ts";
 import { MergedMetrics } from "./operations/merged-metrics.ts";
@@ -142,6 +143,7 @@ export async function startServer(
       about: () => about,
     }),
   );
+  opened.use(watchWorkers({ siblings, alerts, clock }));
   const meter = meteredAlerts(metrics.meter, alerts);
 
   const folder = await openDataFolder(config.data);
@@ -202,6 +204,7 @@ export async function startServer(
     await serverStorages.registry.label(dataEnvironment.labelForMarks);
   }
   const isReadOnly = dataEnvironment.readOnly !== undefined;
+  if (!isReadOnly) await alerts.remember(metadata);
   if (isReadOnly) meter.gauge("read_only", 1);
 
   const accessKeys = new AccessKeys({ metadata, sealer, clock, siblings });
@@ -310,7 +313,7 @@ export async function startServer(
   );
   const operations = createOperationsServer({
     readiness,
-    metrics: new MergedMetrics({ metrics, siblings, log }),
+    metrics: new MergedMetrics({ metrics, siblings }),
   });
   // Before the listeners, so that it is closed after them: it says that they drain.
   opened.defer(() => operations.close());

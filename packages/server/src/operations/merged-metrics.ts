@@ -6,21 +6,16 @@
  * A worker that does not answer in time is named by `worker_metrics_missing`, with what it last said in the
  * sums; the answer never waits for it longer than that.
  */
-import { AggregatorRegistry, type MetricObjectWithValues, type MetricValue } from "prom-client";
+import { AggregatorRegistry } from "prom-client";
 import { isOperationalError } from "../core/errors.ts";
-import type { Log } from "../core/ports/log.ts";
 import type { Json, Siblings } from "../core/ports/siblings.ts";
 import type { MetricDefinitions } from "./metric-definition.ts";
 import { type Metrics, metricDefinitions } from "./metrics.ts";
-
-type Metric = MetricObjectWithValues<MetricValue<string>>;
+import { type Metric, metricOf, metricsOfSupervisor } from "./worker-metrics.ts";
 
 export interface MergedMetricsOptions {
   readonly metrics: Metrics;
   readonly siblings: Siblings;
-  readonly log: Log;
-  /** Value of the label `worker`: stays when a worker is replaced. Left out: 0, or the worker's own name. */
-  readonly worker?: string | undefined;
   readonly definitions?: MetricDefinitions;
   /** How long an answer of another worker is waited for; by default 1 s. */
   readonly msMax?: number;
@@ -29,19 +24,9 @@ export interface MergedMetricsOptions {
 /** Topics. */
 const asked = "metrics";
 const seen = "metrics-seen";
-const supervisor = "supervisor-metrics";
 
 /** Workers that are gone and still counted; of more, the longest gone are forgotten, and the sums fall once. */
 const departedMax = 64;
-
-export const mergedMetricDefinitions = {
-  worker_metrics_missing: {
-    kind: "gauge",
-    help: "1 for a worker whose metrics did not come in time; its counters are those of its last answer",
-    labels: ["worker"],
-  },
-  workers_counted: { kind: "gauge", help: "Workers whose metrics are in this answer" },
-} as const satisfies MetricDefinitions;
 
 export class MergedMetrics {
   readonly #options: MergedMetricsOptions;
@@ -55,7 +40,7 @@ export class MergedMetrics {
   constructor(options: MergedMetricsOptions) {
     this.#options = options;
     const { siblings } = options;
-    this.#worker = options.worker ?? (siblings.count === 1 ? "0" : siblings.self);
+    this.#worker = /^(\d+)-/.exec(siblings.self)?.[1] ?? "0";
     this.#msMax = options.msMax ?? 1_000;
     siblings.on(asked, async (question) => await this.#answer(question));
     siblings.on(seen, (message) => {
@@ -75,12 +60,10 @@ export class MergedMetrics {
   }
 
   async #merge(): Promise<string> {
-    const { siblings, metrics } = this.#options;
+    const { metrics } = this.#options;
     const [own, others, ofSupervisor] = await Promise.all([
       metrics.collect(),
-      siblings.count === 1 && this.#known.size === 0
-        ? { answers: [], missing: [] }
-        : this.#askAll(),
+      this.#askAll(),
       this.#askSupervisor(),
     ]);
     for (const { from, worker, metrics } of others.answers) {
@@ -94,7 +77,7 @@ export class MergedMetrics {
       this.#labelled(own, this.#worker),
       ...others.answers.map(({ worker, metrics }) => this.#labelled(metrics, worker)),
       ...gone,
-      ofSupervisor,
+      ...ofSupervisor,
       this.#aboutWorkers(live.size + 1, others.missing),
     ];
     this.#tell(own);
@@ -132,12 +115,13 @@ export class MergedMetrics {
     return { answers, missing };
   }
 
-  async #askSupervisor(): Promise<Metric[]> {
+  /** None where there is no supervisor, or it does not answer. */
+  async #askSupervisor(): Promise<Metric[][]> {
     const { siblings } = this.#options;
-    if (siblings.count === 1 && this.#options.worker === undefined) return [];
     try {
-      const answers = await siblings.ask(supervisor, null, { msMax: this.#msMax, of: supervisor });
-      return answers.flatMap(({ answer }) => metricsOf(answer));
+      const options = { msMax: this.#msMax, of: "supervisor" };
+      const answers = await siblings.ask("supervisor-metrics", null, options);
+      return answers.map(({ answer }) => metricsOfSupervisor(answer));
     } catch {
       return [];
     }
@@ -164,7 +148,6 @@ export class MergedMetrics {
 
   #tell(own: readonly Metric[]): void {
     const { siblings } = this.#options;
-    if (siblings.count === 1) return;
     const known = Object.fromEntries(this.#known);
     known[siblings.self] = { worker: this.#worker, counters: this.#countersOf(own) };
     siblings.tell(seen, plain(known));
@@ -218,20 +201,10 @@ export class MergedMetrics {
   }
 
   #aboutWorkers(counted: number, missing: readonly string[]): Metric[] {
-    const gauge = (name: keyof typeof mergedMetricDefinitions, values: MetricValue<string>[]) =>
-      ({
-        name,
-        help: mergedMetricDefinitions[name].help,
-        type: "gauge",
-        aggregator: "max",
-        values,
-      }) as unknown as Metric;
+    const silent = missing.map((worker) => ({ value: 1, labels: { worker } }));
     return [
-      gauge("workers_counted", [{ value: counted, labels: {} }]),
-      gauge(
-        "worker_metrics_missing",
-        missing.map((worker) => ({ value: 1, labels: { worker } })),
-      ),
+      metricOf("workers_counted", [{ value: counted, labels: {} }]),
+      metricOf("worker_metrics_missing", silent),
     ];
   }
 }

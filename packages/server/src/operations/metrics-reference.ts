@@ -1,7 +1,7 @@
 /** Renders the reference of the metrics from their definitions, so that it is never stale. */
-import { mergedMetricDefinitions } from "./merged-metrics.ts";
 import type { MetricDefinitions } from "./metric-definition.ts";
 import { createMetrics, metricDefinitions } from "./metrics.ts";
+import { workerMetricDefinitions } from "./worker-metrics.ts";
 
 export interface DescribedMetric {
   readonly name: string;
@@ -17,9 +17,9 @@ const units: readonly (readonly [pattern: RegExp, unit: string])[] = [
   [/_ratio$/, "0 to 1"],
 ];
 
-/** All that `/metrics` may show but for the supervisor's own: ours, and those of the process. */
+/** All that `/metrics` may show: ours, and those of the process. */
 export function describedMetrics(): readonly DescribedMetric[] {
-  const declared: MetricDefinitions = { ...metricDefinitions, ...mergedMetricDefinitions };
+  const declared: MetricDefinitions = { ...metricDefinitions, ...workerMetricDefinitions };
   const ours = Object.entries(declared).map(([name, { kind, labels = [], help, merge }]) =>
     described({ name, kind, help, labels: merge === "each" ? [...labels, "worker"] : labels }),
   );

@@ -31,6 +31,14 @@ export interface AlertCenterOptions {
   readonly about: () => { readonly server: string; readonly environment: string | null };
 }
 
+/** Where what was sent is kept, for a start after this one: the metadata store's settings. */
+export interface SentMemory {
+  getSetting(name: string): Promise<string | undefined>;
+  putSetting(name: string, value: string): Promise<void>;
+}
+
+const sentSetting = "alerts.sent";
+
 /** Topics. */
 const stateTopic = "alerts";
 const wantedTopic = "alerts-wanted";
@@ -133,8 +141,26 @@ export class AlertCenter implements Alerts, AsyncDisposable {
     this.#stopLeading();
     // What this worker said holds no more with it; whoever leads next hears it from the others.
     await Promise.all(this.#options.channels.map((channel) => channel.close(closeMsMax)));
+    await this.#saving;
   }
 
+  /**
+   * From now on a new start goes on where this one ended, and says nothing twice. A store that fails costs
+   * only that.
+   */
+  async remember(memory: SentMemory): Promise<void> {
+    try {
+      this.#takeSent(JSON.parse((await memory.getSetting(sentSetting)) ?? "[]"), {
+        wallClock: true,
+      });
+    } catch (error) {
+      this.#options.log.warn({ err: error }, "what was sent of alerts could not be read");
+    }
+    this.#memory = memory;
+  }
+
+  #memory: SentMemory | undefined;
+  #saving: Promise<void> = Promise.resolve();
   #stopLeading: () => void = () => {};
 
   async #lead(signal: AbortSignal): Promise<void> {
@@ -178,7 +204,7 @@ export class AlertCenter implements Alerts, AsyncDisposable {
     for (const [name, { at }] of this.#others) {
       if (now - at > silentMsMax) this.#others.delete(name);
     }
-    if (ended || (now - this.#saidAt >= sayMs && this.#options.siblings.count > 1)) this.#say();
+    if (ended || now - this.#saidAt >= sayMs) this.#say();
     this.#look();
   }
 
@@ -244,17 +270,35 @@ export class AlertCenter implements Alerts, AsyncDisposable {
       ageMs: now - sentAt,
     }));
     this.#options.siblings.tell(sentTopic, plain(sent));
+    const memory = this.#memory;
+    if (memory === undefined) return;
+    const wallNow = this.#options.clock.now().getTime();
+    const text = JSON.stringify(
+      sent.map(({ ageMs, ...one }) => ({ ...one, sentAt: wallNow - ageMs })),
+    );
+    const save = async (): Promise<void> => {
+      await memory.putSetting(sentSetting, text).catch((error: unknown) => {
+        this.#options.log.warn({ err: error }, "what was sent of alerts could not be kept");
+      });
+    };
+    this.#saving = this.#saving.then(save);
   }
 
-  #takeSent(message: Json): void {
-    if (this.#leads || !Array.isArray(message)) return;
-    this.#sent.clear();
+  #takeSent(message: Json, { wallClock = false } = {}): void {
+    if (!Array.isArray(message)) return;
+    // What this process sent itself it knows better than the last one.
+    if (this.#leads && !wallClock) return;
+    if (!wallClock) this.#sent.clear();
+    const wallNow = this.#options.clock.now().getTime();
     for (const entry of message) {
       if (typeof entry !== "object" || entry === null || !("alert" in entry)) continue;
-      const { key, id, ageMs, alert } = entry as Readonly<Record<string, Json>>;
+      const { key, id, ageMs, sentAt, alert } = entry as Readonly<Record<string, Json>>;
       const [known] = alertsOf([alert ?? null]);
       if (typeof key !== "string" || typeof id !== "string" || known === undefined) continue;
-      this.#sent.set(key, { id, alert: known, sentAt: this.#now - Number(ageMs) });
+      if (this.#sent.has(key)) continue;
+      // A clock that was set back must not put off what comes next.
+      const age = Math.max(0, wallClock ? wallNow - Number(sentAt) : Number(ageMs));
+      this.#sent.set(key, { id, alert: known, sentAt: this.#now - age });
     }
   }
 }
