@@ -6,6 +6,7 @@ import { addAudit } from "./commands/audit.ts";
 import { addBucket } from "./commands/bucket.ts";
 import { addBulkDelete } from "./commands/bulk-delete.ts";
 import { addConfig } from "./commands/config.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addDownload } from "./commands/download.ts";
 import { addEnvironment } from "./commands/environment.ts";
 import { addGrant } from "./commands/grant.ts";
@@ -87,6 +88,7 @@ function buildProgram(context: Context): Command {
     add(program, context);
   }
   addEnvironment(program, context);
+  addDoctor(program, context);
   addBulkDelete(program, context);
   program.hook("preAction", (_program, command) => showEnvironment(context, command));
   return program;

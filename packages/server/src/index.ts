@@ -11,6 +11,7 @@
 export { ConfigError, Secret } from "./config/index.ts";
 export { OperationalError } from "./core/errors.ts";
 export { type Log, silentLog } from "./core/ports/log.ts";
+export { type DoctorOptions, type Finding, runDoctor } from "./doctor.ts";
 export {
   type LabelledData,
   type Relabelled,
