@@ -8,6 +8,7 @@ import { type TestContext, test } from "node:test";
 import type { Clock } from "../../packages/server/src/core/ports/clock.ts";
 import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import { noSiblings, type Siblings } from "../../packages/server/src/core/ports/siblings.ts";
+import { sendTestAlert } from "../../packages/server/src/index.ts";
 import { AlertCenter } from "../../packages/server/src/operations/alerts/alert-center.ts";
 import { Channel } from "../../packages/server/src/operations/alerts/channel.ts";
 import { meteredAlerts } from "../../packages/server/src/operations/alerts/metered-alerts.ts";
@@ -248,6 +249,17 @@ test("what is counted already raises and clears", async (t) => {
   assert.equal(alerts.active.length, 1);
   heard.gauge("storage_refused", -1, { storage: "s" });
   assert.equal(alerts.active.length, 0);
+});
+
+test("roma alerts test sends one message, and says what came of it", async (t) => {
+  const { url, received } = await receiver(t);
+  const answers = await sendTestAlert(["--alerts-webhook", url]);
+  assert.deepEqual(answers, [{ channel: "webhook" }]);
+  assert.deepEqual(received.map(summary), [["firing", "alert_test", {}]]);
+  const [gone] = await sendTestAlert(["--alerts-webhook", "http://127.0.0.1:9/?token=hidden"]);
+  assert.match(gone?.failure ?? "", /\S/);
+  assert.doesNotMatch(gone?.failure ?? "", /hidden/);
+  assert.deepEqual(await sendTestAlert([]), []);
 });
 
 test("deaths that the supervisor counts are told, and many of them as a loop", async (t) => {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { isRomaError } from "@roma/sdk/node";
 import { Command, CommanderError } from "commander";
+import { addAlerts } from "./commands/alerts.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addBucket } from "./commands/bucket.ts";
 import { addBulkDelete } from "./commands/bulk-delete.ts";
@@ -17,6 +18,7 @@ import { addRm } from "./commands/rm.ts";
 import { addServe } from "./commands/serve.ts";
 import { addStat } from "./commands/stat.ts";
 import { addStorage } from "./commands/storage.ts";
+import { addTop } from "./commands/top.ts";
 import { addTransfer } from "./commands/transfer.ts";
 import { addTrash } from "./commands/trash.ts";
 import { addUpload } from "./commands/upload.ts";
@@ -89,6 +91,8 @@ function buildProgram(context: Context): Command {
   }
   addEnvironment(program, context);
   addDoctor(program, context);
+  addAlerts(program, context);
+  addTop(program, context);
   addBulkDelete(program, context);
   program.hook("preAction", (_program, command) => showEnvironment(context, command));
   return program;

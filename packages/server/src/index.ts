@@ -8,6 +8,7 @@
  * await server.close();
  * ```
  */
+export { type AlertSent, sendTestAlert } from "./alert-test.ts";
 export { ConfigError, Secret } from "./config/index.ts";
 export { OperationalError } from "./core/errors.ts";
 export { type Log, silentLog } from "./core/ports/log.ts";

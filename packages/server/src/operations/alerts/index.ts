@@ -1,10 +1,12 @@
 /** Alerts as the server opens them. */
+import { randomUUID } from "node:crypto";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Meter } from "../../core/ports/meter.ts";
 import type { Siblings } from "../../core/ports/siblings.ts";
+import { makeAlert } from "./alert.ts";
 import { AlertCenter } from "./alert-center.ts";
-import { Channel, type Sender } from "./channel.ts";
+import { type AlertMessage, Channel, type Sender } from "./channel.ts";
 import type { AlertsConfig } from "./config.ts";
 import { email } from "./email.ts";
 import { webhook } from "./webhook.ts";
@@ -45,4 +47,10 @@ export function sendersOf(config: AlertsConfig): readonly Sender[] {
     senders.push(email({ url: smtp.reveal(), from: emailFrom, to: emailTo, msMax: timeout }));
   }
   return senders;
+}
+
+/** Sent because somebody asked for it. */
+export function testMessage(about: Pick<AlertMessage, "server" | "environment">): AlertMessage {
+  const alert = makeAlert("alert_test", {}, "this is a test: nothing is wrong", new Date());
+  return { status: "firing", alert, id: randomUUID(), ...about };
 }
