@@ -10,13 +10,15 @@ const prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 const possible = spawnSync("unshare", [...prefix.slice(1), "true"]).status === 0;
 const skip = possible ? false : "this user may not make a process namespace";
 
-test("process 1 replaces a worker and leaves no zombie, and SIGTERM ends it with code 0", { skip }, async (t) => {
+test("process 1 replaces a worker and leaves no zombie, and SIGTERM ends it with code 0", {
+  skip,
+}, async (t) => {
   const tiny = await startTiny(t, { prefix });
   const supervisor = Number(childrenOf(tiny.pid)[0]);
   await tiny.ask("/exit").catch(() => {});
   await eventually("it is replaced", () => tiny.said("a worker is ready").length === 3);
-  const states = childrenOf(supervisor).map((pid) =>
-    /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1"))?.[1],
+  const states = childrenOf(supervisor).map(
+    (pid) => /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1"))?.[1],
   );
   assert.equal(states.length, 2);
   assert.ok(!states.includes("Z"), states.join());

@@ -14,6 +14,7 @@ import { isOperationalError } from "./core/errors.ts";
 import { systemClock } from "./core/ports/clock.ts";
 import { silentLog } from "./core/ports/log.ts";
 import { silentMeter } from "./core/ports/meter.ts";
+import { noSiblings } from "./core/ports/siblings.ts";
 import { lookAtSchema, openSqliteStore } from "./metadata/index.ts";
 import { openDataFolder, openSealer, readRootKey } from "./operations/data-folder.ts";
 import { type Account, accountName, become, findAccount } from "./operations/doctor/accounts.ts";
@@ -385,6 +386,7 @@ async function tryStorages(
     clock: systemClock,
     log: silentLog,
     meter: silentMeter,
+    siblings: noSiblings(),
   });
   const found: Finding[] = [];
   if (dataEnvironment.readOnly !== undefined) {

@@ -33,8 +33,6 @@ export interface MemorySample {
   readonly arrayBuffersBytes: number;
   readonly buffersBytes: number;
   readonly buffersBytesMax: number;
-  /** Sockets that clients have open here. */
-  readonly connections: number;
   /** The most listeners of one event on one connection. */
   readonly listenersMax: number;
   /** What keeps the event loop busy, by kind: `TCPSocketWrap`, `FSReqCallback` … */
@@ -118,7 +116,6 @@ export class MemoryGuard implements Disposable {
       arrayBuffersBytes: arrayBuffers,
       buffersBytes: this.#room.usedBytes + parts + reads,
       buffersBytesMax: this.#options.shares.bytesMax,
-      connections: this.#connections.size,
       listenersMax: this.#listenersMax(),
       resources,
       eventLoopUtilization: since.utilization,
@@ -137,7 +134,6 @@ export class MemoryGuard implements Disposable {
     set("memory_array_buffers_bytes", now.arrayBuffersBytes);
     set("memory_heap_limit_bytes", now.heapLimitBytes);
     set("memory_socket_listeners_max", now.listenersMax);
-    set("http_connections", now.connections);
     set("event_loop_utilization_ratio", now.eventLoopUtilization);
     const uses = [
       ["requests", this.#room.usedBytes, shares.requestBytesMax],

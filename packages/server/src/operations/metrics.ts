@@ -119,8 +119,12 @@ export const metricDefinitions: MetricDefinitions = {
     labels: ["storage"],
     merge: "max",
   },
-  descriptors_open: { kind: "gauge", help: "File descriptors that the process has open" },
-  descriptors_limit: { kind: "gauge", help: "Its limit of them, as it is now" },
+  descriptors_open: {
+    kind: "gauge",
+    help: "File descriptors that the process has open",
+    merge: "each",
+  },
+  descriptors_limit: { kind: "gauge", help: "Its limit of them, as it is now", merge: "each" },
   descriptors_refused_total: {
     kind: "counter",
     help: "Requests and connections refused because few descriptors were left",
@@ -129,31 +133,37 @@ export const metricDefinitions: MetricDefinitions = {
     kind: "gauge",
     help: "Free bytes of the file system of the metadata, the log, or a storage",
     labels: ["mount"],
+    merge: "max",
   },
   disk_free_inodes: {
     kind: "gauge",
     help: "Free inodes of a file system, where it counts them",
     labels: ["mount"],
+    merge: "max",
   },
   disk_state: {
     kind: "gauge",
     help: "0 while a file system has room, 1 above its soft mark, 2 above its hard one, 3 mounted read-only; from 2 on nothing new is written",
     labels: ["mount"],
+    merge: "max",
   },
   disk_hanging: {
     kind: "gauge",
     help: "1 while a look at a file system does not come back",
     labels: ["mount"],
+    merge: "max",
   },
   memory_buffers_bytes: {
     kind: "gauge",
     help: "Memory reserved for bytes on their way: by requests, by parts that are gathered, by large reads",
     labels: ["use"],
+    merge: "each",
   },
   memory_buffers_max_bytes: {
     kind: "gauge",
     help: "What each of these may reserve at most; requests beyond wait, then are refused",
     labels: ["use"],
+    merge: "each",
   },
   memory_waited_total: { kind: "counter", help: "Requests that waited for memory" },
   memory_refused_total: {
@@ -163,16 +173,22 @@ export const metricDefinitions: MetricDefinitions = {
   memory_array_buffers_bytes: {
     kind: "gauge",
     help: "Bytes of array buffers, Node's buffers among them, outside of V8's heap",
+    merge: "each",
   },
-  memory_heap_limit_bytes: { kind: "gauge", help: "Largest size that V8's heap may have" },
+  memory_heap_limit_bytes: {
+    kind: "gauge",
+    help: "Largest size that V8's heap may have",
+    merge: "each",
+  },
   memory_socket_listeners_max: {
     kind: "gauge",
     help: "Most listeners of one event on one connection, of some that are looked at; grows where they leak",
+    merge: "each",
   },
-  http_connections: { kind: "gauge", help: "Connections of clients that are open" },
   event_loop_utilization_ratio: {
     kind: "gauge",
     help: "Share of the time in which the event loop was busy, 0 to 1",
+    merge: "each",
   },
   log_lines_dropped_total: {
     kind: "counter",
