@@ -1,6 +1,7 @@
 /**
  * A process with a store of its own, for tests of what must survive a process or keep one out.
- * `node store.child.ts MODE PATH`; says what it does in lines on stdout, after they are true.
+ * `node store.child.ts MODE PATH [SERVER PREFIX]`: as a worker of that server, with keys of its own. Says what it does in
+ * lines on stdout, after they are true.
  */
 import { strict as assert } from "node:assert";
 import { silentLog } from "../../core/ports/log.ts";
@@ -33,11 +34,13 @@ const modes: Readonly<Record<string, (store: MetadataStore) => Promise<void>>> =
   },
   /** Commits until it is killed; a line for each acknowledged commit. Every third replaces. */
   commit: async (store) => {
-    await store.createBucket(bucket("b"), { author });
+    await store.createBucket(bucket("b"), { author }).catch((error: unknown) => {
+      if (prefix === "") throw error;
+    });
     const caller = async (number: number) => {
       for (let index = 0; ; index += 1) {
-        const key = `${number}/${index - (index % 3 === 2 ? 1 : 0)}`;
-        const version = `${number}-${index}`;
+        const key = `${prefix}${number}/${index - (index % 3 === 2 ? 1 : 0)}`;
+        const version = `${prefix}${number}-${index}`;
         await store.commitObject(object(key, { version }), blob(version), { author, garbageDueAt });
         console.log(`acknowledged ${key} ${version}`);
       }
@@ -102,9 +105,10 @@ async function uploadOne(store: MetadataStore, id: string, toItsEnd: boolean): P
   console.log(`complete ${id} 30`);
 }
 
-const [mode = "", path = ""] = process.argv.slice(2);
+const [mode = "", path = "", server, prefix = ""] = process.argv.slice(2);
 const run = modes[mode];
 assert(run !== undefined && path !== "", "store.child.ts MODE PATH");
-const store = await openSqliteStore({ path, log: silentLog });
+const store = await openSqliteStore({ path, log: silentLog, server });
+await store.share();
 console.log("open");
 await run(store);
