@@ -27,6 +27,8 @@ export class Relay {
   readonly #answerSelf: (topic: string) => Json;
   /** In the order in which they offered themselves. */
   readonly #candidates = new Set<string>();
+  /** Killed, and still there. */
+  readonly #abandoned = new Set<string>();
   #leader: string | undefined;
   #lastId = 0;
 
@@ -51,6 +53,16 @@ export class Relay {
       if (question.asker === name) this.#forget(id);
       else if (question.waitingFor.delete(name)) this.#settle(id);
     }
+  }
+
+  /**
+   * Of a worker that was killed and cannot go, as with a thread in a call that hangs: it answers nothing, and what it
+   * began may still end, until `gone` settles. Who asks for it by name is not told that it is dead.
+   */
+  abandon(name: string, gone: Promise<unknown>): void {
+    this.leave(name);
+    this.#abandoned.add(name);
+    void gone.then(() => this.#abandoned.delete(name));
   }
 
   receive(from: string, message: FromWorker): void {
@@ -87,6 +99,11 @@ export class Relay {
     if (of === supervisorName) {
       const answers = [{ from: supervisorName, answer: this.#answerSelf(topic) }];
       send?.({ kind: "answers", id: asked.id, answers });
+      return;
+    }
+    if (of !== undefined && this.#abandoned.has(of)) {
+      const reason = `worker ${of} was killed and cannot end`;
+      send?.({ kind: "unanswered", id: asked.id, reason });
       return;
     }
     const id = ++this.#lastId;

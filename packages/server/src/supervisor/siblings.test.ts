@@ -41,7 +41,12 @@ function team() {
       dead = true;
       relay.leave(name);
     };
-    return { siblings, die };
+    /** Killed; the process goes when the promise settles. */
+    const hang = (gone: Promise<void>): void => {
+      dead = true;
+      relay.abandon(name, gone);
+    };
+    return { siblings, die, hang };
   };
   return { relay, worker };
 }
@@ -97,6 +102,21 @@ test("a worker that lives and is silent, or fails, rejects the question; one tha
   await settled();
   two.die();
   assert.deepEqual(await asked, [{ from: three.siblings.self, answer: null }]);
+});
+
+test("one that was killed and cannot go is not dead to who asks for it, and no answer is missed of it else", async () => {
+  const { worker } = team();
+  const [one, two, three] = [worker(1), worker(2), worker(3)];
+  await settled();
+  const gone = Promise.withResolvers<void>();
+  two.hang(gone.promise);
+  const { self } = two.siblings;
+  await assert.rejects(one.siblings.ask("t", null, { msMax: 1_000, of: self }), isUnavailable);
+  const answers = await one.siblings.ask("t", null, { msMax: 1_000 });
+  assert.deepEqual(answers, [{ from: three.siblings.self, answer: null }]);
+  gone.resolve();
+  await settled();
+  assert.deepEqual(await one.siblings.ask("t", null, { msMax: 1_000, of: self }), []);
 });
 
 test("what one tells arrives at all others, in order", async () => {

@@ -273,7 +273,8 @@ export class Supervisor {
   #onEnd(slot: Slot, worker: WorkerProcess, ended: Ended): void {
     this.#workers.delete(worker);
     this.#listeners.drop(worker, { all: ended.heard });
-    this.#relay.leave(worker.name);
+    if (ended.abandoned) this.#relay.abandon(worker.name, worker.gone);
+    else this.#relay.leave(worker.name);
     const isCurrent = slot.current === worker;
     if (isCurrent) slot.current = slot.successor;
     if (isCurrent || slot.successor === worker) slot.successor = undefined;

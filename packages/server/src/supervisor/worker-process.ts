@@ -34,6 +34,8 @@ export class WorkerProcess implements Taker {
   readonly pid: number;
   readonly startedAtMs = performance.now();
   readonly ended: Promise<Ended>;
+  /** The process is no more, not even as one that was abandoned: nothing that it began is under way. */
+  readonly gone: Promise<void>;
   /** As it calls itself among its siblings; empty before it has said so. */
   name = "";
   state: WorkerState = "starting";
@@ -71,6 +73,9 @@ export class WorkerProcess implements Taker {
       this.#settle({ code: 1, signal: null, abandoned: false, heard: true });
     });
     this.#child.on("error", () => {});
+    const { promise: gone, resolve: go } = Promise.withResolvers<void>();
+    this.gone = gone;
+    this.#child.once("exit", () => go());
     this.#child.once("exit", (code, signal) => {
       const settle = (heard: boolean) => this.#settle({ code, signal, abandoned: false, heard });
       if (!this.#child.connected) return settle(true);
