@@ -179,6 +179,16 @@ export async function startServer(
   const fenced = fencedStore(store, () => dataEnvironment.assertWritable(), guards.disks);
   const metadata = tracing === undefined ? fenced : tracedStore(fenced, tracing.tracer);
   const sealer = await openSealer(folder, metadata, config.sealingKey?.reveal());
+  let isHung = (): boolean => false;
+  opened.defer(() => {
+    if (!isHung()) return;
+    // What another server began to write there could be overwritten late.
+    log.warn(
+      {},
+      "calls hang on a storage: the data folder stays locked until this process is gone",
+    );
+    store.keepLock();
+  });
   const serverStorages = opened.use(
     await openStorages({
       root: folder.objectsPath,
@@ -197,6 +207,7 @@ export async function startServer(
       traceparent: config.tracing.propagate ? tracing?.tracer.traceparent : undefined,
     }),
   );
+  isHung = () => serverStorages.registry.isHung;
   const storages = await guards.guardStorages(serverStorages.registry);
   await dataEnvironment.settle();
   about.environment = dataEnvironment.label ?? null;

@@ -29,7 +29,12 @@ export interface StoreLock extends Disposable {
   readonly isAlone: boolean;
   /** From now on other workers of this server may open the store. `locked` if another server was faster. */
   share(): Promise<void>;
+  /** From now on it ends with the process: something of it may be under way when the store is closed. */
+  keep(): void;
 }
+
+/** Held until the process is gone. */
+const kept = new Set<DatabaseSync>();
 
 /**
  * `locked` if another server has it, or another store of this process. `server` names the server that
@@ -76,7 +81,10 @@ async function tryLock(path: string, server: string | undefined): Promise<StoreL
       }
       await assertName(path, server);
     },
-    [Symbol.dispose]: () => held.dispose(),
+    keep: () => void kept.add(database),
+    [Symbol.dispose]: () => {
+      if (!kept.has(database)) held.dispose();
+    },
   };
 }
 

@@ -91,6 +91,14 @@ test("a server's name opens its own store alone", async (t) => {
   assert.ok(next.isAlone);
 });
 
+test("a lock that is kept outlives its store, until the process is gone", async (t) => {
+  const path = pathOf(t);
+  const store = await openSqliteStore({ path, log: silentLog });
+  store.keepLock();
+  await store[Symbol.asyncDispose]();
+  await assert.rejects(openSqliteStore({ path, log: silentLog }), withCode("locked"));
+});
+
 function startChild(t: TestContext, path: string, prefix: string) {
   const script = join(import.meta.dirname, "store.child.ts");
   const child: ChildProcess = spawn(process.execPath, [script, "commit", path, server, prefix], {

@@ -85,6 +85,8 @@ export interface OpenSqliteStore extends MetadataStore {
   readonly isAlone: boolean;
   /** Lets other workers of the server open it, from here on. `locked` if another server was faster. */
   share(): Promise<void>;
+  /** Closing leaves it locked for other servers until this process is gone. */
+  keepLock(): void;
 }
 
 /**
@@ -154,6 +156,10 @@ class SqliteStore implements OpenSqliteStore {
 
   async share(): Promise<void> {
     await this.#lock.share();
+  }
+
+  keepLock(): void {
+    this.#lock.keep();
   }
 
   createBucket(bucket: BucketRecord, options: Authored): Promise<void> {

@@ -12,6 +12,8 @@ export interface ClosingBounds {
 export class ClosingStorages {
   readonly #bounds: ClosingBounds;
   readonly #storages = new Set<OpenStorage>();
+  /** All that were ever closed and did not end their calls. */
+  readonly #hung = new Set<OpenStorage>();
 
   constructor(bounds: ClosingBounds) {
     this.#bounds = bounds;
@@ -30,6 +32,7 @@ export class ClosingStorages {
     this.#storages.add(open);
     void open
       .close({ leaseMsMax, closeMsMax: drainMsMax })
+      .then(() => this.#note(open))
       .then(() => open.leasesEnded())
       .then(() => this.#storages.delete(open));
   }
@@ -38,6 +41,20 @@ export class ClosingStorages {
   async drain(): Promise<void> {
     const { drainMsMax } = this.#bounds;
     const bounds = { leaseMsMax: drainMsMax, closeMsMax: drainMsMax };
-    await Promise.all([...this.#storages].map((open) => open.close(bounds)));
+    await Promise.all(
+      [...this.#storages].map(async (open) => {
+        await open.close(bounds);
+        this.#note(open);
+      }),
+    );
+  }
+
+  /** Whether a call on one of them is under way still. */
+  get isHung(): boolean {
+    return [...this.#hung].some((open) => open.isHung);
+  }
+
+  #note(open: OpenStorage): void {
+    if (open.isHung) this.#hung.add(open);
   }
 }

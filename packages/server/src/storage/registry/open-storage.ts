@@ -27,6 +27,7 @@ export class OpenStorage {
   readonly #attendant: AsyncDisposable | undefined;
   readonly #mark: StorageMark;
   #environment: string | undefined;
+  #isHung = false;
   #uploads = 0;
   #others = 0;
   readonly #watchers = new Set<() => void>();
@@ -39,6 +40,11 @@ export class OpenStorage {
     this.#attendant = attendant;
     this.#mark = mark;
     this.#environment = mark.environment;
+  }
+
+  /** It was closed, and a call on it is under way all the same. */
+  get isHung(): boolean {
+    return this.#isHung;
   }
 
   /** Writes the environment into the storage's mark, unless it says so. */
@@ -114,6 +120,10 @@ export class OpenStorage {
       this.#log.warn({ storageId, err: error }, "a storage did not close well");
     });
     if (!(await within(closing, closeMsMax))) {
+      this.#isHung = true;
+      void closing.then(() => {
+        this.#isHung = false;
+      });
       const message = "a storage does not end its calls: nobody waits for them any more";
       this.#log.warn({ storageId, closeMsMax }, message);
     }

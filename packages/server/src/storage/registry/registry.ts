@@ -292,6 +292,11 @@ export class StorageRegistry<Report = unknown> implements Storages, AsyncDisposa
     return (await Promise.all(tried)).flat();
   }
 
+  /** Whether calls hang on storages that were closed: what they do may still come to pass. */
+  get isHung(): boolean {
+    return this.#closing.isHung;
+  }
+
   /** Refuses new leases, and closes all storages within their bounds. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#current.stop();
