@@ -8,7 +8,7 @@ const dangerous = "production";
 /** Commands that change nothing; any other tells what it is about to change. */
 const reading: ReadonlySet<string> = new Set([
   ...["serve", "ls", "stat", "download", "grant", "config check", "config show"],
-  ...["alerts test", "doctor", "top"],
+  ...["alerts test", "debug", "doctor", "top"],
   ...["environment show", "environment set", "bucket ls", "bucket show", "key ls", "key show"],
   ...["trash ls", "bulk-delete status", "uploads ls", "uploads show", "storage ls", "storage show"],
 ]);

@@ -7,6 +7,7 @@ import { addAudit } from "./commands/audit.ts";
 import { addBucket } from "./commands/bucket.ts";
 import { addBulkDelete } from "./commands/bulk-delete.ts";
 import { addConfig } from "./commands/config.ts";
+import { addDebug } from "./commands/debug.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addDownload } from "./commands/download.ts";
 import { addEnvironment } from "./commands/environment.ts";
@@ -94,6 +95,7 @@ function buildProgram(context: Context): Command {
   addAlerts(program, context);
   addTop(program, context);
   addBulkDelete(program, context);
+  addDebug(program, context);
   program.hook("preAction", (_program, command) => showEnvironment(context, command));
   return program;
 }

@@ -8,7 +8,8 @@ import { isOperationalError } from "./core/errors.ts";
 import type { Log } from "./core/ports/log.ts";
 import { createServerLog, type ServerLog } from "./logging/index.ts";
 import { type RunningServer, startServer } from "./server.ts";
-import type { ServerConfig } from "./server-config.ts";
+import { debugFolder, type ServerConfig } from "./server-config.ts";
+import { type DumpOptions, Dumps } from "./supervisor/dumps.ts";
 import { memorySample, type WorkerLink } from "./supervisor/worker-link.ts";
 
 /** After all is closed, for what still runs. */
@@ -25,6 +26,7 @@ export async function serveAlone(config: ServerConfig): Promise<void> {
   if (server === undefined) return;
   // Before the greeting: who waits for it may stop the server right away.
   const stopping = stopped(log);
+  await using _dumps = await openDumps(config, { log, slot: 1, announceSilence: () => {} });
   greet(server, config, process.pid);
   const signal = await stopping;
   await server.close();
@@ -42,6 +44,9 @@ export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Pro
     // What was opened is closed; a call that hangs must not keep a worker that serves nothing.
     process.exit();
   }
+  const { slot, announceSilence } = link;
+  await using dumps = await openDumps(config, { log, slot, announceSilence });
+  link.onDump((kind) => dumps.onAsked(kind));
   if (link.greets) greet(server, config, process.ppid);
   link.ready(async () => ({
     ...memorySample(),
@@ -60,6 +65,16 @@ export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Pro
   await log.end(logEndMsMax);
   // Expected from here on: no end of the process with the supervisor.
   link.close();
+}
+
+async function openDumps(
+  config: ServerConfig,
+  ofProcess: Pick<DumpOptions, "log" | "slot" | "announceSilence">,
+): Promise<Dumps> {
+  const dumps = new Dumps({ folder: debugFolder(config), limits: config.debug, ...ofProcess });
+  process.on("SIGUSR2", () => dumps.onAsked("heap-snapshot"));
+  await dumps.listen();
+  return dumps;
 }
 
 async function start(

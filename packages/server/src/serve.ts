@@ -10,6 +10,8 @@ import { type ServerConfig, serverConfig } from "./server-config.ts";
 import { ownMemoryGroup, planWorkers, runSupervisor, workerNodeFlags } from "./supervisor/index.ts";
 import { widenThreadPool } from "./thread-pool.ts";
 
+export { debugFolder } from "./server-config.ts";
+
 /** What a worker may take to leave, over the drain: saying goodbye, cutting, closing. */
 const leaveMs = 12_000;
 

@@ -1,4 +1,5 @@
 /** The sum of the modules' options: what a Roma server can be told. */
+import { join } from "node:path";
 import { environmentPattern } from "@roma/contract";
 import { z } from "zod";
 import { bytes, duration, secret } from "./config/index.ts";
@@ -98,4 +99,9 @@ export type ServerConfigInput = z.input<typeof serverConfig>;
 /** Defaults filled in, units read. Throws zod's error, which names each wrong option. */
 export function parseServerConfig(input: ServerConfigInput): ServerConfig {
   return serverConfig.parse(input);
+}
+
+/** Where processes of such a server write down what is in them, and listen for who asks them to. */
+export function debugFolder({ data, debug }: ServerConfig): string {
+  return debug.folder ?? join(data, "debug");
 }
