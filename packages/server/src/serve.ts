@@ -15,6 +15,9 @@ export { debugFolder } from "./server-config.ts";
 /** What a worker may take to leave, over the drain: saying goodbye, cutting, closing. */
 const leaveMs = 12_000;
 
+/** For the last lines, when whoever reads them is slow. */
+const logEndMsMax = 1_000;
+
 /** Variables that begin like ours and belong to the command line or the tests. */
 const variablesIgnored = [
   "ROMA_ENDPOINT",
@@ -77,6 +80,7 @@ async function supervise(config: ServerConfig, argv: readonly string[]): Promise
     // A changed file is read by each worker that starts from then on.
     checkConfig: () => void loadServerConfig(argv),
   });
+  await log.end(logEndMsMax);
 }
 
 /** All problems of a configuration, or none. For `roma config check`. */

@@ -64,7 +64,7 @@ export class LineSink {
     if (this.#writingSince === undefined) this.#drained = this.#drain();
   }
 
-  /** Resolves with true when all lines are written; with false once `msMax` is over. Nothing is taken then. */
+  /** Writes what waits; false when that was not done within `msMax`, and it was given up. Nothing is taken then. */
   async close(msMax: number): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<false>((resolve) => {
@@ -73,7 +73,10 @@ export class LineSink {
     const done = await Promise.race([this.#drained.then(() => true as const), late]);
     clearTimeout(timer);
     this.#isClosed = true;
-    if (done) await this.#options.target.close();
+    if (!done) this.#queue = [];
+    const closed = this.#options.target.close();
+    // One that hangs is not waited for.
+    if (done) await closed;
     return done;
   }
 

@@ -1,11 +1,16 @@
 /**
- * Where lines of the log go: a pipe or terminal, or a file. Neither ever blocks the event loop. A pipe is
- * written to by the loop itself, since a blocking write to one whose reader stands still would hold a
- * thread of the pool, and the end of the process would wait for that thread for ever (measured with
- * sonic-boom, `sync: false`). A file takes one thread at a time at most.
+ * Where lines of the log go: a pipe, or a file, terminal or socket. None ever blocks the event loop. A pipe is written to by
+ * the loop itself, since a blocking write to one whose reader stands still would hold a thread of the pool, and the end
+ * of the process would wait for that thread for ever (measured with sonic-boom, `sync: false`). Everything else takes one
+ * thread at a time at most.
+ *
+ * The pipe is opened anew: what the process was given is shared with the supervisor and the other workers, and Node, as it
+ * ends, makes it blocking again for all of them.
  */
-import { fstatSync, write, writeSync } from "node:fs";
+import { constants, fstatSync, openSync, write, writeSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
+import { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** Why lines are dropped, as the metric says it. */
 export type DropReason = "full" | "read_only" | "closed" | "denied" | "slow" | "failed";
@@ -18,6 +23,7 @@ export interface LineTarget {
   /** In the process's last moment; never throws, and does not wait for a reader. */
   writeAtExit(bytes: Buffer): void;
   reasonOf(error: unknown): DropReason;
+  /** What is being written is given up where that can be. */
   close(): Promise<void>;
 }
 
@@ -30,6 +36,7 @@ const reasons: Readonly<Record<string, DropReason>> = {
   EPERM: "denied",
   EPIPE: "closed",
   ECONNRESET: "closed",
+  ENXIO: "closed",
   EBADF: "closed",
   ERR_STREAM_DESTROYED: "closed",
 };
@@ -42,57 +49,79 @@ export function reasonOf(error: unknown): DropReason {
 /** As many bytes go into a pipe at once or not at all, so that processes that share one mix no lines. */
 const pipeBytesMax = 4096;
 const fileBytesMax = 64 * 1024;
+/** Until a socket that is full is tried again. */
+const againMs = 20;
 
 /** Of stdout or stderr: what it is decides how it is written to. */
-export function standardTarget(stream: NodeJS.WriteStream, fd: 1 | 2): LineTarget {
-  let isFile = false;
+export function standardTarget(fd: 1 | 2): LineTarget {
   try {
     const found = fstatSync(fd);
-    isFile =
-      found.isFile() || found.isBlockDevice() || (found.isCharacterDevice() && !stream.isTTY);
+    if (found.isFIFO() && process.platform === "linux")
+      return new PipeTarget(`/proc/self/fd/${fd}`);
+    return new DescriptorTarget(fd, found.isFile() ? fileBytesMax : pipeBytesMax);
   } catch {
-    // It was closed before the start.
+    // It was closed before the start: each write says so.
+    return new DescriptorTarget(fd, pipeBytesMax);
   }
-  return isFile ? new DescriptorTarget(fd) : new StreamTarget(stream);
 }
 
-class StreamTarget implements LineTarget {
+class PipeTarget implements LineTarget {
   readonly writeBytesMax = pipeBytesMax;
-  readonly #stream: NodeJS.WriteStream;
+  readonly reasonOf = reasonOf;
+  readonly #path: string;
+  #pipe: { readonly fd: number; readonly socket: Socket } | undefined;
 
-  constructor(stream: NodeJS.WriteStream) {
-    this.#stream = stream;
+  constructor(path: string) {
+    this.#path = path;
   }
 
-  write(bytes: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+  async write(bytes: Buffer): Promise<void> {
+    const { socket } = this.#opened();
+    await new Promise<void>((resolve, reject) => {
+      socket.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
   }
 
   writeAtExit(bytes: Buffer): void {
     try {
       // As much as the pipe takes now.
-      this.#stream.write(bytes);
+      if (this.#pipe !== undefined) writeSync(this.#pipe.fd, bytes);
     } catch {
       // Nobody is left to tell.
     }
   }
 
-  readonly reasonOf = reasonOf;
+  /** What is being written is given up. */
+  async close(): Promise<void> {
+    this.#pipe?.socket.destroy();
+  }
 
-  async close(): Promise<void> {}
+  #opened() {
+    if (this.#pipe !== undefined) return this.#pipe;
+    const fd = openSync(this.#path, constants.O_WRONLY | constants.O_NONBLOCK);
+    const socket = new Socket({ fd, readable: false, writable: true });
+    const pipe = { fd, socket };
+    socket.unref();
+    // The write that failed has told already.
+    socket.on("error", () => {});
+    socket.once("close", () => {
+      if (this.#pipe === pipe) this.#pipe = undefined;
+    });
+    this.#pipe = pipe;
+    return pipe;
+  }
 }
 
-/** Of a file that was opened by whoever started the process. */
+/** Of a file, a terminal or a socket that was opened by whoever started the process. */
 class DescriptorTarget implements LineTarget {
-  readonly writeBytesMax = fileBytesMax;
+  readonly writeBytesMax: number;
   readonly reasonOf = reasonOf;
   readonly #fd: number;
   #isTorn = false;
 
-  constructor(fd: number) {
+  constructor(fd: number, writeBytesMax: number) {
     this.#fd = fd;
+    this.writeBytesMax = writeBytesMax;
   }
 
   async write(bytes: Buffer): Promise<void> {
@@ -207,8 +236,18 @@ async function writeWhole(
   }
 }
 
-function writeDescriptor(fd: number, bytes: Buffer): Promise<number> {
-  return new Promise((resolve, reject) => {
-    write(fd, bytes, (error, written) => (error === null ? resolve(written) : reject(error)));
-  });
+/** A socket that is full may say so, or wait: it is not ours alone. */
+async function writeDescriptor(fd: number, bytes: Buffer): Promise<number> {
+  for (;;) {
+    const written = await new Promise<number | "again">((resolve, reject) => {
+      write(fd, bytes, (error, count) => {
+        if (error === null) resolve(count);
+        else if (error.code === "EAGAIN") resolve("again");
+        else reject(error);
+      });
+    });
+    if (written !== "again") return written;
+    // It does not keep the process from ending.
+    await delay(againMs, undefined, { ref: false });
+  }
 }

@@ -15,10 +15,7 @@ import { currentRequest } from "./request-context.ts";
 export interface ServerLog extends Log {
   /** Counts dropped lines as `log_lines_dropped_total`, those too that were dropped before. */
   countTo(meter: Meter): void;
-  /**
-   * Writes what waits, and takes nothing more. False when that was not done within `msMax`: a write still
-   * hangs, and keeps the process from ending by itself.
-   */
+  /** Writes what waits, and takes nothing more. False when that was not done within `msMax`: the rest is given up. */
   end(msMax: number): Promise<boolean>;
 }
 
@@ -90,8 +87,8 @@ export function createServerLog(config: LogConfig, options: ServerLogOptions = {
 function targetsOf({ format, file }: LogConfig) {
   const standard =
     format === "json"
-      ? { name: "stdout", target: standardTarget(process.stdout, 1) }
-      : { name: "stderr", target: standardTarget(process.stderr, 2) };
+      ? { name: "stdout", target: standardTarget(1) }
+      : { name: "stderr", target: standardTarget(2) };
   return file === undefined
     ? [standard]
     : [standard, { name: "file", target: new FileTarget(file) }];
