@@ -7,6 +7,7 @@ import type { Meter } from "./core/ports/meter.ts";
 import type { Siblings } from "./core/ports/siblings.ts";
 import type { Storages } from "./core/ports/storages.ts";
 import {
+  assertUsable,
   Ballast,
   DescriptorGuard,
   type DescriptorsConfig,
@@ -22,6 +23,7 @@ import {
   storageMount,
   type WatchedFolder,
 } from "./guards/index.ts";
+import type { DataFolder } from "./operations/data-folder.ts";
 import type { ReadinessCheck } from "./operations/readiness.ts";
 import {
   limitReadBuffers,
@@ -30,6 +32,27 @@ import {
   type StorageInfo,
   sharedPartBuffers,
 } from "./storage/index.ts";
+
+/**
+ * Rejects, with all that is wrong, when the data folder or what is in it belongs to somebody else. A file of the root key
+ * that the configuration stands in for is not asked for.
+ */
+export async function assertDataUsable(
+  folder: DataFolder,
+  { hasRootKey, hasSealingKey }: { readonly hasRootKey: boolean; readonly hasSealingKey: boolean },
+): Promise<void> {
+  const { path, metadataPath, objectsPath, rootKeyPath, sealingKeyPath } = folder;
+  await assertUsable([
+    { path, need: "folder" },
+    ...["", "-wal", "-shm", ".lock"].map((suffix) => ({
+      path: metadataPath + suffix,
+      need: "write" as const,
+    })),
+    { path: objectsPath, need: "folder" },
+    ...(hasSealingKey ? [] : [{ path: sealingKeyPath, need: "read" as const }]),
+    ...(hasRootKey ? [] : [{ path: rootKeyPath, need: "read" as const }]),
+  ]);
+}
 
 /** The guard of the disks, of the metadata's alone until `guardStorages` gives it the others. */
 export class Guards implements AsyncDisposable {

@@ -74,7 +74,7 @@ import {
 import { renderS3Error, s3Protocol } from "./protocols/s3/index.ts";
 import { tusProtocol } from "./protocols/tus/index.ts";
 import type { ServerConfig } from "./server-config.ts";
-import { Guards } from "./server-guards.ts";
+import { assertDataUsable, Guards } from "./server-guards.ts";
 import { openStorages } from "./server-storages.ts";
 import { sharedPartBuffers } from "./storage/index.ts";
 import type { HandedConnections } from "./supervisor/index.ts";
@@ -147,6 +147,10 @@ export async function startServer(
   const meter = meteredAlerts(metrics.meter, alerts);
 
   const folder = await openDataFolder(config.data);
+  await assertDataUsable(folder, {
+    hasRootKey: config.rootKey !== undefined,
+    hasSealingKey: config.sealingKey !== undefined,
+  });
   const store = opened.use(
     await openSqliteStore({
       ...{ path: folder.metadataPath, log, meter, clock },

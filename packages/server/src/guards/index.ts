@@ -21,3 +21,4 @@ export {
 export { guardedStorages } from "./guarded-storages.ts";
 export { memoryShares, quotaBytesOfGroup } from "./memory-budget.ts";
 export { MemoryGuard, type MemorySample } from "./memory-guard.ts";
+export { assertUsable, type NeededFile } from "./writable.ts";
