@@ -17,12 +17,18 @@ export interface TraceOptions {
   readonly syscalls: readonly string[];
   /** Where the lines go; left out: nowhere. */
   readonly output?: string;
+  /** Has the n-th call of each thread fail with this error, and makes it not. */
+  readonly failAt?: {
+    readonly syscalls: readonly string[];
+    readonly error: string;
+    readonly count: number;
+  };
   /** SIGKILL as the thread enters its n-th call of this name, which is then not made. */
   readonly killAt?: { readonly syscall: string; readonly count: number };
 }
 
 export async function attachTracer(options: TraceOptions): Promise<Tracer> {
-  const { id, threads, syscalls, output = "/dev/null", killAt } = options;
+  const { id, threads, syscalls, output = "/dev/null", killAt, failAt } = options;
   const inject =
     killAt === undefined
       ? []
@@ -32,6 +38,9 @@ export async function attachTracer(options: TraceOptions): Promise<Tracer> {
     [
       ...(threads === "all" ? ["-f"] : []),
       ...["-y", "-s", "32", "-o", output, "-e", `trace=${syscalls.join(",")}`],
+      ...(failAt === undefined
+        ? []
+        : ["-e", `inject=${failAt.syscalls.join(",")}:error=${failAt.error}:when=${failAt.count}`]),
       ...["-e", "signal=none", ...inject, "-p", String(id)],
     ],
     { stdio: ["ignore", "ignore", "pipe"] },
