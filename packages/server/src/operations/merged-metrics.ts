@@ -9,7 +9,7 @@
 import { AggregatorRegistry } from "prom-client";
 import { isOperationalError } from "../core/errors.ts";
 import type { Json, Siblings } from "../core/ports/siblings.ts";
-import type { MetricDefinitions } from "./metric-definition.ts";
+import { isOfEachWorker, type MetricDefinitions } from "./metric-definition.ts";
 import { type Metrics, metricDefinitions } from "./metrics.ts";
 import { type Metric, metricOf, metricsOfSupervisor } from "./worker-metrics.ts";
 
@@ -174,7 +174,7 @@ export class MergedMetrics {
   #countersOf(metrics: readonly Metric[]): Metric[] {
     return metrics.flatMap((metric) => {
       const counts = String(metric.type) === "counter" || String(metric.type) === "histogram";
-      if (!counts || this.#isOfEach(metric.name)) return [];
+      if (!counts || this.#isOfEach(metric)) return [];
       const values = metric.values.filter(({ value }) => value !== 0);
       return values.length === 0 ? [] : [{ ...metric, values }];
     });
@@ -182,7 +182,7 @@ export class MergedMetrics {
 
   #labelled(metrics: readonly Metric[], worker: string): Metric[] {
     return metrics.map((metric) =>
-      this.#isOfEach(metric.name)
+      this.#isOfEach(metric)
         ? {
             ...metric,
             values: metric.values.map((value) => ({
@@ -194,10 +194,9 @@ export class MergedMetrics {
     );
   }
 
-  /** A process's own figures mean nothing when added up. */
-  #isOfEach(name: string): boolean {
+  #isOfEach({ name, type }: Metric): boolean {
     const { definitions = metricDefinitions } = this.#options;
-    return /^(process|nodejs)_/.test(name) || definitions[name]?.merge === "each";
+    return isOfEachWorker(name, { kind: String(type), merge: definitions[name]?.merge });
   }
 
   #aboutWorkers(counted: number, missing: readonly string[]): Metric[] {

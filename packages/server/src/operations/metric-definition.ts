@@ -14,3 +14,16 @@ export interface MetricDefinition {
 
 /** By name, in base units. */
 export type MetricDefinitions = Readonly<Record<string, MetricDefinition>>;
+
+/** Whether each worker's own value is shown: a process's figures mean nothing when added up. */
+export function isOfEachWorker(
+  name: string,
+  {
+    kind,
+    merge,
+  }: { readonly kind: string; readonly merge?: MetricDefinition["merge"] | undefined },
+): boolean {
+  if (merge !== undefined) return merge === "each";
+  if (/^(process|nodejs)_/.test(name)) return true;
+  return kind === "gauge" && /^(memory|descriptors|event_loop)_/.test(name);
+}

@@ -1,5 +1,5 @@
 /** Renders the reference of the metrics from their definitions, so that it is never stale. */
-import type { MetricDefinitions } from "./metric-definition.ts";
+import { isOfEachWorker, type MetricDefinitions } from "./metric-definition.ts";
 import { createMetrics, metricDefinitions } from "./metrics.ts";
 import { workerMetricDefinitions } from "./worker-metrics.ts";
 
@@ -17,12 +17,26 @@ const units: readonly (readonly [pattern: RegExp, unit: string])[] = [
   [/_ratio$/, "0 to 1"],
 ];
 
+type Declared = Omit<DescribedMetric, "unit">;
+
 /** All that `/metrics` may show: ours, and those of the process. */
 export function describedMetrics(): readonly DescribedMetric[] {
-  const declared: MetricDefinitions = { ...metricDefinitions, ...workerMetricDefinitions };
-  const ours = Object.entries(declared).map(([name, { kind, labels = [], help, merge }]) =>
-    described({ name, kind, help, labels: merge === "each" ? [...labels, "worker"] : labels }),
+  const ownWorker = ({ name, kind, labels, help }: Declared, merge?: "max" | "each") =>
+    described({
+      ...{ name, kind, help },
+      labels: isOfEachWorker(name, { kind, merge }) ? [...labels, "worker"] : labels,
+    });
+  const counted = Object.entries(metricDefinitions).map(
+    ([name, { kind, labels = [], help, merge }]) => ownWorker({ name, kind, labels, help }, merge),
   );
+  // Of no single worker, and labelled already where they tell of one.
+  const seen: MetricDefinitions = workerMetricDefinitions;
+  const ours = [
+    ...counted,
+    ...Object.entries(seen).map(([name, { kind, labels = [], help }]) =>
+      described({ name, kind, labels, help }),
+    ),
+  ];
   const known = new Set(ours.map(({ name }) => name));
   const all: readonly object[] = createMetrics().registry.getMetricsAsArray();
   const others = all.flatMap((metric) => {
@@ -30,8 +44,7 @@ export function describedMetrics(): readonly DescribedMetric[] {
     const labels: unknown = Reflect.get(metric, "labelNames");
     if (known.has(name ?? "") || !isKind(kind)) return [];
     const names = Array.isArray(labels) ? labels.map(String) : [];
-    const each = /^(process|nodejs)_/.test(name ?? "") ? ["worker"] : [];
-    return [described({ name: name ?? "", kind, help: help ?? "", labels: [...names, ...each] })];
+    return [ownWorker({ name: name ?? "", kind, help: help ?? "", labels: names })];
   });
   return [...ours, ...others].sort((one, other) => (one.name < other.name ? -1 : 1));
 }
@@ -53,7 +66,7 @@ export function metricsMarkdown(metrics: readonly DescribedMetric[] = describedM
   );
 }
 
-function described(metric: Omit<DescribedMetric, "unit">): DescribedMetric {
+function described(metric: Declared): DescribedMetric {
   const unit = units.find(([pattern]) => pattern.test(metric.name))?.[1] ?? "";
   return { ...metric, unit };
 }

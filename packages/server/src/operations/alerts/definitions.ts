@@ -51,6 +51,11 @@ export const alertDefinitions = {
     summary: "a file system is mounted read-only: nothing is written there",
     labels: ["mount"],
   },
+  inodes_low: {
+    severity: "warning",
+    summary: "a file system has few inodes left",
+    labels: ["mount"],
+  },
   log_lines_dropped: {
     severity: "warning",
     summary: "log lines cannot be written and are dropped",
