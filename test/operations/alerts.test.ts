@@ -11,6 +11,7 @@ import { noSiblings, type Siblings } from "../../packages/server/src/core/ports/
 import { sendTestAlert } from "../../packages/server/src/index.ts";
 import { AlertCenter } from "../../packages/server/src/operations/alerts/alert-center.ts";
 import { Channel } from "../../packages/server/src/operations/alerts/channel.ts";
+import { watchClock } from "../../packages/server/src/operations/alerts/clock-watch.ts";
 import { meteredAlerts } from "../../packages/server/src/operations/alerts/metered-alerts.ts";
 import { webhook } from "../../packages/server/src/operations/alerts/webhook.ts";
 import { watchWorkers } from "../../packages/server/src/operations/alerts/worker-watch.ts";
@@ -260,6 +261,35 @@ test("roma alerts test sends one message, and says what came of it", async (t) =
   assert.match(gone?.failure ?? "", /\S/);
   assert.doesNotMatch(gone?.failure ?? "", /hidden/);
   assert.deepEqual(await sendTestAlert([]), []);
+});
+
+test("a time that was set is told, and dropped log lines; single refusals are not", async (t) => {
+  const { url } = await receiver(t);
+  const clock = handClock();
+  const { alerts, meter } = center(t, { url, clock });
+  const heard = meteredAlerts(meter, alerts, clock);
+  const refuse = (count: number) =>
+    heard.count("http_overload_refused_total", count, { class: "bulk", reason: "queue" });
+  refuse(99);
+  clock.ms += 61_000;
+  refuse(99);
+  assert.equal(alerts.active.length, 0);
+  refuse(1);
+  heard.count("log_lines_dropped_total", 1, { sink: "stdout", reason: "full" });
+  assert.deepEqual(
+    alerts.active.map(({ name }) => name),
+    ["overload", "log_lines_dropped"],
+  );
+  let wallMs = 0;
+  const watch = watchClock({
+    alerts,
+    clock: { now: () => new Date(wallMs), monotonicMs: () => 0 },
+    intervalMs: 5,
+  });
+  cleanUp(t, () => watch[Symbol.dispose]());
+  wallMs -= 3_600_000;
+  await eventually("it is told", () => alerts.active.some(({ name }) => name === "clock_jumped"));
+  assert.equal(alerts.active.at(-1)?.message, "the system's time was set back by 3600 s");
 });
 
 test("deaths that the supervisor counts are told, and many of them as a loop", async (t) => {

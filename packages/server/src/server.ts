@@ -42,6 +42,7 @@ import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
 import { logRequests, type ServerLog } from "./logging/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { Activity, type ActivitySample } from "./operations/activity.ts";
+import { watchClock } from "./operations/alerts/clock-watch.ts";
 import { openAlerts } from "./operations/alerts/index.ts";
 import { meteredAlerts } from "./operations/alerts/metered-alerts.ts";
 import { watchWorkers } from "./operations/alerts/worker-watch.ts";
@@ -134,7 +135,6 @@ export async function startServer(
   const clock = parts.clock ?? systemClock;
   const siblings = parts.siblings ?? noSiblings();
   const metrics = createMetrics();
-  log.countTo?.(metrics.meter);
   await using opened = new AsyncDisposableStack();
   const about = { server: "roma", environment: config.environment ?? null };
   const alerts = opened.use(
@@ -144,7 +144,9 @@ export async function startServer(
     }),
   );
   opened.use(watchWorkers({ siblings, alerts, clock }));
-  const meter = meteredAlerts(metrics.meter, alerts);
+  opened.use(watchClock({ alerts, clock }));
+  const meter = meteredAlerts(metrics.meter, alerts, clock);
+  log.countTo?.(meter);
 
   const folder = await openDataFolder(config.data);
   await assertDataUsable(folder, {

@@ -59,12 +59,15 @@ export const alertDefinitions = {
   log_lines_dropped: {
     severity: "warning",
     summary: "log lines cannot be written and are dropped",
+    labels: ["sink"],
+    lastsMs: 5 * minute,
   },
   memory_high: { severity: "warning", summary: "memory is short: uploads wait or are refused" },
   overload: {
     severity: "warning",
     summary: "requests are refused because there are too many",
-    labels: ["route"],
+    labels: ["class"],
+    lastsMs: 2 * minute,
   },
   read_only: { severity: "critical", summary: "the server changes nothing: environments disagree" },
   storage_refused: {
@@ -88,7 +91,6 @@ export const alertDefinitions = {
     summary: "a worker died and was replaced",
     lastsMs: 10 * minute,
   },
-  worker_missing: { severity: "warning", summary: "fewer workers answer than there should be" },
 } as const satisfies Readonly<Record<string, AlertDefinition>>;
 
 export type AlertName = keyof typeof alertDefinitions;
