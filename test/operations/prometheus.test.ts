@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { test } from "node:test";
 import { alertDefinitions } from "../../packages/server/src/operations/alerts/definitions.ts";
 import { describedMetrics } from "../../packages/server/src/operations/metrics-reference.ts";
+import { workerMetricDefinitions } from "../../packages/server/src/operations/worker-metrics.ts";
 import { objectPath, send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
 import { startServer } from "../harness/server-process.ts";
@@ -82,6 +83,10 @@ describeWhere(["prometheus"], "with a real Prometheus", () => {
       [],
       "not in docs/metrics.md",
     );
+
+    const supervised = new Set(Object.keys(workerMetricDefinitions));
+    const missing = [...described].filter((name) => !supervised.has(name) && !shown.includes(name));
+    assert.deepEqual(missing, [], "in docs/metrics.md, and not shown");
 
     const value = async (expression: string) =>
       Number((await query(expression)).data.result[0]?.value[1]);

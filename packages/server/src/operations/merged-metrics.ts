@@ -185,6 +185,8 @@ export class MergedMetrics {
       this.#isOfEach(metric)
         ? {
             ...metric,
+            // Two have one number while a worker is replaced. prom-client would leave some out, as it adds up.
+            aggregator: String(metric.type) === "gauge" ? "max" : "sum",
             values: metric.values.map((value) => ({
               ...value,
               labels: { ...value.labels, worker },
