@@ -19,8 +19,9 @@ import { tracingConfig } from "./operations/tracing/config.ts";
 import { parseConfig } from "./protocols/parse/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
 import { debugConfig, supervisorConfig, workersConfig } from "./supervisor/config.ts";
+import { brokenOrders } from "./time-limit-order.ts";
 
-export const serverConfig = z.strictObject({
+const options = z.strictObject({
   data: z
     .string()
     .min(1)
@@ -91,6 +92,12 @@ export const serverConfig = z.strictObject({
   bulkDelete: bulkDeleteConfig.prefault({}),
   supervisor: supervisorConfig.prefault({}),
   debug: debugConfig.prefault({}),
+});
+
+export const serverConfig = options.superRefine((config, { addIssue }) => {
+  for (const { path, message } of brokenOrders(config)) {
+    addIssue({ code: "custom", path: [...path], message });
+  }
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

@@ -35,6 +35,9 @@ const markerSetting = `storage.${localStorageId}.uuid`;
 
 const probeMsMax = 2_000;
 
+/** Without an answer, or without progress of a body, a call of a storage is given up. */
+const callMsMax = 30_000;
+
 export interface ServerStorages extends AsyncDisposable {
   readonly registry: StorageRegistry<CanaryReport>;
   readonly administration: Administration;
@@ -62,6 +65,8 @@ export interface ServerStoragesOptions {
   /** File system calls at once on one mount. */
   readonly mountCallsMax: number;
   readonly drainMsMax: number;
+  /** For the work of a request: no call of a storage outlives it. Left out: nothing asks but the server. */
+  readonly workMsMax?: number;
   /** What the environments that marks of storages say are judged by. */
   readonly dataEnvironment: MarkJudge;
   readonly clock: Clock;
@@ -79,6 +84,8 @@ export interface ServerStoragesOptions {
 export async function openStorages(options: ServerStoragesOptions): Promise<ServerStorages> {
   const { metadata, sealer, environment, mountCallsMax, clock, log, meter, drainMsMax } = options;
   const { tracer, traceparent } = options;
+  const callMs = Math.min(callMsMax, options.workMsMax ?? callMsMax);
+  const timeout = { answerMs: callMs, progressMs: callMs };
   const markerUuid = await metadata.getSetting(markerSetting);
   const judged = new Set<string>();
   const registry = await StorageRegistry.open<CanaryReport>({
@@ -96,7 +103,7 @@ export async function openStorages(options: ServerStoragesOptions): Promise<Serv
         ...(markerUuid === undefined ? {} : { markerUuid }),
       },
     ],
-    wrap: (driver) => withLayers(driver, { clock, log, meter, tracer }),
+    wrap: (driver) => withLayers(driver, { clock, log, meter, timeout, tracer }),
     admit: async (driver, { signal, mayWrite }) => {
       const report = await runCanary(driver, { form: "short", signal, mayWrite, clock });
       if (report.ok) return;

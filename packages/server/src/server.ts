@@ -38,7 +38,7 @@ import { weekMs } from "./core/safety-settings.ts";
 import { StagedUploads } from "./core/staged-uploads.ts";
 import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
-import { closeHttp, createHttp, type HttpOptions } from "./http/index.ts";
+import { closeHttp, createHttp, currentBudget, type HttpOptions } from "./http/index.ts";
 import { logRequests, type ServerLog } from "./logging/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { Activity, type ActivitySample } from "./operations/activity.ts";
@@ -155,7 +155,7 @@ export async function startServer(
   });
   const store = opened.use(
     await openSqliteStore({
-      ...{ path: folder.metadataPath, log, meter, clock },
+      ...{ path: folder.metadataPath, log, meter, clock, currentBudget },
       server: parts.serverName,
     }),
   );
@@ -201,6 +201,7 @@ export async function startServer(
       environment: parts.environment ?? {},
       mountCallsMax: await mountCallsMax(log),
       drainMsMax: config.drain,
+      workMsMax: config.http.workMsMax,
       dataEnvironment,
       metadata,
       sealer,

@@ -159,6 +159,7 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
     if (this.#phase === "ended") return Promise.resolve(doneResult);
     if (this.#raw.isPaused()) this.#raw.resume();
     this.#waitingSinceMs = this.#scope.runtime.watch.clock.monotonicMs();
+    this.#scope.waitsForBody = true;
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
     });
@@ -244,9 +245,15 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
       return;
     }
     this.#waiter = undefined;
-    this.#windowWaitedMs += this.#scope.runtime.watch.clock.monotonicMs() - this.#waitingSinceMs;
+    this.#gotByte(this.#scope.runtime.watch.clock.monotonicMs());
     waiter.resolve({ done: false, value: chunk });
   };
+
+  #gotByte(nowMs: number): void {
+    this.#windowWaitedMs += nowMs - this.#waitingSinceMs;
+    this.#scope.waitsForBody = false;
+    this.#scope.bodyByteMs = nowMs;
+  }
 
   readonly #onEnd = (): void => {
     if (this.#length !== undefined && this.#receivedBytes < this.#length) {
@@ -307,6 +314,8 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
     if (before === "ended" || before === "failed") return;
     this.#phase = phase;
     if (before === "new") return;
+    this.#scope.waitsForBody = false;
+    this.#scope.bodyByteMs = this.#scope.runtime.watch.clock.monotonicMs();
     this.#scope.endTransfer();
     this.#scope.closeBody = undefined;
     this.#scope.runtime.watch.delete(this);

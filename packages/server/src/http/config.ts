@@ -31,6 +31,19 @@ export const httpConfig = z.strictObject({
   transferMsMax: duration({ min: "100 ms", max: "30 days" })
     .default("24 h")
     .describe("time for a whole request, the transfer of its bodies included"),
+  gatewayMsMax: duration({ min: "100 ms", max: "1 h" })
+    .optional()
+    .describe(
+      "after how long the proxy in front gives up on an answer (nginx: proxy_read_timeout); requests are answered " +
+        "before it does, and have no effect after that. Left out: it waits. Not shorter than workMsMax",
+    ),
+  gatewayCounts: z
+    .enum(["silence", "request"])
+    .default("silence")
+    .describe(
+      "what that time is counted of: silence, in which it waits for this server and no byte moves (nginx, HAProxy, " +
+        "load balancers of AWS), or the whole request with its body (Envoy, Cloudflare)",
+    ),
   bodyIdleMsMax: duration({ min: "100 ms", max: "1 h" })
     .default("30 s")
     .describe("time in which a client that sends a body must send its next byte"),

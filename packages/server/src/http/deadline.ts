@@ -1,7 +1,9 @@
 /**
  * One abort signal per request. It is aborted once, with an `OperationalError` as its reason, by
  * whichever comes first: the client leaves, the time for work is used up, the whole request takes
- * too long, or the server stops. The clock of the work stands still while a body flows in or out.
+ * too long, whoever waits for the answer would give up, or the server stops. The clock of the work stands
+ * still while a body flows in or out; that of `Roma-Timeout` and of the gateway does not. Once it is
+ * aborted nothing of the request takes effect any more (`Budget`).
  * When the response has ended nothing of the request is left here: no listener, timer or entry.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -9,9 +11,11 @@ import type { BlockList, Socket } from "node:net";
 import type { FastifyRequest } from "fastify";
 import { formatDuration } from "../config/units.ts";
 import { OperationalError } from "../core/errors.ts";
+import type { Budget, Cancellable } from "../core/ports/budget.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { HttpConfig } from "./config.ts";
 import type { Cors } from "./cors.ts";
+import { answerMarginMs, parseTimeLimit, timeoutHeader } from "./time-limit.ts";
 import type { Watch, Watched } from "./watch.ts";
 
 /** What all requests of one server share. Reached from any Fastify instance of it. */
@@ -42,7 +46,14 @@ declare module "fastify" {
 /** How long a handler may take to answer after its signal was aborted. */
 const overdueMs = 1000;
 
-export class RequestScope implements Watched {
+/** Whose time runs on the wall, and what of it is kept for the answer. */
+interface WallLimit {
+  readonly name: "Roma-Timeout" | "gatewayMsMax";
+  readonly ms: number;
+  readonly marginMs: number;
+}
+
+export class RequestScope implements Watched, Budget {
   readonly runtime: HttpRuntime;
   readonly #raw: IncomingMessage;
   readonly #response: ServerResponse;
@@ -54,6 +65,14 @@ export class RequestScope implements Watched {
   #transfers = 0;
   #abortedMs: number | undefined;
   #ended = false;
+  /** What waits to begin, and must not once the request has failed. */
+  readonly #waiting = new Set<Cancellable>();
+  #wall: WallLimit | undefined;
+  #wallTimer: NodeJS.Timeout | undefined;
+  /** The server waits for the client to send more of the body. */
+  waitsForBody = false;
+  /** When the newest byte of the body came. */
+  bodyByteMs = 0;
   /** Called once when an aborted request has still no answer. */
   onOverdue: ((reason: unknown) => void) | undefined;
   /** Stops whoever reads the request's body. */
@@ -120,11 +139,75 @@ export class RequestScope implements Watched {
     if (--this.#transfers === 0) this.#workSinceMs = this.#nowMs();
   }
 
+  /**
+   * Starts the clocks of those who wait for the answer. `invalid_request` for a `Roma-Timeout` that is
+   * none. Without either of them this costs nothing.
+   */
+  limitWall(): void {
+    const { gatewayMsMax, gatewayCounts } = this.runtime.config;
+    const given = this.#raw.headers[timeoutHeader];
+    const askedMs = given === undefined ? undefined : parseTimeLimit(String(given));
+    if (askedMs === undefined && gatewayMsMax === undefined) return;
+    const byClient = wallLimit("Roma-Timeout", askedMs);
+    const byGateway = wallLimit("gatewayMsMax", gatewayMsMax);
+    const ofSilence = gatewayCounts === "silence" ? byGateway : undefined;
+    const ofAll = shorter(byClient, ofSilence === undefined ? byGateway : undefined);
+    this.#wall = shorter(ofAll, ofSilence);
+    const look = (): void => {
+      const now = this.#nowMs();
+      const leftOfAll = leftMs(ofAll, now - this.#startedMs);
+      // A proxy that receives an answer does not count how long it takes.
+      const counted = this.#response.headersSent ? undefined : ofSilence;
+      const leftOfSilence = leftMs(counted, now - this.#silentSinceMs(now));
+      const left = Math.min(leftOfAll, leftOfSilence);
+      if (left === Number.POSITIVE_INFINITY) return;
+      if (left > 0) {
+        this.#wallTimer = setTimeout(look, Math.ceil(left));
+        this.#wallTimer.unref();
+        return;
+      }
+      const limit = leftOfAll <= 0 ? ofAll : ofSilence;
+      if (limit === undefined) return;
+      this.#wall = limit;
+      this.abort(tooLate(limit));
+    };
+    look();
+  }
+
+  /** Milliseconds until whoever waits for the answer gives up, the margin for it left out. */
+  get wallLeftMs(): number {
+    return leftMs(this.#wall, this.#nowMs() - this.#startedMs);
+  }
+
+  /** Since when nothing moves on the connection, as a proxy counts it that waits for this server. */
+  #silentSinceMs(now: number): number {
+    return this.waitsForBody ? now : Math.max(this.#startedMs, this.bodyByteMs);
+  }
+
+  get failure(): OperationalError | undefined {
+    return this.#controller.signal.aborted ? this.#controller.signal.reason : undefined;
+  }
+
+  addCancellable(waiting: Cancellable): void {
+    this.#waiting.add(waiting);
+  }
+
+  deleteCancellable(waiting: Cancellable): void {
+    this.#waiting.delete(waiting);
+  }
+
   /** The first reason stays. */
   abort(reason: OperationalError): void {
     if (this.#ended || this.#controller.signal.aborted) return;
     this.#abortedMs = this.#nowMs();
     this.#controller.abort(reason);
+    for (const waiting of this.#waiting) waiting.cancel(reason);
+    this.#waiting.clear();
+    clearTimeout(this.#wallTimer);
+    if (this.#wall === undefined) return;
+    // Whoever does not let go of the work is not waited for: the answer must still be in time.
+    this.#wallTimer = setTimeout(() => this.#answerOverdue(), this.#wall.marginMs / 2);
+    this.#wallTimer.unref();
   }
 
   check(nowMs: number): void {
@@ -159,18 +242,54 @@ export class RequestScope implements Watched {
     const { onOverdue } = this;
     if (onOverdue === undefined) return;
     this.onOverdue = undefined;
-    onOverdue(this.#controller.signal.reason);
+    onOverdue(ofUnknownOutcome(this.#controller.signal.reason));
   }
 
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#wallTimer);
+    this.#waiting.clear();
     this.onOverdue = undefined;
     this.closeBody?.();
     this.closeBody = undefined;
     this.runtime.scopes.delete(this);
     this.runtime.watch.delete(this);
   }
+}
+
+function wallLimit(name: WallLimit["name"], ms: number | undefined): WallLimit | undefined {
+  return ms === undefined ? undefined : { name, ms, marginMs: answerMarginMs(ms) };
+}
+
+function shorter(one: WallLimit | undefined, other: WallLimit | undefined): WallLimit | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one.ms <= other.ms ? one : other;
+}
+
+function leftMs(limit: WallLimit | undefined, spentMs: number): number {
+  return limit === undefined ? Number.POSITIVE_INFINITY : limit.ms - limit.marginMs - spentMs;
+}
+
+function tooLate({ name, ms }: WallLimit): OperationalError {
+  return new OperationalError(
+    "unavailable",
+    `not finished within ${formatDuration(ms)} (${name})`,
+    {
+      context: { limit: name, limitMs: ms },
+    },
+  );
+}
+
+/** The answer cannot wait for what has begun, and so must not say that it did nothing. */
+function ofUnknownOutcome(reason: unknown): unknown {
+  if (!(reason instanceof OperationalError)) return reason;
+  const { code, message, context, retryable } = reason;
+  return new OperationalError(code, `${message}; whether it took effect is not known`, {
+    retryable,
+    context: { ...context, outcome: "unknown" },
+    cause: reason,
+  });
 }
 
 /** What a request ends with when its client is gone. */
@@ -207,4 +326,23 @@ export function requestScope(request: FastifyRequest): RequestScope {
 /** The one signal that every call made for this request takes. Its reason is operational. */
 export function requestSignal(request: FastifyRequest): AbortSignal {
   return requestScope(request).signal;
+}
+
+/**
+ * What the work resolves to, unless the request ends before: for work that others wait for as well, and that
+ * goes on without this request. Rejects with the signal's reason then.
+ */
+export async function whileRunning<T>(request: FastifyRequest, work: Promise<T>): Promise<T> {
+  const signal = requestSignal(request);
+  // Its failure is for those who still wait.
+  work.catch(() => undefined);
+  signal.throwIfAborted();
+  const ended = Promise.withResolvers<never>();
+  const onAbort = (): void => ended.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, ended.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

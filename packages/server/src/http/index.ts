@@ -1,4 +1,5 @@
 /** The HTTP layer as protocols and the server use it. */
+export { currentBudget } from "./ambient.ts";
 export {
   declaredLength,
   hasBody,
@@ -26,7 +27,7 @@ export { type HttpConfig, httpConfig } from "./config.ts";
 export type { ContentAccess } from "./content-policy.ts";
 export { isContentType } from "./content-type.ts";
 export { allowCors, type CorsPolicy } from "./cors.ts";
-export { requestSignal } from "./deadline.ts";
+export { requestSignal, whileRunning } from "./deadline.ts";
 export {
   formatDigestHeader,
   parseContentMd5,

@@ -21,7 +21,9 @@ export async function withinPatience<T>(
 ): Promise<T> {
   const scope = requestScope(request);
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(stillRunning()), waitMs);
+  // A little before the request's own time is over: then its work could not go on.
+  const ms = Math.min(waitMs, scope.wallLeftMs * 0.9);
+  const timer = setTimeout(() => late.abort(stillRunning()), ms);
   scope.beginTransfer();
   try {
     return await work(AbortSignal.any([scope.signal, late.signal]));

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { type TestContext, test } from "node:test";
+import type { FastifyInstance } from "fastify";
 import { OperationalError } from "../core/errors.ts";
 import { receiveBody } from "./body.ts";
 import { requestSignal } from "./deadline.ts";
@@ -277,6 +279,44 @@ test("the clock of the work stands still while a body flows, under the maximum o
   assert.match(await slow(patient.port), /false;/);
   const bounded = await server({ transferMsMax: "200 ms" });
   assert.match(await slow(bounded.port), /^HTTP\/1\.1 408 [\s\S]*transferMsMax/);
+});
+
+test("a slow body is the client's own time: the gateway's silence does not count it, Roma-Timeout does", async (t) => {
+  const routes = (app: FastifyInstance): void => {
+    app.put("/slow", async (request, reply) => {
+      for await (const chunk of receiveBody(request, reply).body) assert(chunk.length > 0);
+      return "received";
+    });
+    app.put("/silent", async (request) => {
+      await once(requestSignal(request), "abort");
+      throw requestSignal(request).reason;
+    });
+  };
+  const { port } = await startServer(t, routes, { config: { gatewayMsMax: "300 ms" } });
+  const slowly = async (path: string, headers = ""): Promise<string> => {
+    const client = new RawClient(t, port);
+    await client.write(`PUT ${path} HTTP/1.1\r\nHost: x\r\n${headers}Content-Length: 6\r\n\r\n`);
+    for (const byte of "slowly") {
+      await client.write(byte);
+      await new Promise((done) => setTimeout(done, 120));
+    }
+    return await client.until(/\r\n\r\n[\s\S]+/);
+  };
+  assert.match(await slowly("/slow"), /^HTTP\/1\.1 200 [\s\S]*received/);
+  assert.match(await slowly("/slow", "Roma-Timeout: 500ms\r\n"), /^HTTP\/1\.1 503 /);
+  assert.match(await slowly("/silent"), /^HTTP\/1\.1 503 [\s\S]*"limit":"gatewayMsMax"/);
+});
+
+test("a handler that ignores its end is overtaken before Roma-Timeout is over, and the outcome is not known", async (t) => {
+  const { port } = await startServer(t, (app) => {
+    app.get("/deaf", () => new Promise(() => undefined));
+  });
+  const client = new RawClient(t, port);
+  const startedAt = performance.now();
+  await client.write("GET /deaf HTTP/1.1\r\nHost: x\r\nRoma-Timeout: 1 s\r\n\r\n");
+  const text = await client.until(/\r\n\r\n[\s\S]+/);
+  assert.match(text, /^HTTP\/1\.1 503 [\s\S]*retry-after: [\s\S]*"outcome":"unknown"/i);
+  assert(performance.now() - startedAt < 1500);
 });
 
 test("a client that leaves aborts the request's signal", async (t) => {

@@ -6,12 +6,13 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { environmentHeader } from "@roma/contract";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
-import { OperationalError } from "../core/errors.ts";
+import { isOperationalError, OperationalError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
+import { withBudget } from "./ambient.ts";
 import { clientErrorListener } from "./client-error.ts";
 import type { HttpConfig } from "./config.ts";
 import { Cors } from "./cors.ts";
-import type { HttpRuntime } from "./deadline.ts";
+import type { HttpRuntime, RequestScope } from "./deadline.ts";
 import { openScope, requestScope } from "./deadline.ts";
 import { lingerOnSend } from "./lingering-close.ts";
 import { errorHandler, type RenderError } from "./problem.ts";
@@ -90,7 +91,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       else reply.send(reason);
     };
     nameAnswer(request, reply);
-    const refusal = framingRefusal(request.raw, reply);
+    const refusal = framingRefusal(request.raw, reply) ?? timeRefusal(scope);
     unlessAnswered(runtime.cors.apply(request, reply), (failure) => done(failure ?? refusal));
   });
   app.addHook("onSend", (request, reply, payload, done) => {
@@ -126,8 +127,7 @@ function nodeServer(
   });
   server.maxConnections = config.connectionsMax;
   const onRequest = (raw: IncomingMessage, response: ServerResponse): void => {
-    openScope(runtime, raw, response);
-    handle(raw, response);
+    withBudget(openScope(runtime, raw, response), () => handle(raw, response));
   };
   server.on("request", onRequest);
   // `100 Continue` is sent by receiveBody, at the first pull.
@@ -195,6 +195,17 @@ function framingRefusal(raw: IncomingMessage, reply: FastifyReply): OperationalE
   if (refused === undefined) return undefined;
   reply.header("connection", "close");
   return new OperationalError("invalid_request", refused);
+}
+
+/** Starts the clock of whoever waits for the answer. */
+function timeRefusal(scope: RequestScope): OperationalError | undefined {
+  try {
+    scope.limitWall();
+    return undefined;
+  } catch (error) {
+    if (isOperationalError(error)) return error;
+    throw error;
+  }
 }
 
 const requestIdPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{7,63}$/;

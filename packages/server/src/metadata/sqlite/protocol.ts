@@ -10,10 +10,18 @@ export interface WorkerData {
   readonly isAlone: boolean;
   /** Other processes may have it open, now or later. */
   readonly isShared: boolean;
+  /** Of `CallPlaces`. */
+  readonly places: SharedArrayBuffer;
 }
 
 /** An array, not an object: the thread boundary copies it for each call. */
-export type Call = readonly [id: number, method: string, args: readonly unknown[]];
+export type Call = readonly [
+  id: number,
+  method: string,
+  args: readonly unknown[],
+  /** Of a call that may be given up (`call-places.ts`). */
+  place?: number,
+];
 
 /** `error` is `null` for a success. */
 export type CallAnswer = readonly [id: number, error: ErrorMessage | null, value: unknown];

@@ -5,6 +5,7 @@
 import { mkdir, open } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
+import type { CurrentBudget } from "../../core/ports/budget.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type {
@@ -58,6 +59,8 @@ import type {
   UploadWriter,
 } from "../../core/ports/upload-store.ts";
 import type { Answer, Arguments, reads, writes } from "../queries/operations.ts";
+import { isGivenUpFor, isRefusedAfter, mayBeGivenUp } from "./after-failure.ts";
+import { CallPlaces } from "./call-places.ts";
 import { classify } from "./errors.ts";
 import { type StoreLock, takeLock } from "./lock.ts";
 import { ownBlob, ownCheckpoint, ownCopy, ownDigests, ownPart } from "./own-bytes.ts";
@@ -78,6 +81,8 @@ export interface SqliteStoreOptions {
   readonly callsMax?: number;
   /** Names the server that this process is a worker of; left out: it is all of it, and shares the store with nobody. */
   readonly server?: string | undefined;
+  /** Of the request that a call is made for; left out: calls wait as long as it takes. */
+  readonly currentBudget?: CurrentBudget;
 }
 
 export interface OpenSqliteStore extends MetadataStore {
@@ -95,6 +100,7 @@ export interface OpenSqliteStore extends MetadataStore {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<OpenSqliteStore> {
   const { log, meter = silentMeter, clock = systemClock, callsMax = callsMaxDefault } = options;
+  const { currentBudget = () => undefined } = options;
   const path = resolve(options.path);
   await using opening = new AsyncDisposableStack();
   try {
@@ -107,8 +113,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Open
     await (await open(path, "a", 0o600)).close();
     // Disposed in the opposite order: the reader closes before the writer empties the log.
     const start = (role: "writer" | "reader"): WorkerLink => {
-      const worker = startWorker({ role, path, isAlone, isShared });
-      return opening.use(new WorkerLink({ role, worker, log, meter, callsMax }));
+      const places = new CallPlaces(callsMax);
+      const worker = startWorker({ role, path, isAlone, isShared }, places);
+      return opening.use(new WorkerLink({ role, worker, places, log, meter, callsMax }));
     };
     const writer = start("writer");
     const reader = start("reader");
@@ -116,7 +123,10 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Open
     await syncFolder(dirname(path));
     // The writer has made and migrated the file.
     await reader.open();
-    return new SqliteStore({ writer, reader, clock, lock, resources: opening.move() });
+    return new SqliteStore({
+      ...{ writer, reader, clock, currentBudget, lock },
+      resources: opening.move(),
+    });
   } catch (error) {
     throw classify(error, path);
   }
@@ -134,6 +144,7 @@ class SqliteStore implements OpenSqliteStore {
   readonly #resources: AsyncDisposableStack;
   readonly #clock: Clock;
   readonly #lock: StoreLock;
+  readonly #currentBudget: CurrentBudget;
   #disposed: Promise<void> | undefined;
 
   constructor(parts: {
@@ -142,11 +153,13 @@ class SqliteStore implements OpenSqliteStore {
     readonly resources: AsyncDisposableStack;
     readonly clock: Clock;
     readonly lock: StoreLock;
+    readonly currentBudget: CurrentBudget;
   }) {
     this.#writer = parts.writer;
     this.#reader = parts.reader;
     this.#resources = parts.resources;
     this.#clock = parts.clock;
+    this.#currentBudget = parts.currentBudget;
     this.#lock = parts.lock;
   }
 
@@ -575,14 +588,25 @@ class SqliteStore implements OpenSqliteStore {
     name: Name,
     ...args: Arguments<(typeof writes)[Name]>
   ): Promise<Answer<(typeof writes)[Name]>> {
-    return this.#writer.call(name, args) as Promise<Answer<(typeof writes)[Name]>>;
+    const budget = mayBeGivenUp(name) ? this.#currentBudget() : undefined;
+    if (budget?.failure !== undefined && isRefusedAfter(name, budget.failure)) {
+      return Promise.reject(budget.failure);
+    }
+    const given = budget && {
+      budget,
+      isGivenUpFor: (failure: OperationalError) => isGivenUpFor(name, failure),
+    };
+    return this.#writer.call(name, args, given) as Promise<Answer<(typeof writes)[Name]>>;
   }
 
   #read<Name extends keyof typeof reads>(
     name: Name,
     ...args: Arguments<(typeof reads)[Name]>
   ): Promise<Answer<(typeof reads)[Name]>> {
-    return this.#reader.call(name, args) as Promise<Answer<(typeof reads)[Name]>>;
+    const budget = this.#currentBudget();
+    // What is asked after the failure serves to tidy up.
+    const given = budget !== undefined && budget.failure === undefined ? { budget } : undefined;
+    return this.#reader.call(name, args, given) as Promise<Answer<(typeof reads)[Name]>>;
   }
 }
 

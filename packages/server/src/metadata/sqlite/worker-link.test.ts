@@ -3,10 +3,14 @@ import { strict as assert } from "node:assert";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
+import { OperationalError } from "../../core/errors.ts";
+import type { Budget, Cancellable } from "../../core/ports/budget.ts";
 import { type Log, silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
 import { at, author, bucket, deletedAt, garbageDueAt, withCode } from "../conformance-samples.ts";
+import { CallPlaces } from "./call-places.ts";
 import { startWorker, WorkerLink } from "./worker-link.ts";
 
 /** What the store gives to each call that changes something. */
@@ -19,16 +23,19 @@ function writerOf(
   options: { readonly callsMax?: number; readonly log?: Log } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), "roma-metadata-"));
+  const places = new CallPlaces(1000);
   const path = join(folder, "metadata.sqlite");
-  const worker = startWorker({ role: "writer", path, isAlone: true, isShared: false });
+  const alone = { isAlone: true, isShared: false };
+  const worker = startWorker({ role: "writer", path, ...alone }, places);
   t.after(async () => {
     await worker.terminate();
     rmSync(folder, { recursive: true, force: true });
   });
   const { callsMax = 100, log = silentLog } = options;
   return {
+    path,
     worker,
-    link: new WorkerLink({ role: "writer", worker, log, meter: silentMeter, callsMax }),
+    link: new WorkerLink({ role: "writer", worker, places, log, meter: silentMeter, callsMax }),
   };
 }
 
@@ -113,4 +120,62 @@ test("closing a link that was never opened ends its thread", async (t) => {
   const { link } = writerOf(t);
   await link[Symbol.asyncDispose]();
   await assert.rejects(link.call("probe", []), withCode("unavailable"));
+});
+
+/** A request's, that ends when the test says so. */
+class TestBudget implements Budget {
+  failure: OperationalError | undefined;
+  readonly waiting = new Set<Cancellable>();
+  addCancellable(one: Cancellable): void {
+    this.waiting.add(one);
+  }
+  deleteCancellable(one: Cancellable): void {
+    this.waiting.delete(one);
+  }
+  end(failure: OperationalError): void {
+    this.failure = failure;
+    for (const one of this.waiting) one.cancel(failure);
+  }
+}
+
+test("a call whose budget ends while the store is locked is rejected at once, and never has an effect", async (t) => {
+  const { link, path } = writerOf(t);
+  await link.open();
+  const other = new DatabaseSync(path);
+  other.exec("begin immediate");
+  const budget = new TestBudget();
+  const ended = link.call("putSetting", ["ended", ""], { budget });
+  const stays = link.call("putSetting", ["stays", ""], { budget, isGivenUpFor: () => false });
+  const rejected = assert.rejects(ended, { message: "too late" });
+  // The thread has them by now, and waits for the lock.
+  await new Promise((done) => setTimeout(done, 100));
+  budget.end(new OperationalError("unavailable", "too late"));
+  await rejected;
+  other.exec("rollback");
+  await stays;
+  const names = other.prepare("select name from settings").all();
+  assert.deepEqual(
+    names.map(({ name }) => name),
+    ["stays"],
+  );
+  assert.equal(budget.waiting.size, 0);
+  other.close();
+  await link[Symbol.asyncDispose]();
+});
+
+test("a call that was begun when its budget ends is answered with what it did", async (t) => {
+  const { link } = writerOf(t);
+  await link.open();
+  const budget = new TestBudget();
+  const outcomes: Promise<unknown>[] = [];
+  for (let index = 0; index < 200; index++) {
+    outcomes.push(link.call("putSetting", [`n${index}`, ""], { budget }));
+  }
+  const settled = Promise.allSettled(outcomes);
+  await outcomes[0];
+  budget.end(new OperationalError("unavailable", "too late"));
+  const done = (await settled).filter(({ status }) => status === "fulfilled").length;
+  await link[Symbol.asyncDispose]();
+  assert.ok(done > 0);
+  assert.equal(budget.waiting.size, 0);
 });

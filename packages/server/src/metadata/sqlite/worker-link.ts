@@ -1,12 +1,15 @@
 /**
  * The store's end of one worker thread: calls go out in batches, answers settle them. Each call is
- * settled exactly once, by its answer or by the thread's end. The count of calls under way is
+ * settled exactly once, by its answer, by the thread's end, or by the end of its request's budget if the
+ * thread has not begun it: then it has no effect. The count of calls under way is
  * bounded; past the bound a call is refused with `overloaded` and not sent.
  */
 import { Worker } from "node:worker_threads";
 import { OperationalError } from "../../core/errors.ts";
+import type { Budget, Cancellable } from "../../core/ports/budget.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Meter } from "../../core/ports/meter.ts";
+import type { CallPlaces } from "./call-places.ts";
 import type { Call, ErrorMessage, FromWorker, Role, ToWorker, WorkerData } from "./protocol.ts";
 
 /**
@@ -22,6 +25,8 @@ export interface WorkerLinkOptions {
   readonly role: Role;
   /** A thread that runs `worker.ts`; the link owns it from here on. */
   readonly worker: Worker;
+  /** Those that the thread was started with. */
+  readonly places: CallPlaces;
   readonly log: Log;
   readonly meter: Meter;
   /** Calls sent or waiting to be. */
@@ -32,10 +37,45 @@ interface PendingCall {
   readonly items: number;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
+  readonly ending?: Ending;
+}
+
+/** What a call hangs on that may be given up. */
+interface CallBudget {
+  readonly budget: Budget;
+  /** Whether it is, for that failure; left out: for any. */
+  readonly isGivenUpFor?: (failure: OperationalError) => boolean;
+}
+
+/** A call's part in its request's budget, until the thread has answered. */
+class Ending implements Cancellable {
+  readonly place: number;
+  readonly #places: CallPlaces;
+  readonly #call: CallBudget;
+  readonly #reject: (error: Error) => void;
+
+  constructor(place: number, places: CallPlaces, call: CallBudget, reject: (error: Error) => void) {
+    this.place = place;
+    this.#places = places;
+    this.#call = call;
+    this.#reject = reject;
+    call.budget.addCancellable(this);
+  }
+
+  cancel(reason: OperationalError): void {
+    if (this.#call.isGivenUpFor?.(reason) === false) return;
+    if (this.#places.cancel(this.place)) this.#reject(reason);
+  }
+
+  done(): void {
+    this.#call.budget.deleteCancellable(this);
+    this.#places.giveBack(this.place);
+  }
 }
 
 /** Starts the thread, which loads its code and then waits to be told to open its connection. */
-export function startWorker(workerData: WorkerData): Worker {
+export function startWorker(given: Omit<WorkerData, "places">, places: CallPlaces): Worker {
+  const workerData: WorkerData = { ...given, places: places.shared };
   // A build turns this file and the worker's into .js, and leaves texts like this as they are.
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   return new Worker(new URL(`./worker.${extension}`, import.meta.url), {
@@ -48,6 +88,7 @@ export function startWorker(workerData: WorkerData): Worker {
 export class WorkerLink implements AsyncDisposable {
   readonly #role: Role;
   readonly #worker: Worker;
+  readonly #places: CallPlaces;
   readonly #log: Log;
   readonly #meter: Meter;
   readonly #callsMax: number;
@@ -61,9 +102,10 @@ export class WorkerLink implements AsyncDisposable {
   #state: "open" | "closing" | "dead" = "open";
   #onIdle: (() => void) | undefined;
 
-  constructor({ role, worker, log, meter, callsMax }: WorkerLinkOptions) {
+  constructor({ role, worker, places, log, meter, callsMax }: WorkerLinkOptions) {
     this.#role = role;
     this.#worker = worker;
+    this.#places = places;
     this.#log = log;
     this.#meter = meter;
     this.#callsMax = callsMax;
@@ -83,8 +125,11 @@ export class WorkerLink implements AsyncDisposable {
     await this.#opened.promise;
   }
 
-  /** The answer is whatever the operation of that name answers. */
-  call(method: string, args: readonly unknown[]): Promise<unknown> {
+  /**
+   * The answer is whatever the operation of that name answers. With a budget that ends before the thread
+   * begins, the call is rejected with its failure, and is nothing.
+   */
+  call(method: string, args: readonly unknown[], budget?: CallBudget): Promise<unknown> {
     if (this.#state !== "open") return Promise.reject(unavailable(this.#role));
     const items = itemsOf(args);
     const tooMany = this.#pending.size >= this.#callsMax;
@@ -93,10 +138,18 @@ export class WorkerLink implements AsyncDisposable {
     }
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#pending.set(id, { items, resolve, reject });
+    const place = budget === undefined ? undefined : this.#places.take();
+    let call: Call = [id, method, args];
+    if (budget === undefined || place === undefined) {
+      this.#pending.set(id, { items, resolve, reject });
+    } else {
+      const ending = new Ending(place, this.#places, budget, reject);
+      this.#pending.set(id, { items, resolve, reject, ending });
+      call = [id, method, args, place];
+    }
     this.#items += items;
     // One message for all calls of this turn of the event loop: a message costs as much as a call.
-    if (this.#outgoing.push([id, method, args]) === 1) setImmediate(() => this.#send());
+    if (this.#outgoing.push(call) === 1) setImmediate(() => this.#send());
     return promise;
   }
 
@@ -176,6 +229,7 @@ export class WorkerLink implements AsyncDisposable {
     const call = this.#pending.get(id);
     this.#pending.delete(id);
     this.#items -= call?.items ?? 0;
+    call?.ending?.done();
     return call;
   }
 
@@ -191,7 +245,10 @@ export class WorkerLink implements AsyncDisposable {
       "a thread of the metadata store ended; the store answers no more calls",
     );
     this.#opened.reject(unavailable(this.#role, error));
-    for (const call of this.#pending.values()) call.reject(unavailable(this.#role, error));
+    for (const call of this.#pending.values()) {
+      call.ending?.done();
+      call.reject(unavailable(this.#role, error));
+    }
     this.#pending.clear();
     this.#items = 0;
     this.#noticeIdle();

@@ -15,6 +15,7 @@ import { assertMigrated, migrate } from "../migrations/migrate.ts";
 import { closeHead, forgetHead, headBefore, openHead, resetHead } from "../queries/audit.ts";
 import { reads, writes } from "../queries/operations.ts";
 import type { Database } from "../schema.ts";
+import { beginCall } from "./call-places.ts";
 import { busyMsMax, type Connection, openReader, openWriter } from "./connection.ts";
 import { classify, isBusy } from "./errors.ts";
 import type {
@@ -42,7 +43,8 @@ type Operation = (db: Database, ...args: unknown[]) => Promise<unknown>;
 
 assert(parentPort !== null, "runs in a worker thread");
 const port = parentPort;
-const { role, path, isAlone, isShared }: WorkerData = workerData;
+const { role, path, isAlone, isShared, places }: WorkerData = workerData;
+const callStates = new Int32Array(places);
 const operations = new Map(
   // The store's types have paired names and arguments before they came here.
   Object.entries(role === "writer" ? writes : reads) as readonly (readonly [string, Operation])[],
@@ -159,7 +161,12 @@ function beginWriting(raw: DatabaseSync): void {
 }
 
 /** Throws only what fails the whole group. */
-async function runCall({ raw, db }: Connection, [id, method, args]: Call): Promise<CallAnswer> {
+async function runCall(
+  { raw, db }: Connection,
+  [id, method, args, place]: Call,
+): Promise<CallAnswer> {
+  // Inside of the transaction, however long that waited for its lock: nobody hears of this answer.
+  if (place !== undefined && !beginCall(callStates, place)) return [id, null, undefined];
   const operation = operations.get(method);
   assert(operation !== undefined, `${role} has no ${method}`);
   const head = headBefore(db);

@@ -3,6 +3,7 @@ import type { FastifyRequest } from "fastify";
 import { assertMeant, authenticate, withOrigin } from "../../authentication/index.ts";
 import type { Actor } from "../../core/access.ts";
 import { OperationalError } from "../../core/errors.ts";
+import { whileRunning } from "../../http/index.ts";
 import type { Application } from "./applications.ts";
 import type { Credentials } from "./credentials.ts";
 import { forbidden, saveRefused, unauthorized } from "./errors.ts";
@@ -56,7 +57,7 @@ async function callerOf(
     throw unauthorized("no client key fits");
   const actor = await application.actor();
   if (sessionToken === undefined) return { application, actor, as: "public", who: "public" };
-  const user = await services.sessions.userOf(application, sessionToken);
+  const user = await whileRunning(request, services.sessions.userOf(application, sessionToken));
   const as = user.isAnonymous ? "anonymous-user" : "user";
   return { application, actor, as, who: `user ${user.id}` };
 }

@@ -20,11 +20,20 @@ export const restCors: CorsPolicy = {
   requestHeaders: [
     ...["Authorization", "Cache-Control", "Content-Disposition", "Content-Encoding"],
     ...["Content-Digest", "Content-MD5", "Content-Type", "If-Match", "If-Modified-Since"],
-    ...["If-None-Match", "If-Range", "If-Unmodified-Since", "Prefer", "Range", "Repr-Digest"],
+    ...[
+      "Idempotency-Key",
+      "If-None-Match",
+      "If-Range",
+      "If-Unmodified-Since",
+      "Prefer",
+      "Range",
+      "Repr-Digest",
+    ],
     ...[
       "Roma-Environment",
       "Roma-Meta-*",
       "Roma-Request-Id",
+      "Roma-Timeout",
       "Want-Content-Digest",
       "Want-Repr-Digest",
     ],

@@ -23,6 +23,7 @@ export const tusCors: CorsPolicy = {
     "X-Request-ID",
     "Roma-Environment",
     "Roma-Request-Id",
+    "Roma-Timeout",
     "If-Match",
     "If-None-Match",
     "If-Modified-Since",

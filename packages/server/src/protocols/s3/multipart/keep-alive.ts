@@ -10,7 +10,7 @@ import { errorFields, standingHeaders } from "../errors.ts";
 import type { Exchange } from "../services.ts";
 import { renderXml, type XmlValue, xmlType } from "../xml.ts";
 
-/** How long a client may wait for a first byte, and between two. */
+/** How long a client may wait for a first byte, and between two; half of what the gateway waits at most. */
 const quietMsDefault = 5_000;
 const declaration = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
@@ -23,7 +23,8 @@ export async function sendXmlWhenDone(
 ): Promise<void> {
   const { request, reply } = exchange;
   const answer = new SlowAnswer(exchange);
-  const keepAlive = setInterval(() => answer.keepAlive(), quietMs);
+  const { gatewayMsMax = Number.POSITIVE_INFINITY } = requestScope(request).runtime.config;
+  const keepAlive = setInterval(() => answer.keepAlive(), Math.min(quietMs, gatewayMsMax / 2));
   try {
     const value = await run();
     if (answer.begun) answer.end(renderXml(rootName, value));
