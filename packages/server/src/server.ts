@@ -38,7 +38,7 @@ import { weekMs } from "./core/safety-settings.ts";
 import { StagedUploads } from "./core/staged-uploads.ts";
 import { Trash } from "./core/trash.ts";
 import { Uploads } from "./core/uploads.ts";
-import { closeHttp, createHttp, currentBudget, type HttpOptions } from "./http/index.ts";
+import { closeHttp, createHttp, currentBudget, type HttpOptions, Overload } from "./http/index.ts";
 import { logRequests, type ServerLog } from "./logging/index.ts";
 import { openSqliteStore } from "./metadata/index.ts";
 import { Activity, type ActivitySample } from "./operations/activity.ts";
@@ -336,9 +336,16 @@ export async function startServer(
   // Before the listeners, so that it is closed after them: it says that they drain.
   opened.defer(() => operations.close());
   const ossKeys = opened.use(new OssKeys({ clock, log }));
+  const overload = opened.use(
+    new Overload({
+      ...{ config: config.http.overload, log, meter, isControl },
+      ...(parts.siblings === undefined ? {} : { siblings: parts.siblings }),
+    }),
+  );
   const http = createHttp({
     log,
     config: config.http,
+    overload,
     renderError: (error, request) => rendererOf(request.raw.url)(error, request),
     notFound: (request, reply) => refuseRoute([], { request, reply }),
     onRefusal,
@@ -351,6 +358,7 @@ export async function startServer(
       : createHttp({
           log,
           config: config.http,
+          overload,
           renderError: renderS3Error,
           onRefusal,
           environment: dataEnvironment.label,
@@ -552,6 +560,12 @@ function earliest(...instants: readonly (Date | undefined)[]): Date | undefined 
   return instants.reduce((one, other) =>
     one === undefined || (other && other < one) ? other : one,
   );
+}
+
+/** Whether a path is administration's, and not that of bytes. */
+function isControl(target: string): boolean {
+  const isBytes = target.startsWith("/v1/objects/") || target.startsWith("/v1/uploads");
+  return (target.startsWith("/v1/") && !isBytes) || isUnder("/console", target);
 }
 
 /** For what goes wrong before a protocol has seen the request. */

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import type { Actor } from "../core/access.ts";
 import type { RequestOrigin } from "../core/ports/author.ts";
-import { clientAddress } from "../http/index.ts";
+import { clientAddress, requestScope } from "../http/index.ts";
 
 interface Seen {
   readonly origin: RequestOrigin | null;
@@ -20,11 +20,13 @@ export function beginOrigin(request: FastifyRequest, protocol: string): RequestO
   return origin;
 }
 
+/** Of a verified credential. `rate_limited` when its key asked too often. */
 export function withOrigin(
   actor: Actor,
   request: FastifyRequest,
   origin: RequestOrigin | string,
 ): Actor {
+  if (actor.kind !== "anonymous") requestScope(request).runtime.overload.takeKey(actor.keyId);
   const from = typeof origin === "string" ? beginOrigin(request, origin) : origin;
   const known = { ...actor, origin: from };
   seen.set(request.raw, { origin: from, actor: known });

@@ -153,7 +153,7 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
       this.#aheadBytes -= chunk.length;
       const low = this.#phase === "flowing" && this.#aheadBytes < aheadBytesMax;
       if (low && this.#raw.isPaused()) this.#raw.resume();
-      return Promise.resolve({ done: false, value: chunk });
+      return this.#given(chunk);
     }
     if (this.#phase === "failed") return Promise.reject(this.#error);
     if (this.#phase === "ended") return Promise.resolve(doneResult);
@@ -246,8 +246,21 @@ class BodyReader implements AsyncIterableIterator<Uint8Array>, Watched {
     }
     this.#waiter = undefined;
     this.#gotByte(this.#scope.runtime.watch.clock.monotonicMs());
-    waiter.resolve({ done: false, value: chunk });
+    // Within the bandwidth at once; else it waits here, and what follows in the kernel.
+    if (this.#scope.runtime.overload.received === undefined) {
+      waiter.resolve({ done: false, value: chunk });
+    } else {
+      this.#given(chunk).then(waiter.resolve, waiter.reject);
+    }
   };
+
+  #given(chunk: Buffer): Promise<IteratorResult<Uint8Array>> {
+    const result = { done: false, value: chunk } as const;
+    const { received } = this.#scope.runtime.overload;
+    if (received === undefined) return Promise.resolve(result);
+    const { signal } = this.#scope;
+    return received.pass(chunk.length, { signal, bodyBytes: this.#length }).then(() => result);
+  }
 
   #gotByte(nowMs: number): void {
     this.#windowWaitedMs += nowMs - this.#waitingSinceMs;

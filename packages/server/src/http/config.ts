@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { bytes, duration } from "../config/schema.ts";
 import { isAllowedOrigin } from "./cors-origins.ts";
+import { overloadConfig } from "./overload/config.ts";
 import { isProxyEntry } from "./trusted-proxies.ts";
 
 export const httpConfig = z.strictObject({
@@ -44,6 +45,7 @@ export const httpConfig = z.strictObject({
       "what that time is counted of: silence, in which it waits for this server and no byte moves (nginx, HAProxy, " +
         "load balancers of AWS), or the whole request with its body (Envoy, Cloudflare)",
     ),
+  overload: overloadConfig.prefault({}),
   bodyIdleMsMax: duration({ min: "100 ms", max: "1 h" })
     .default("30 s")
     .describe("time in which a client that sends a body must send its next byte"),

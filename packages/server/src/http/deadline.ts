@@ -15,6 +15,7 @@ import type { Budget, Cancellable } from "../core/ports/budget.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { HttpConfig } from "./config.ts";
 import type { Cors } from "./cors.ts";
+import type { Overload, Place } from "./overload/index.ts";
 import { answerMarginMs, parseTimeLimit, timeoutHeader } from "./time-limit.ts";
 import type { Watch, Watched } from "./watch.ts";
 
@@ -33,6 +34,7 @@ export interface HttpRuntime {
   readonly onRefusal: ((error: OperationalError, request: FastifyRequest) => void) | undefined;
   /** What pages of other origins may do, path by path. */
   readonly cors: Cors;
+  readonly overload: Overload;
   /** Goes one way: accepting → draining (answers close their connections) → cutting. */
   phase: "accepting" | "draining" | "cutting";
 }
@@ -69,6 +71,8 @@ export class RequestScope implements Watched, Budget {
   readonly #waiting = new Set<Cancellable>();
   #wall: WallLimit | undefined;
   #wallTimer: NodeJS.Timeout | undefined;
+  /** Among those that are worked on; none before it was admitted. */
+  #place: Place | undefined;
   /** The server waits for the client to send more of the body. */
   waitsForBody = false;
   /** When the newest byte of the body came. */
@@ -132,11 +136,21 @@ export class RequestScope implements Watched, Budget {
 
   /** While a body flows; each call is paired with one of `endTransfer`. */
   beginTransfer(): void {
-    if (this.#transfers++ === 0) this.#workMs += this.#nowMs() - this.#workSinceMs;
+    if (this.#transfers++ > 0) return;
+    this.#workMs += this.#nowMs() - this.#workSinceMs;
+    this.#place?.pause();
   }
 
   endTransfer(): void {
-    if (--this.#transfers === 0) this.#workSinceMs = this.#nowMs();
+    if (--this.#transfers > 0) return;
+    this.#workSinceMs = this.#nowMs();
+    if (!this.#ended) this.#place?.resume();
+  }
+
+  /** The request is worked on from here to its end. */
+  occupy(place: Place): void {
+    if (this.#ended) place.end(undefined);
+    else this.#place = place;
   }
 
   /**
@@ -245,9 +259,17 @@ export class RequestScope implements Watched, Budget {
     onOverdue(ofUnknownOutcome(this.#controller.signal.reason));
   }
 
+  #leavePlace(): void {
+    if (this.#place === undefined) return;
+    const sinceMs = this.#transfers === 0 ? this.#nowMs() - this.#workSinceMs : 0;
+    const succeeded = this.failure === undefined && this.#response.statusCode < 400;
+    this.#place.end(succeeded ? this.#workMs + sinceMs : undefined);
+  }
+
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#leavePlace();
     clearTimeout(this.#wallTimer);
     this.#waiting.clear();
     this.onOverdue = undefined;

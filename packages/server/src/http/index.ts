@@ -27,7 +27,7 @@ export { type HttpConfig, httpConfig } from "./config.ts";
 export type { ContentAccess } from "./content-policy.ts";
 export { isContentType } from "./content-type.ts";
 export { allowCors, type CorsPolicy } from "./cors.ts";
-export { requestSignal, whileRunning } from "./deadline.ts";
+export { requestScope, requestSignal, whileRunning } from "./deadline.ts";
 export {
   formatDigestHeader,
   parseContentMd5,
@@ -46,6 +46,7 @@ export {
   storedHeaderNames,
   storedHeaders,
 } from "./object-response.ts";
+export { Overload } from "./overload/index.ts";
 export { withinPatience } from "./patience.ts";
 export {
   errorHandler,

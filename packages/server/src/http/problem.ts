@@ -77,9 +77,23 @@ export function errorHandler(render: RenderError) {
     if (error.retryable && wait !== undefined && !reply.hasHeader("retry-after")) {
       reply.header("retry-after", String(wait));
     }
+    for (const [name, value] of rateLimitHeaders(error)) reply.header(name, value);
     // As a Buffer: to a string Fastify would add a charset that problem documents do not have.
     reply.send(Buffer.from(rendered.body ?? ""));
   };
+}
+
+/** draft-ietf-httpapi-ratelimit-headers: which limit was met, and when there is room again. */
+function rateLimitHeaders({ context }: OperationalError): readonly (readonly [string, string])[] {
+  const { rateLimitOf, limitPerSecond, retryAfterSeconds } = context;
+  if (typeof rateLimitOf !== "string" || typeof limitPerSecond !== "number") return [];
+  // Whole numbers in a whole window: of a rate below one in a second, one in several.
+  const windowSeconds = Math.max(1, Math.ceil(1 / limitPerSecond));
+  const quota = Math.max(1, Math.floor(limitPerSecond * windowSeconds));
+  return [
+    ["ratelimit-policy", `"${rateLimitOf}";q=${quota};w=${windowSeconds}`],
+    ["ratelimit", `"${rateLimitOf}";r=0;t=${retryAfterSeconds}`],
+  ];
 }
 
 /** For who tells a client of a refusal after the answer has begun. */

@@ -154,6 +154,10 @@ class Sender {
         last = Uint8Array.prototype.slice.call(chunk, -lastBytesMax);
         chunk = chunk.subarray(0, chunk.length - last.length);
       }
+      await this.#scope.runtime.overload.sent?.pass(chunk.length + (last?.length ?? 0), {
+        signal: this.#scope.signal,
+        bodyBytes: this.#length,
+      });
       if (chunk.length > 0) {
         this.#write(chunk);
         while (this.#inFlight >= this.#inFlightMax) await this.#settled();

@@ -9,14 +9,16 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import { isOperationalError, OperationalError } from "../core/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import { withBudget } from "./ambient.ts";
+import { clientAddress } from "./client-address.ts";
 import { clientErrorListener } from "./client-error.ts";
 import type { HttpConfig } from "./config.ts";
 import { Cors } from "./cors.ts";
 import type { HttpRuntime, RequestScope } from "./deadline.ts";
 import { openScope, requestScope } from "./deadline.ts";
 import { lingerOnSend } from "./lingering-close.ts";
+import { Overload } from "./overload/index.ts";
 import { errorHandler, type RenderError } from "./problem.ts";
-import { trustedProxies } from "./trusted-proxies.ts";
+import { isTrusted, trustedProxies } from "./trusted-proxies.ts";
 import { type MonotonicClock, Watch } from "./watch.ts";
 
 export interface HttpOptions {
@@ -31,6 +33,8 @@ export interface HttpOptions {
   /** Of this server's data: every answer carries it. */
   readonly environment?: string | undefined;
   readonly clock?: MonotonicClock;
+  /** Shared by the listeners of a server; its owner disposes it. Left out: one of its own. */
+  readonly overload?: Overload;
   /** How often requests are looked after; every limit in time is met within about one tick. */
   readonly tickMs?: number;
 }
@@ -52,6 +56,7 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     newest: new WeakMap(),
     trustedProxies: trustedProxies(config.trustedProxies),
     cors: new Cors(config),
+    overload: options.overload ?? new Overload({ config: config.overload, log }),
     onRefusal: options.onRefusal,
     phase: "accepting",
   };
@@ -92,13 +97,18 @@ export function createHttp(options: HttpOptions): FastifyInstance {
     };
     nameAnswer(request, reply);
     const refusal = framingRefusal(request.raw, reply) ?? timeRefusal(scope);
-    unlessAnswered(runtime.cors.apply(request, reply), (failure) => done(failure ?? refusal));
+    unlessAnswered(runtime.cors.apply(request, reply), (failure) => {
+      const refused = failure ?? refusal;
+      if (refused !== undefined) done(refused);
+      else admit(scope, request, done);
+    });
   });
   app.addHook("onSend", (request, reply, payload, done) => {
     done(null, lingerOnSend(request, reply, payload));
   });
   app.addHook("onClose", (_instance, done) => {
     runtime.watch[Symbol.dispose]();
+    if (options.overload === undefined) runtime.overload[Symbol.dispose]();
     done();
   });
   app.setErrorHandler(handleError);
@@ -126,6 +136,9 @@ function nodeServer(
     noDelay: true,
   });
   server.maxConnections = config.connectionsMax;
+  server.on("connection", (socket) => {
+    runtime.overload.watchConnection(socket, (peer) => isTrusted(runtime.trustedProxies, peer));
+  });
   const onRequest = (raw: IncomingMessage, response: ServerResponse): void => {
     withBudget(openScope(runtime, raw, response), () => handle(raw, response));
   };
@@ -195,6 +208,29 @@ function framingRefusal(raw: IncomingMessage, reply: FastifyReply): OperationalE
   if (refused === undefined) return undefined;
   reply.header("connection", "close");
   return new OperationalError("invalid_request", refused);
+}
+
+/** Goes on when there is a place for the request; most are admitted at once. */
+function admit(scope: RequestScope, request: FastifyRequest, done: (error?: Error) => void): void {
+  const address = () => clientAddress(request).address ?? "";
+  try {
+    const { signal } = scope;
+    const place = scope.runtime.overload.admit(request.raw, { address, signal });
+    if (!(place instanceof Promise)) {
+      scope.occupy(place);
+      done();
+      return;
+    }
+    place.then(
+      (given) => {
+        scope.occupy(given);
+        done();
+      },
+      (error: Error) => done(error),
+    );
+  } catch (error) {
+    done(error as Error);
+  }
 }
 
 /** Starts the clock of whoever waits for the answer. */

@@ -14,6 +14,7 @@ const statuses: Readonly<Record<string, number>> = {
   precondition_failed: 412,
   too_large: 413,
   rate_limited: 429,
+  overloaded: 503,
   internal: 500,
   unavailable: 503,
   storage_full: 507,

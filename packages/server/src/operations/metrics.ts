@@ -211,6 +211,30 @@ export const metricDefinitions: MetricDefinitions = {
     help: "Calls refused because too many waited for the metadata store",
     labels: ["role"],
   },
+  http_work_limit: {
+    kind: "gauge",
+    help: "Requests that may be worked on at once, bodies that flow left out",
+    labels: ["class"],
+  },
+  http_overload_refused_total: {
+    kind: "counter",
+    help: "Requests refused with 503 because too many were worked on: the queue was full, or they waited too long",
+    labels: ["class", "reason"],
+  },
+  http_rate_limited_total: {
+    kind: "counter",
+    help: "Requests refused with 429 because one key or address asked too often",
+    labels: ["of"],
+  },
+  http_connections_refused_total: {
+    kind: "counter",
+    help: "Connections closed because one address had too many",
+  },
+  http_bandwidth_waited_seconds_total: {
+    kind: "counter",
+    help: "Time that chunks of bodies waited for the bandwidth, all bodies added up",
+    labels: ["direction"],
+  },
   audit_refusals_dropped_total: {
     kind: "counter",
     help: "Refusals that the audit log does not have, for there were too many different ones",
