@@ -17,6 +17,7 @@ import {
 } from "./operations/config.ts";
 import { tracingConfig } from "./operations/tracing/config.ts";
 import { parseConfig } from "./protocols/parse/config.ts";
+import { restConfig } from "./protocols/rest/config.ts";
 import { s3Config } from "./protocols/s3/config.ts";
 import { debugConfig, supervisorConfig, workersConfig } from "./supervisor/config.ts";
 import { brokenOrders } from "./time-limit-order.ts";
@@ -77,6 +78,7 @@ const options = z.strictObject({
     .default("10 s")
     .describe("how long a stop waits for requests that are under way"),
   http: httpConfig.prefault({}),
+  rest: restConfig.prefault({}),
   s3: s3Config.prefault({}),
   parse: parseConfig.prefault({}),
   log: logConfig.prefault({}),

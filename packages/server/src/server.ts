@@ -17,6 +17,7 @@ import { DirectUploads, partSignaturePurpose } from "./core/direct/index.ts";
 import { DataEnvironment } from "./core/environment.ts";
 import { isOperationalError } from "./core/errors.ts";
 import { fencedStore } from "./core/fenced-store.ts";
+import { Idempotency } from "./core/idempotency.ts";
 import { newInstallation } from "./core/ids.ts";
 import { Led } from "./core/led.ts";
 import { Multipart } from "./core/multipart/index.ts";
@@ -394,7 +395,12 @@ export async function startServer(
   };
   const { publicUrl } = config;
   const located = publicUrl === undefined ? services : { ...services, publicUrl };
-  await http.register(restProtocol({ ...located, ossKeys }), { prefix: "/v1" });
+  const idempotency = new Idempotency({
+    ...{ metadata, clock, log, isAlone: (parts.siblings?.count ?? 1) === 1 },
+    keepMs: config.rest.idempotencyKeep,
+    keysMax: config.rest.idempotencyKeysMax,
+  });
+  await http.register(restProtocol({ ...located, ossKeys, idempotency }), { prefix: "/v1" });
   await http.register(tusProtocol({ ...located, objectPath }), { prefix: "/tus" });
   const s3 = s3Protocol({
     ...located,

@@ -78,6 +78,11 @@ const effects: Readonly<Record<keyof Calls, "reads" | "changes" | "adds">> = {
   getBulkDelete: "reads",
   listBulkDeletes: "reads",
   advanceBulkDelete: "changes",
+  takeIdempotencyKey: "changes",
+  renewIdempotencyKey: "changes",
+  recordIdempotentAnswer: "changes",
+  releaseIdempotencyKey: "changes",
+  forgetIdempotencyKeys: "changes",
 };
 
 /**

@@ -12,6 +12,7 @@ import type { FastifyRequest } from "fastify";
 import { formatDuration } from "../config/units.ts";
 import { OperationalError } from "../core/errors.ts";
 import type { Budget, Cancellable } from "../core/ports/budget.ts";
+import type { IdempotencyMark } from "../core/ports/idempotency-store.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { HttpConfig } from "./config.ts";
 import type { Cors } from "./cors.ts";
@@ -71,6 +72,7 @@ export class RequestScope implements Watched, Budget {
   readonly #waiting = new Set<Cancellable>();
   #wall: WallLimit | undefined;
   #wallTimer: NodeJS.Timeout | undefined;
+  idempotency: IdempotencyMark | undefined;
   /** Among those that are worked on; none before it was admitted. */
   #place: Place | undefined;
   /** The server waits for the client to send more of the body. */

@@ -24,6 +24,22 @@ export interface Schema {
   readonly audit_points: AuditPointRow;
   readonly schema_migrations: SchemaMigrationRow;
   readonly bulk_deletes: BulkDeleteRow;
+  readonly idempotency_keys: IdempotencyKeyRow;
+}
+
+export interface IdempotencyKeyRow {
+  readonly id: string;
+  readonly actor: string;
+  readonly owner: string;
+  readonly fingerprint: string;
+  readonly lease_until: number;
+  readonly expires_at: number;
+  /** Of the store's call that took effect. */
+  readonly method: string | null;
+  /** What that call resolved to. */
+  readonly effect: Uint8Array | null;
+  /** JSON. */
+  readonly answer: string | null;
 }
 
 export interface BulkDeleteRow {

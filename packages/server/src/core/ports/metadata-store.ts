@@ -15,6 +15,7 @@ import type { AuditStore } from "./audit-store.ts";
 import type { Authored } from "./author.ts";
 import type { BulkDeleteStore } from "./bulk-delete-store.ts";
 import type { CorsRule } from "./cors-rule.ts";
+import type { IdempotencyStore } from "./idempotency-store.ts";
 import type {
   BlobRecord,
   GrantUse,
@@ -165,6 +166,7 @@ export interface MetadataStore
     TrashStore,
     BulkDeleteStore,
     AuditStore,
+    IdempotencyStore,
     AsyncDisposable {
   /** `already_exists` if the name is taken. */
   createBucket(bucket: BucketRecord, options: Authored): Promise<void>;

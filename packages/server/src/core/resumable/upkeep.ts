@@ -1,7 +1,8 @@
 /**
  * What uploads need when nobody asks: abandoned ones are cancelled, in the storage too; those that were
  * left half cancelled or half completed by a crash are brought to their end; complete ones are forgotten,
- * and only they, never their objects. How often a grant was used is forgotten when the grant has ended.
+ * and only they, never their objects. How often a grant was used is forgotten when the grant has ended, and what
+ * became of requests with an Idempotency-Key when that is no longer repeated.
  */
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -17,7 +18,10 @@ const usesKeptMs = 24 * 60 * 60 * 1000;
 
 export interface UpkeepOptions {
   readonly uploads: Pick<ResumableUploads, "tidy">;
-  readonly metadata: Pick<MetadataStore, "forgetGrantUses" | "listUploadsDue">;
+  readonly metadata: Pick<
+    MetadataStore,
+    "forgetGrantUses" | "forgetIdempotencyKeys" | "listUploadsDue"
+  >;
   readonly clock: Clock;
   readonly steady: SteadyClock;
   readonly log: Log;
@@ -56,6 +60,7 @@ export class UploadUpkeep implements AsyncDisposable {
       this.#rememberedAt = now.getTime();
     }
     await this.#forgetGrantUses();
+    await this.#forgetIdempotencyKeys();
     const failed = new Set<string>();
     let done = 0;
     for (;;) {
@@ -83,6 +88,15 @@ export class UploadUpkeep implements AsyncDisposable {
     let forgotten = usesBatch;
     while (forgotten === usesBatch && !this.#isClosed) {
       forgotten = await metadata.forgetGrantUses({ expiredBefore, limit: usesBatch });
+    }
+  }
+
+  async #forgetIdempotencyKeys(): Promise<void> {
+    const { metadata, clock } = this.#options;
+    const expiredBefore = clock.now();
+    let forgotten = usesBatch;
+    while (forgotten === usesBatch && !this.#isClosed) {
+      forgotten = await metadata.forgetIdempotencyKeys({ expiredBefore, limit: usesBatch });
     }
   }
 

@@ -189,7 +189,7 @@ test("a thousand half-open connections leave no descriptor, timer or place", asy
       const socket = connect({ port, host: "127.0.0.1" });
       socket.on("error", () => {});
       // A third each sends nothing, half a head, half a body; then nothing comes from there.
-      const sent = ["", "PUT / HTTP/1.1\r\nHo", head("PUT", "/", "Content-Length: 9\r\n") + "abc"];
+      const sent = ["", "PUT / HTTP/1.1\r\nHo", `${head("PUT", "/", "Content-Length: 9\r\n")}abc`];
       socket.write(sent[index % 3] ?? "");
       // What the server says is never read, and the connection never closed from here.
       socket.pause();

@@ -14,6 +14,7 @@ import { knownBytes } from "./0007-known-bytes.ts";
 import { safety } from "./0008-safety.ts";
 import { audit } from "./0009-audit.ts";
 import { bulkDeletes } from "./0010-bulk-deletes.ts";
+import { idempotency } from "./0011-idempotency.ts";
 import type { Engine } from "./engine.ts";
 
 export interface Migration {
@@ -35,6 +36,7 @@ export const migrations: readonly Migration[] = [
   { number: 8, name: "safety", apply: safety },
   { number: 9, name: "audit", apply: audit },
   { number: 10, name: "bulk-deletes", apply: bulkDeletes },
+  { number: 11, name: "idempotency", apply: idempotency },
 ];
 
 export interface MigrateOptions {

@@ -26,6 +26,13 @@ import { purgeTrash, purgeTrashDue, restoreTrash } from "./change-trash.ts";
 import { deleteObject, deleteObjects } from "./delete-objects.ts";
 import { forgetGrantUses, getGrantUses } from "./grant-uses.ts";
 import { headObject } from "./head-object.ts";
+import {
+  forgetIdempotencyKeys,
+  recordIdempotentAnswer,
+  releaseIdempotencyKey,
+  renewIdempotencyKey,
+  takeIdempotencyKey,
+} from "./idempotency.ts";
 import { listMultipart } from "./list-multipart.ts";
 import { listObjects } from "./list-objects.ts";
 import { getTrash, listTrash } from "./list-trash.ts";
@@ -93,6 +100,11 @@ export const writes = {
   forgetUpload,
   appendRefusals,
   pruneAudit,
+  takeIdempotencyKey,
+  renewIdempotencyKey,
+  recordIdempotentAnswer,
+  releaseIdempotencyKey,
+  forgetIdempotencyKeys,
   probe,
 } as const;
 

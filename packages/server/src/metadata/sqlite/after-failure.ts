@@ -36,8 +36,13 @@ const afterFailure: Readonly<Record<keyof typeof writes, AfterFailure>> = {
   completeByReference: "nothing-unless-left",
   completePartial: "nothing-unless-left",
   cancelUpload: "not-if-waiting",
+  takeIdempotencyKey: "not-if-waiting",
   takeUpload: "not-if-waiting",
   purgeTrashDue: "all",
+  renewIdempotencyKey: "all",
+  recordIdempotentAnswer: "all",
+  releaseIdempotencyKey: "all",
+  forgetIdempotencyKeys: "all",
   advanceBulkDelete: "all",
   recordGarbage: "all",
   forgetGarbage: "all",
@@ -67,6 +72,12 @@ export function isGivenUpFor(name: keyof typeof writes, failure: OperationalErro
 /** Whether a failure of its request can mean anything to the call. */
 export function mayBeGivenUp(name: keyof typeof writes): boolean {
   return afterFailure[name] !== "all";
+}
+
+/** Whether it is a change that somebody sees: what an `Idempotency-Key` is for. */
+export function isEffect(name: keyof typeof writes): boolean {
+  const what = afterFailure[name];
+  return what === "nothing" || what === "nothing-unless-left";
 }
 
 /** Nobody was answered: the client went away. */

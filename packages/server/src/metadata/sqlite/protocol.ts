@@ -1,5 +1,6 @@
 /** What the store and its worker threads say to each other; both sides are of one version. */
 import type { ErrorCode, ErrorContext } from "../../core/errors.ts";
+import type { IdempotencyMark } from "../../core/ports/idempotency-store.ts";
 
 export type Role = "writer" | "reader";
 
@@ -20,7 +21,9 @@ export type Call = readonly [
   method: string,
   args: readonly unknown[],
   /** Of a call that may be given up (`call-places.ts`). */
-  place?: number,
+  place?: number | undefined,
+  /** Recorded with what the call changes. */
+  mark?: IdempotencyMark,
 ];
 
 /** `error` is `null` for a success. */

@@ -7,6 +7,12 @@ import { dirname, resolve } from "node:path";
 import { OperationalError } from "../../core/errors.ts";
 import type { CurrentBudget } from "../../core/ports/budget.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
+import type {
+  IdempotencyMark,
+  IdempotencyState,
+  IdempotentRequest,
+  KeptAnswer,
+} from "../../core/ports/idempotency-store.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type {
   AccessKeyRecord,
@@ -59,7 +65,7 @@ import type {
   UploadWriter,
 } from "../../core/ports/upload-store.ts";
 import type { Answer, Arguments, reads, writes } from "../queries/operations.ts";
-import { isGivenUpFor, isRefusedAfter, mayBeGivenUp } from "./after-failure.ts";
+import { isEffect, isGivenUpFor, isRefusedAfter, mayBeGivenUp } from "./after-failure.ts";
 import { CallPlaces } from "./call-places.ts";
 import { classify } from "./errors.ts";
 import { type StoreLock, takeLock } from "./lock.ts";
@@ -556,6 +562,29 @@ class SqliteStore implements OpenSqliteStore {
     return this.#write("advanceBulkDelete", id, this.#recorded(step));
   }
 
+  takeIdempotencyKey(request: IdempotentRequest): Promise<IdempotencyState> {
+    return this.#write("takeIdempotencyKey", request);
+  }
+
+  renewIdempotencyKey(mark: IdempotencyMark, lease: { readonly until: Date }): Promise<void> {
+    return this.#write("renewIdempotencyKey", mark, lease);
+  }
+
+  recordIdempotentAnswer(mark: IdempotencyMark, answer: KeptAnswer): Promise<void> {
+    return this.#write("recordIdempotentAnswer", mark, answer);
+  }
+
+  releaseIdempotencyKey(mark: IdempotencyMark): Promise<void> {
+    return this.#write("releaseIdempotencyKey", mark);
+  }
+
+  forgetIdempotencyKeys(options: {
+    readonly expiredBefore: Date;
+    readonly limit: number;
+  }): Promise<number> {
+    return this.#write("forgetIdempotencyKeys", options);
+  }
+
   async probe(): Promise<void> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
@@ -595,6 +624,7 @@ class SqliteStore implements OpenSqliteStore {
     const given = budget && {
       budget,
       isGivenUpFor: (failure: OperationalError) => isGivenUpFor(name, failure),
+      isMarked: isEffect(name),
     };
     return this.#writer.call(name, args, given) as Promise<Answer<(typeof writes)[Name]>>;
   }

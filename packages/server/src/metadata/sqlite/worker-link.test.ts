@@ -125,6 +125,7 @@ test("closing a link that was never opened ends its thread", async (t) => {
 /** A request's, that ends when the test says so. */
 class TestBudget implements Budget {
   failure: OperationalError | undefined;
+  readonly idempotency = undefined;
   readonly waiting = new Set<Cancellable>();
   addCancellable(one: Cancellable): void {
     this.waiting.add(one);

@@ -45,6 +45,8 @@ interface CallBudget {
   readonly budget: Budget;
   /** Whether it is, for that failure; left out: for any. */
   readonly isGivenUpFor?: (failure: OperationalError) => boolean;
+  /** Whether it is what an Idempotency-Key is for. */
+  readonly isMarked?: boolean;
 }
 
 /** A call's part in its request's budget, until the thread has answered. */
@@ -147,6 +149,8 @@ export class WorkerLink implements AsyncDisposable {
       this.#pending.set(id, { items, resolve, reject, ending });
       call = [id, method, args, place];
     }
+    const mark = budget?.isMarked === true ? budget.budget.idempotency : undefined;
+    if (mark !== undefined) call = [id, method, args, place, mark];
     this.#items += items;
     // One message for all calls of this turn of the event loop: a message costs as much as a call.
     if (this.#outgoing.push(call) === 1) setImmediate(() => this.#send());

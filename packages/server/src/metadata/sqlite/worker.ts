@@ -13,6 +13,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { sqliteEngine } from "../migrations/engine.ts";
 import { assertMigrated, migrate } from "../migrations/migrate.ts";
 import { closeHead, forgetHead, headBefore, openHead, resetHead } from "../queries/audit.ts";
+import { markEffect } from "../queries/idempotency.ts";
 import { reads, writes } from "../queries/operations.ts";
 import type { Database } from "../schema.ts";
 import { beginCall } from "./call-places.ts";
@@ -163,7 +164,7 @@ function beginWriting(raw: DatabaseSync): void {
 /** Throws only what fails the whole group. */
 async function runCall(
   { raw, db }: Connection,
-  [id, method, args, place]: Call,
+  [id, method, args, place, mark]: Call,
 ): Promise<CallAnswer> {
   // Inside of the transaction, however long that waited for its lock: nobody hears of this answer.
   if (place !== undefined && !beginCall(callStates, place)) return [id, null, undefined];
@@ -173,6 +174,7 @@ async function runCall(
   if (role === "writer") raw.exec("savepoint call");
   try {
     const value = await operation(db, ...args);
+    if (mark !== undefined) await markEffect(db, mark, { method, value });
     if (role === "writer") raw.exec("release call");
     return [id, null, value];
   } catch (error) {

@@ -100,6 +100,14 @@ const parameters: JsonObject = {
     "Roma-Environment",
     "The environment that the client means: a request to another one is refused.",
   ),
+  "Roma-Timeout": header(
+    "Roma-Timeout",
+    "How long the client waits: milliseconds, or a number with ms, s or min. Refused in time, the request has no effect.",
+  ),
+  "Idempotency-Key": header(
+    "Idempotency-Key",
+    "Of the client's choice. The request takes effect once; repeats get its one answer for a day.",
+  ),
   "Roma-Meta-NAME": header(
     "Roma-Meta-NAME",
     "User metadata, a field per name; the value in percent-encoded UTF-8.",
@@ -201,18 +209,27 @@ function paths(): JsonObject {
     const [method = "", path = ""] = name.split(" ");
     const item = items[path] ?? {};
     items[path] = item;
-    item[method.toLowerCase()] = operation(path, row);
+    item[method.toLowerCase()] = operation(path, row, { changes: method !== "GET" });
     if (method === "GET" && operationRows[`HEAD ${path}`] === undefined) {
-      item.head = operation(path, headOf(row));
+      item.head = operation(path, headOf(row), { changes: false });
     }
   }
   return items;
 }
 
-function operation(path: string, row: OperationRow): JsonObject {
+function operation(
+  path: string,
+  row: OperationRow,
+  { changes }: { readonly changes: boolean },
+): JsonObject {
   const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
   const isGuarded = row.tag !== "description";
-  const used = [...named, ...(row.parameters ?? []), ...(isGuarded ? ["Roma-Environment"] : [])];
+  const isKeyed = changes && isGuarded;
+  const used = [
+    ...[...named, ...(row.parameters ?? [])],
+    ...(isGuarded ? ["Roma-Environment", "Roma-Timeout"] : []),
+    ...(isKeyed ? ["Idempotency-Key"] : []),
+  ];
   const answers = Object.entries(row.answers).map(([status, answer]) => {
     const names = [...(answer.headers ?? []), "Roma-Environment"];
     const fields = Object.fromEntries(names.map((name) => [name, headerRef(name)]));
@@ -230,7 +247,11 @@ function operation(path: string, row: OperationRow): JsonObject {
     ...(row.anonymous === true ? { security: [{}, ...credentials] } : {}),
     parameters: used.map((name) => ({ $ref: `#/components/parameters/${name}` })),
     ...(row.body === undefined ? {} : { requestBody: row.body }),
-    responses: { ...Object.fromEntries(answers), ...refusals(row) },
+    responses: {
+      ...Object.fromEntries(answers),
+      ...refusals(row),
+      ...(isKeyed ? { 422: { $ref: "#/components/responses/Problem422" } } : {}),
+    },
   };
 }
 
@@ -276,7 +297,9 @@ function problems(): JsonObject {
     };
     return [`Problem${status}`, response] as const;
   });
-  return Object.fromEntries(responses);
+  const [, plain] = responses.find(([name]) => name === "Problem400") ?? [];
+  const description = "The Idempotency-Key was given for another request.";
+  return { ...Object.fromEntries(responses), Problem422: { ...plain, description } };
 }
 
 function headerRef(name: string): JsonObject {

@@ -18,6 +18,7 @@ import { corsRulesOf, restCors } from "./cors.ts";
 import { renderDocsPage } from "./docs-page.ts";
 import { bucketMeant } from "./environment.ts";
 import { renderRestError } from "./errors.ts";
+import { idempotent } from "./idempotency.ts";
 import { openapiDocument } from "./openapi.ts";
 import { refuseRoute } from "./refuse.ts";
 import { discoveryHeaders } from "./resumable-discovery.ts";
@@ -72,6 +73,7 @@ export function restProtocol(services: RestServices): FastifyPluginAsync {
 
 function register(app: FastifyInstance, services: RestServices, route: Route): void {
   const changes = route.changes ?? isChange(route.method);
+  const handler = changes ? idempotent(services, route.handler) : route.handler;
   app.route({
     method: route.method,
     url: fastifyPath(route),
@@ -87,7 +89,7 @@ function register(app: FastifyInstance, services: RestServices, route: Route): v
         const bucket = await bucketMeant(services, request, route);
         await assertMeant(services, { request, reply, actor, bucket, changes });
       }
-      const json = await route.handler({ request, reply, caller });
+      const json = await handler({ request, reply, caller });
       return reply.sent ? reply : reply.send(json);
     },
   });

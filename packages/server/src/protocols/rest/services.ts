@@ -7,6 +7,7 @@ import type { Buckets } from "../../core/buckets.ts";
 import type { BulkDeletes } from "../../core/bulk-deletes.ts";
 import type { DirectUploads } from "../../core/direct/index.ts";
 import type { DataEnvironment } from "../../core/environment.ts";
+import type { Idempotency } from "../../core/idempotency.ts";
 import type { Objects } from "../../core/objects.ts";
 import type { Clock } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
@@ -28,6 +29,7 @@ export interface RestServices {
   readonly accessKeys: AccessKeys;
   readonly storages: StorageAdministration;
   readonly audit: Audit;
+  readonly idempotency: Idempotency;
   /** Who proves to be OSS. */
   readonly ossKeys: OssKeys;
   readonly clock: Clock;

@@ -15,9 +15,12 @@ import { Buckets } from "../../core/buckets.ts";
 import { BulkDeletes } from "../../core/bulk-deletes.ts";
 import { DirectUploads, partSignaturePurpose } from "../../core/direct/index.ts";
 import { DataEnvironment } from "../../core/environment.ts";
+import { OperationalError } from "../../core/errors.ts";
+import { Idempotency } from "../../core/idempotency.ts";
 import { Multipart } from "../../core/multipart/index.ts";
 import { Objects } from "../../core/objects.ts";
 import { type Clock, systemClock } from "../../core/ports/clock.ts";
+import type { IdempotencyStore } from "../../core/ports/idempotency-store.ts";
 import { silentLog } from "../../core/ports/log.ts";
 import { silentMeter } from "../../core/ports/meter.ts";
 import { noSiblings } from "../../core/ports/siblings.ts";
@@ -26,7 +29,7 @@ import { createSealer } from "../../core/sealing.ts";
 import { storageCorsOf } from "../../core/storage-cors.ts";
 import { Trash } from "../../core/trash.ts";
 import { Uploads } from "../../core/uploads.ts";
-import { closeHttp, createHttp, httpConfig } from "../../http/index.ts";
+import { closeHttp, createHttp, currentBudget, httpConfig } from "../../http/index.ts";
 import { openSqliteStore } from "../../metadata/index.ts";
 import {
   admitStorage,
@@ -91,6 +94,8 @@ export async function startRest(
     readonly kinds?: Readonly<Record<string, StorageKind>>;
     /** Where the keys of OSS are. */
     readonly ossKeys?: string;
+    /** The store does not take answers to requests with an Idempotency-Key, as one that ended just before. */
+    readonly answersLost?: () => boolean;
   } = {},
 ): Promise<RestServer> {
   const opened = new AsyncDisposableStack();
@@ -98,7 +103,7 @@ export async function startRest(
   const folder = await mkdtemp(join(tmpdir(), "roma-rest-"));
   opened.defer(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, "roma.sqlite");
-  const metadata = opened.use(await openSqliteStore({ path, log: silentLog }));
+  const metadata = opened.use(await openSqliteStore({ path, log: silentLog, currentBudget }));
   let aheadMs = 0;
   const clock: Clock = {
     now: () => new Date(systemClock.now().getTime() + aheadMs),
@@ -184,6 +189,10 @@ export async function startRest(
       objects,
       trash: new Trash({ ...shared, steady }),
       audit: new Audit({ metadata }),
+      idempotency: new Idempotency({
+        ...{ metadata: forgetful(metadata, options.answersLost), clock, log: silentLog },
+        ...{ keepMs: 86_400_000, keysMax: 100, isAlone: true },
+      }),
       direct,
       uploads: new Uploads({
         installation: "test",
@@ -216,6 +225,19 @@ export async function startRest(
       aheadMs += ms;
     },
     call: (method, target, given) => send(port, key, method, target, given),
+  };
+}
+
+function forgetful(store: IdempotencyStore, answersLost = () => false): IdempotencyStore {
+  return {
+    takeIdempotencyKey: (request) => store.takeIdempotencyKey(request),
+    renewIdempotencyKey: (mark, lease) => store.renewIdempotencyKey(mark, lease),
+    releaseIdempotencyKey: (mark) => store.releaseIdempotencyKey(mark),
+    forgetIdempotencyKeys: (which) => store.forgetIdempotencyKeys(which),
+    recordIdempotentAnswer: async (mark, answer) => {
+      if (answersLost()) throw new OperationalError("unavailable", "the store is gone");
+      await store.recordIdempotentAnswer(mark, answer);
+    },
   };
 }
 
