@@ -44,7 +44,11 @@ test("roma debug lists workers, and writes a report, a profile and a snapshot fo
 
 test("SIGUSR2 to the supervisor has a worker write a heap snapshot, and it serves on", async (t) => {
   const folder = join(await temporaryFolder(t), "dumps");
-  const server = await startServer(t, { flags: ["--workers", "1", "--debug-folder", folder] });
+  const server = await startServer(t, {
+    flags: ["--workers", "1", "--debug-folder", folder, "--log-level", "debug"],
+  });
+  const ready = ({ message }: { message: string }) => message === "a worker is ready";
+  await eventually("the supervisor knows", () => server.log.some(ready));
   process.kill(server.pid, "SIGUSR2");
   const written = ({ message }: { message: string }) => message === "heap-snapshot written";
   await eventually("it is written", () => server.log.some(written), 60_000);

@@ -9,6 +9,8 @@ import { type TestContext, test } from "node:test";
 import { cleanUp } from "../harness/cleanup.ts";
 import { rootKey, startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
+import { slowUploads } from "./slow-uploads.ts";
+import { smallRequests } from "./small-requests.ts";
 import { eventually } from "./tiny.ts";
 
 const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
@@ -62,6 +64,63 @@ test("a worker that is killed in an upload is replaced: what was acknowledged is
   assert.equal(lastSample.uploadsRunning, 1);
   assert.ok(lastSample.routes.includes("PUT /v1/objects/:bucket/*"), String(lastSample.routes));
   assert.notEqual((await fetch(`${server.url}/v1/objects/demo/cut`)).status, 200);
+});
+
+test("SIGHUP under 100 uploads and small requests: both workers are replaced, no request fails, all bytes are there", async (t) => {
+  const server = await startServer(t, {
+    flags: ["--workers", "2", "--drain", "60 s", "--log-level", "debug"],
+  });
+  await eventually("both are there", () => workersOf(server.pid).length === 2);
+  const before = workersOf(server.pid);
+  const target = {
+    url: server.url,
+    line: (index: number) => `PUT /v1/objects/demo/slow${index}`,
+    headers: `Authorization: ${authorization}\r\n`,
+  };
+  const uploads = await slowUploads(target, 100);
+  assert.equal((await put(server.url, "small", randomBytes(10))).status, 201);
+  const small = smallRequests(`${server.url}/v1/objects/demo/small`, { authorization });
+  cleanUp(t, async () => void (await small.stop()));
+  process.kill(server.pid, "SIGHUP");
+  const said = (text: string) => server.log.filter(({ message }) => message.includes(text)).length;
+  // The old one leaves now, with half of the uploads under way.
+  await eventually("a successor is ready", () => said("a worker is ready") === 3, 60_000);
+  assert.deepEqual(await uploads.finish(), Array(100).fill("201"));
+  await eventually("all are replaced", () => said("all workers are replaced") === 1, 60_000);
+  const { failures, answers } = await small.stop();
+  assert.deepEqual(failures, []);
+  assert.ok(answers > 50, `${answers} answers`);
+  const after = workersOf(server.pid);
+  assert.deepEqual(
+    after.filter((pid) => before.includes(pid)),
+    [],
+  );
+  for (let index = 0; index < 100; index++) {
+    assert.equal(String(await get(server.url, `slow${index}`)), "0123456789");
+  }
+  assert.deepEqual(
+    server.log.filter(({ level }) => level >= 50),
+    [],
+  );
+});
+
+test("SIGTERM under 100 uploads: what ends in the drain is stored, and all is gone with code 0", async (t) => {
+  const server = await startServer(t, { flags: ["--workers", "2"] });
+  const target = {
+    url: server.url,
+    line: (index: number) => `PUT /v1/objects/demo/slow${index}`,
+    headers: `Authorization: ${authorization}\r\n`,
+  };
+  const uploads = await slowUploads(target, 100);
+  const stopped = server.stop();
+  await eventually("it stops", () => server.log.some(({ message }) => message === "stopping"));
+  assert.deepEqual(await uploads.finish(), Array(100).fill("201"));
+  await stopped;
+  assert.equal(server.log.at(-1)?.message, "stopped");
+  await server.start();
+  for (let index = 0; index < 100; index++) {
+    assert.equal(String(await get(server.url, `slow${index}`)), "0123456789");
+  }
 });
 
 test("the memory group is cut under load: the death says that the kernel did it, and why", async (t) => {

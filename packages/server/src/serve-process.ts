@@ -47,12 +47,13 @@ export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Pro
   const { slot, announceSilence } = link;
   await using dumps = await openDumps(config, { log, slot, announceSilence });
   link.onDump((kind) => dumps.onAsked(kind));
-  if (link.greets) greet(server, config, process.ppid);
   link.ready(async () => ({
     ...memorySample(),
     ...(await server.activity()),
     connections: connections.count,
   }));
+  // After the supervisor knows: who waits for the greeting may send it a signal right away.
+  if (link.greets) greet(server, config, process.ppid);
   const reason = await link.retired;
   connections.leave();
   siblings.beginStop();

@@ -154,7 +154,8 @@ export class Supervisor {
     const [largest] = [...this.#workers]
       .filter(({ state }) => state === "ready")
       .sort((one, other) => heapOf(other) - heapOf(one));
-    largest?.send({ kind: "dump", dump });
+    if (largest === undefined) this.#options.log.warn({}, `no worker is ready: no ${dump}`);
+    else largest.send({ kind: "dump", dump });
   }
 
   metrics(): SupervisorMetrics {
@@ -183,7 +184,9 @@ export class Supervisor {
     for (const slot of this.#slots) {
       if (this.#stopping) return;
       const old = slot.current;
-      // It dies or starts by itself just now, with what there is by now.
+      // It may have read what was there before, so it is not left out.
+      if (old?.state === "starting") await Promise.race([old.ready, old.ended]);
+      // A slot without a worker gets one by itself, with what there is by then.
       if (old?.state !== "ready") continue;
       if (!(await this.#replace(slot, "asked to replace all workers"))) {
         const message = "the new worker did not start: the others go on as they are";
