@@ -29,6 +29,7 @@ await runSupervisor({
   heartbeatMs: given.heartbeatMs ?? 30_000,
   heavyAfterMs: 0,
   leaveMsMax: given.leaveMsMax ?? 20_000,
+  endLog: async () => true,
   checkConfig: () => {
     if (given.wrongConfig === true) throw new Error("wrong");
   },

@@ -41,6 +41,7 @@ export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Pro
   const { siblings, serverName, recycle, connections } = link;
   const server = await start(config, log, { siblings, serverName, recycle, connections });
   if (server === undefined) {
+    await log.end(logEndMsMax);
     // What was opened is closed; a call that hangs must not keep a worker that serves nothing.
     process.exit();
   }

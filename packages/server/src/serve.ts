@@ -14,6 +14,8 @@ export { debugFolder } from "./server-config.ts";
 
 /** What a worker may take to leave, over the drain: saying goodbye, cutting, closing. */
 const leaveMs = 12_000;
+/** For the supervisor's last lines, when whoever reads them is slow. */
+const logEndMsMax = 1_000;
 
 /** For the last lines, when whoever reads them is slow. */
 const logEndMsMax = 1_000;
@@ -77,6 +79,7 @@ async function supervise(config: ServerConfig, argv: readonly string[]): Promise
     log,
     heartbeatMs: config.supervisor.heartbeat,
     leaveMsMax: config.drain + leaveMs,
+    endLog: () => log.end(logEndMsMax),
     // A changed file is read by each worker that starts from then on.
     checkConfig: () => void loadServerConfig(argv),
   });

@@ -6,6 +6,8 @@ export interface RunOptions extends SupervisorOptions {
   readonly log: Log;
   /** Throws when what the workers would read now is wrong; nothing is replaced then. */
   readonly checkConfig: () => void;
+  /** Writes the last lines, bounded; false when a write hangs. */
+  readonly endLog: () => Promise<boolean>;
 }
 
 const signalNumbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGINT: 2, SIGTERM: 15 };
@@ -15,7 +17,7 @@ const signalNumbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGIN
  * replaces the workers one by one; SIGUSR2 has the one with the largest heap write it down.
  */
 export async function runSupervisor(options: RunOptions): Promise<never> {
-  const { log, checkConfig } = options;
+  const { log, checkConfig, endLog } = options;
   const supervisor = new Supervisor(options);
   let told: NodeJS.Signals | undefined;
   const onStop = (signal: NodeJS.Signals): void => {
@@ -42,7 +44,10 @@ export async function runSupervisor(options: RunOptions): Promise<never> {
   supervisor.start();
   const { code, forced } = await supervisor.outcome;
   if (told !== undefined) log.info({}, "stopped");
+  const written = await endLog();
   if (forced && told !== undefined) endBy(told);
+  // `process.exit` would wait for the thread of that write.
+  if (!written) process.kill(process.pid, "SIGKILL");
   // Not by itself: a process that cannot end may be among those that were started.
   process.exit(code);
 }
