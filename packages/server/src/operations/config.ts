@@ -77,7 +77,9 @@ export const uploadsConfig = z.strictObject({
     .min(1)
     .max(1_000_000)
     .default(1_000)
-    .describe("resumable uploads that one access key may begin in a second"),
+    .describe(
+      "resumable uploads that one access key may begin in a second; each worker has its share of them",
+    ),
   tidyInterval: duration({ min: "100 ms", max: "1 h" })
     .default("5 s")
     .describe("time between two looks for uploads that expired or were left half done"),

@@ -84,7 +84,8 @@ export const parseConfig = z.strictObject({
     .max(100_000)
     .default(64)
     .describe(
-      "uploads at once whose credentials come after their bytes, as Parse's SDKs send them in JSON",
+      "uploads at once whose credentials come after their bytes, as Parse's SDKs send them in JSON; of this and " +
+        "the next two each worker has its share",
     ),
   stagedPerAddressMax: z
     .int()
