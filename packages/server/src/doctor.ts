@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
-import { totalmem } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { request } from "undici";
 import { ConfigError, processEnvironment } from "./config/index.ts";
@@ -20,12 +20,13 @@ import { openDataFolder, openSealer, readRootKey } from "./operations/data-folde
 import { type Account, accountName, become, findAccount } from "./operations/doctor/accounts.ts";
 import { checkClock } from "./operations/doctor/clock.ts";
 import { type Finding, findings } from "./operations/doctor/finding.ts";
-import { checkLimits, memoryQuota, processors } from "./operations/doctor/limits.ts";
+import { checkLimits } from "./operations/doctor/limits.ts";
 import { checkPermissions } from "./operations/doctor/permissions.ts";
 import { checkPlaces, type Place } from "./operations/doctor/places.ts";
 import { checkPorts } from "./operations/doctor/ports.ts";
 import { loadServerConfig } from "./serve.ts";
 import { openStorages } from "./server-storages.ts";
+import { ownMemoryGroup, planWorkers } from "./supervisor/index.ts";
 import { mountCallsMax } from "./thread-pool.ts";
 
 export type { Finding } from "./operations/doctor/finding.ts";
@@ -74,14 +75,12 @@ export async function runDoctor(options: DoctorOptions): Promise<readonly Findin
   }
   signal.throwIfAborted();
   const folders = seen.flatMap(({ root }) => (root === undefined ? [] : [root]));
-  const logFile: unknown = Reflect.get(config.log, "file");
-  if (typeof logFile === "string") folders.push(dirname(resolve(logFile)));
+  if (config.log.file !== undefined) folders.push(dirname(resolve(config.log.file)));
   found.push(...(await checkPermissions({ data: config.data, folders, computedFor })));
   found.push(
     ...checkLimits({
       connectionsMax: config.http.connectionsMax,
-      workers: workersOf(config),
-      quotaBytes: memoryQuota(totalmem()),
+      ...plannedWorkers(config),
       threadPoolSize: processEnvironment().UV_THREADPOOL_SIZE,
     }),
   );
@@ -159,11 +158,19 @@ function isLocal(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
-/** As a later version has it, or none. */
-function workersOf(config: ServerConfig): number {
-  const workers: unknown = Reflect.get(config, "workers");
-  if (workers === "auto") return processors();
-  return typeof workers === "number" && workers > 0 ? workers : 1;
+/** As a start would plan them, or why it would not. */
+function plannedWorkers({ workers }: ServerConfig) {
+  const { quotaBytes } = ownMemoryGroup();
+  // Without a supervisor there is one process, and nothing is planned.
+  if (workers === 0) return { workers: 1, quotaBytes };
+  const machine = { cpus: availableParallelism(), memoryBytes: totalmem(), quotaBytes };
+  try {
+    return { workers: planWorkers(workers, machine).count, quotaBytes };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const count = workers === "auto" ? 1 : workers;
+    return { workers: count, quotaBytes, memoryProblem: error.problems[0]?.message };
+  }
 }
 
 function listenersOf(config: ServerConfig) {

@@ -1,6 +1,5 @@
 /** What the kernel allows this process, and so the service if it is started the same way. */
 import { existsSync, readFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { type Finding, findings, roundBytes } from "./finding.ts";
 
 const { ok, warn, fail } = findings("limits");
@@ -10,6 +9,8 @@ export interface LimitsOptions {
   readonly workers: number;
   /** Of the memory group; undefined: none. */
   readonly quotaBytes: number | undefined;
+  /** Why the quota cannot hold the workers. */
+  readonly memoryProblem?: string | undefined;
   readonly threadPoolSize: string | undefined;
 }
 
@@ -17,8 +18,6 @@ export interface LimitsOptions {
 const descriptorsBeside = 512;
 /** Of one worker: the pool, V8's, the store's and the digests' threads. */
 const threadsOfWorker = 90;
-const workerBytesMin = 160 * 2 ** 20;
-const supervisorBytes = 80 * 2 ** 20;
 
 export function checkLimits(options: LimitsOptions): readonly Finding[] {
   return [
@@ -62,17 +61,10 @@ function threads({ workers }: LimitsOptions): readonly Finding[] {
   ];
 }
 
-function memory({ workers, quotaBytes }: LimitsOptions): readonly Finding[] {
+function memory({ workers, quotaBytes, memoryProblem }: LimitsOptions): readonly Finding[] {
+  if (memoryProblem !== undefined) return [fail(memoryProblem, "the start stops there as well")];
   if (quotaBytes === undefined) return [ok("no quota of memory but the machine's")];
-  // One more: a worker that is replaced stays until its successor serves.
-  const needed = supervisorBytes + (workers + 1) * workerBytesMin;
-  const said = `a quota of ${roundBytes(quotaBytes)} for ${workers} worker(s)`;
-  if (quotaBytes < needed) {
-    return [fail(`${said}, which need ${roundBytes(needed)}`, "raise the quota, or lower workers")];
-  }
-  return quotaBytes < needed * 1.5
-    ? [warn(said, `little room beyond the ${roundBytes(needed)} that they need: raise it`)]
-    : [ok(said)];
+  return [ok(`a quota of ${roundBytes(quotaBytes)} for ${workers} worker(s)`)];
 }
 
 function ephemeralPorts(): readonly Finding[] {
@@ -120,21 +112,6 @@ function groupLimit(controller: string, file: string): number | undefined {
     }
   }
   return undefined;
-}
-
-/** The least quota on memory that holds for this process; undefined: none, or as much as the machine has. */
-export function memoryQuota(machineBytes: number): number | undefined {
-  const limits = [
-    groupLimit("memory", "memory.max"),
-    groupLimit("memory", "memory.limit_in_bytes"),
-  ];
-  const quota = Math.min(...limits.filter(isDefined), Number.POSITIVE_INFINITY);
-  return quota < machineBytes ? quota : undefined;
-}
-
-/** As `roma serve --workers auto` counts them. */
-export function processors(): number {
-  return Math.max(1, cpus().length);
 }
 
 function isDefined(value: number | undefined): value is number {
