@@ -138,12 +138,20 @@ export async function listKeys(server: { readonly url: string }, prefix = ""): P
   return objects.map((object: unknown) => String(Reflect.get(Object(object), "key")));
 }
 
-/** A form with files, in the fields `file`. */
-export function formBody(files: readonly { readonly name: string; readonly bytes: Uint8Array }[]): {
+/** A form with fields, and then files in the fields `file`. */
+export function formBody(
+  files: readonly { readonly name: string; readonly bytes: Uint8Array }[],
+  fields: Readonly<Record<string, string>> = {},
+): {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 } {
   const boundary = "----roma-test-form";
+  const values = Object.entries(fields).map(([name, value]) =>
+    Buffer.from(
+      `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+    ),
+  );
   const pieces = files.flatMap(({ name, bytes }) => [
     Buffer.from(
       `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${name}"\r\n` +
@@ -152,7 +160,7 @@ export function formBody(files: readonly { readonly name: string; readonly bytes
     bytes,
     Buffer.from("\r\n"),
   ]);
-  const body = Buffer.concat([...pieces, Buffer.from(`--${boundary}--\r\n`)]);
+  const body = Buffer.concat([...values, ...pieces, Buffer.from(`--${boundary}--\r\n`)]);
   return { headers: { "content-type": `multipart/form-data; boundary=${boundary}` }, body };
 }
 
