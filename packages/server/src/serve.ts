@@ -17,9 +17,6 @@ const leaveMs = 12_000;
 /** For the supervisor's last lines, when whoever reads them is slow. */
 const logEndMsMax = 1_000;
 
-/** For the last lines, when whoever reads them is slow. */
-const logEndMsMax = 1_000;
-
 /** Variables that begin like ours and belong to the command line or the tests. */
 const variablesIgnored = [
   "ROMA_ENDPOINT",
