@@ -80,7 +80,6 @@ async function supervise(config: ServerConfig, argv: readonly string[]): Promise
     // A changed file is read by each worker that starts from then on.
     checkConfig: () => void loadServerConfig(argv),
   });
-  await log.end(logEndMsMax);
 }
 
 /** All problems of a configuration, or none. For `roma config check`. */
