@@ -7,7 +7,13 @@ import { fileURLToPath } from "node:url";
 import { ConfigError, loadConfig, referenceText } from "./config/index.ts";
 import { createServerLog } from "./logging/server-log.ts";
 import { type ServerConfig, serverConfig } from "./server-config.ts";
-import { ownMemoryGroup, planWorkers, runSupervisor, workerNodeFlags } from "./supervisor/index.ts";
+import {
+  ownCpuQuota,
+  ownMemoryGroup,
+  planWorkers,
+  runSupervisor,
+  workerNodeFlags,
+} from "./supervisor/index.ts";
 import { widenThreadPool } from "./thread-pool.ts";
 
 export { debugFolder } from "./server-config.ts";
@@ -51,7 +57,8 @@ export async function runServe(argv: readonly string[]): Promise<void> {
 async function supervise(config: ServerConfig, argv: readonly string[]): Promise<void> {
   const group = ownMemoryGroup();
   const plan = planWorkers(config.workers, {
-    cpus: availableParallelism(),
+    // Node counts a quota of version 2 only.
+    cpus: Math.min(availableParallelism(), Math.ceil(ownCpuQuota() ?? Number.POSITIVE_INFINITY)),
     memoryBytes: totalmem(),
     quotaBytes: group.quotaBytes,
   });

@@ -1,7 +1,7 @@
 /** A supervisor and its workers: the parent's side and the child's. */
 export { debugConfig, supervisorConfig, workersConfig } from "./config.ts";
 export type { HandedConnections } from "./handed-connections.ts";
-export { ownMemoryGroup } from "./memory-group.ts";
+export { ownCpuQuota, ownMemoryGroup } from "./memory-group.ts";
 export { type SupervisorMetrics, supervisorMetrics } from "./metrics.ts";
 export { planWorkers, workerNodeFlags } from "./plan.ts";
 export { runSupervisor } from "./run-supervisor.ts";

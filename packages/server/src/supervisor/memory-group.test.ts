@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { ownMemoryGroup } from "./memory-group.ts";
+import { ownCpuQuota, ownMemoryGroup } from "./memory-group.ts";
 
 const gibibyte = 2 ** 30;
 
@@ -61,4 +61,22 @@ test("a limit above the machine's memory is none, and where there are no groups 
   assert.equal(ownMemoryGroup({ root: unlimited, memoryBytes: gibibyte }).quotaBytes, undefined);
   const group = ownMemoryGroup({ root: await machine(t, {}) });
   assert.deepEqual([group.quotaBytes, group.kills()], [undefined, undefined]);
+});
+
+test("the quota of CPU, of version 1 and 2, is the least of the group and its parents", async (t) => {
+  const one = await machine(t, {
+    "proc/self/cgroup": "1:cpu,cpuacct:/a/b\n",
+    "proc/self/mountinfo": "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
+    "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us": "150000\n",
+    "sys/fs/cgroup/cpu/a/cpu.cfs_period_us": "100000\n",
+    "sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us": "-1\n",
+    "sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us": "100000\n",
+  });
+  assert.equal(ownCpuQuota({ root: one }), 1.5);
+  const two = await machine(t, {
+    "proc/self/cgroup": "0::/a\n",
+    "proc/self/mountinfo": "30 23 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+    "sys/fs/cgroup/a/cpu.max": "max 100000\n",
+  });
+  assert.equal(ownCpuQuota({ root: two }), undefined);
 });

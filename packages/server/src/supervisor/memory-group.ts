@@ -1,6 +1,6 @@
 /**
- * The memory group (cgroup, version 1 or 2) that this process is in: its quota, and how many processes the
- * kernel has killed in it. These files are the kernel's own and never wait for a disk.
+ * The groups (cgroup, version 1 or 2) that this process is in: their quotas of memory and CPU, and how many
+ * processes the kernel has killed there. These files are the kernel's own and never wait for a disk.
  */
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
@@ -33,7 +33,7 @@ export function ownMemoryGroup({
   readonly memoryBytes?: number;
 } = {}): MemoryGroup {
   const read: Read = (path) => readIfThere(join(root, path));
-  const place = findPlace(read);
+  const place = findPlace(read, "memory");
   if (place === undefined)
     return { quotaBytes: undefined, killsAll: false, kills: () => undefined };
   const quota = Math.min(...ancestors(place).map((folder) => limitOf(folder, place.version, read)));
@@ -49,7 +49,25 @@ export function ownMemoryGroup({
   };
 }
 
-function findPlace(read: Read): Place | undefined {
+/** CPUs that the quota of this process's group, or of a parent, is worth; undefined where there is none. */
+export function ownCpuQuota({ root = "/" }: { readonly root?: string } = {}): number | undefined {
+  const read: Read = (path) => readIfThere(join(root, path));
+  const place = findPlace(read, "cpu");
+  if (place === undefined) return undefined;
+  const quotas = ancestors(place).map((folder) => {
+    const [quota, period] =
+      place.version === 1
+        ? ["cpu.cfs_quota_us", "cpu.cfs_period_us"].map((name) => read(join(folder, name)))
+        : (read(join(folder, "cpu.max")) ?? "").split(" ");
+    const cpus = Number.parseInt(quota ?? "", 10) / Number.parseInt(period ?? "", 10);
+    // -1 and max: none.
+    return cpus > 0 ? cpus : Number.POSITIVE_INFINITY;
+  });
+  const least = Math.min(...quotas);
+  return Number.isFinite(least) ? least : undefined;
+}
+
+function findPlace(read: Read, controller: "memory" | "cpu"): Place | undefined {
   const groups = (read("/proc/self/cgroup") ?? "").trim().split("\n");
   const mounts = (read("/proc/self/mountinfo") ?? "").trim().split("\n").map(parseMount);
   const places = groups.map((line): Place | undefined => {
@@ -57,9 +75,9 @@ function findPlace(read: Read): Place | undefined {
     const [id, controllers = "", ...rest] = line.split(":");
     const path = rest.join(":");
     const version = id === "0" && controllers === "" ? 2 : 1;
-    if (version === 1 && !controllers.split(",").includes("memory")) return undefined;
+    if (version === 1 && !controllers.split(",").includes(controller)) return undefined;
     const mount = mounts.find(({ type, options }) =>
-      version === 2 ? type === "cgroup2" : type === "cgroup" && options.includes("memory"),
+      version === 2 ? type === "cgroup2" : type === "cgroup" && options.includes(controller),
     );
     if (mount === undefined) return undefined;
     // In a container the hierarchy may be mounted from the container's own group on.
@@ -67,7 +85,7 @@ function findPlace(read: Read): Place | undefined {
     const folder = below.startsWith("..") ? mount.point : join(mount.point, below);
     return { version, folder, mount: mount.point };
   });
-  // With both mounted, the memory controller is in one of them only: version 1 where it is named.
+  // With both mounted, a controller is in one of them only: version 1 where it is named.
   return places.find((one) => one?.version === 1) ?? places.find((one) => one !== undefined);
 }
 
