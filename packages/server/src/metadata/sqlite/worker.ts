@@ -145,8 +145,8 @@ async function runGroup(
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * SQLite itself looks again after longer and longer, up to 100 ms: beside a worker that writes without a
- * pause, which has the lock for all but moments, another would hardly ever come to it.
+ * SQLite itself looks again after longer and longer, up to 100 ms, and so misses most of the short moments at which
+ * a worker that writes without a pause has let go.
  */
 function beginWriting(raw: DatabaseSync): void {
   const since = performance.now();
