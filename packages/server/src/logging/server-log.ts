@@ -4,6 +4,7 @@
  */
 import { hostname } from "node:os";
 import { pino } from "pino";
+import { type Alerts, silentAlerts } from "../core/ports/alerts.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Meter } from "../core/ports/meter.ts";
 import type { LogConfig } from "./config.ts";
@@ -13,8 +14,8 @@ import { loggable } from "./loggable.ts";
 import { currentRequest } from "./request-context.ts";
 
 export interface ServerLog extends Log {
-  /** Counts dropped lines as `log_lines_dropped_total`, those too that were dropped before. */
-  countTo(meter: Meter): void;
+  /** Counts dropped lines as `log_lines_dropped_total`, those too that were dropped before, and raises `log_lines_dropped`. */
+  countTo(meter: Meter, alerts?: Alerts): void;
   /** Writes what waits, and takes nothing more. False when that was not done within `msMax`: the rest is given up. */
   end(msMax: number): Promise<boolean>;
 }
@@ -44,6 +45,7 @@ export function createServerLog(config: LogConfig, options: ServerLogOptions = {
         target,
         bytesMax: config.bufferBytes,
         notice: (dropped) => {
+          drops.writes(name);
           const lines = Object.values(dropped).reduce((sum, count) => sum + count, 0);
           return ownLine(40, { log: name, dropped }, `${lines} log lines were dropped`);
         },
@@ -76,7 +78,7 @@ export function createServerLog(config: LogConfig, options: ServerLogOptions = {
     info: (fields, message) => log.info(fields, message),
     warn: (fields, message) => log.warn(fields, message),
     error: (fields, message) => log.error(fields, message),
-    countTo: (meter) => drops.countTo(meter),
+    countTo: (meter, alerts) => drops.countTo(meter, alerts),
     end: async (msMax) => {
       const done = await Promise.all(sinks.map((sink) => sink.close(msMax)));
       return done.every(Boolean);
@@ -102,8 +104,18 @@ class DropCounts {
     readonly lines: number;
   }[] = [];
   #meter: Meter | undefined;
+  #alerts: Alerts = silentAlerts;
+  /** Places whose lines are being dropped. */
+  readonly #failing = new Set<string>();
+
+  /** Lines can be written there again. */
+  writes(sink: string): void {
+    if (!this.#failing.delete(sink) || this.#failing.size > 0) return;
+    this.#alerts.clear("log_lines_dropped");
+  }
 
   add(sink: string, reason: DropReason, lines: number): void {
+    this.#raise(sink, reason);
     if (this.#meter !== undefined) {
       this.#meter.count("log_lines_dropped_total", lines, { sink, reason });
     } else if (this.#before.length < beforeMax) {
@@ -111,8 +123,17 @@ class DropCounts {
     }
   }
 
-  countTo(meter: Meter): void {
+  /** Once for each place: whoever hears of it may log a line, which is dropped as well. */
+  #raise(sink: string, reason: DropReason): void {
+    if (this.#meter === undefined || this.#failing.has(sink)) return;
+    this.#failing.add(sink);
+    const message = `log lines cannot be written to ${sink} (${reason}) and are dropped`;
+    this.#alerts.raise("log_lines_dropped", { sink, reason }, message);
+  }
+
+  countTo(meter: Meter, alerts: Alerts = silentAlerts): void {
     this.#meter = meter;
+    this.#alerts = alerts;
     for (const { sink, reason, lines } of this.#before.splice(0)) this.add(sink, reason, lines);
   }
 }
