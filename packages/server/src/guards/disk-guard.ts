@@ -1,6 +1,6 @@
 /**
  * Watches the file systems that the server writes to: of the metadata store, of the log's file, of each storage that is
- * a folder. Each has a soft mark, above which it is told of and what is due is swept, and a hard one, above which
+ * a folder. Each has a soft watermark, above which it is told of and what is due is swept, and a hard one, above which
  * nothing new is begun on it until there is room again. Reads, deletes and what was begun go on.
  *
  * Whoever is about to refuse looks again first, so that nobody is refused for what was so a moment ago.
@@ -15,7 +15,7 @@ import type { Ballast } from "./ballast.ts";
 import type { DiskConfig } from "./config.ts";
 import { DiskPlace } from "./disk-place.ts";
 import {
-  bytesMark,
+  bytesWatermark,
   type DiskSample,
   type DiskState,
   type DiskVerdict,
@@ -291,7 +291,7 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
     if (sample === undefined || verdict?.state !== "ok") return;
     // What is owed has been taken off already.
     const more = ballast.owedBytes === 0 ? ballast.bytes : 0;
-    if (sample.freeBytes - more >= bytesMark(sample.bytes, config, "soft")) ballast.keep();
+    if (sample.freeBytes - more >= bytesWatermark(sample.bytes, config, "soft")) ballast.keep();
   }
 }
 

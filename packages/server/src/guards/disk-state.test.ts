@@ -4,7 +4,7 @@ import { diskConfig } from "./config.ts";
 import { type DiskSample, type DiskState, judge } from "./disk-state.ts";
 
 const GiB = 1024 ** 3;
-const marks = diskConfig.parse({});
+const watermarks = diskConfig.parse({});
 
 function sample(found: Partial<DiskSample>): DiskSample {
   return {
@@ -25,7 +25,7 @@ const table: readonly (readonly [string, Partial<DiskSample>, DiskState, DiskSta
   ["a fifth more is for writes", { freeBytes: 1.3 * GiB }, "full", "low"],
   ["all of it at once", { freeBytes: 50 * GiB }, "full", "ok"],
   ["a small disk is judged by shares", { bytes: GiB, freeBytes: 0.1 * GiB }, "ok", "low"],
-  ["and has its hard mark", { bytes: GiB, freeBytes: 0.04 * GiB }, "ok", "full"],
+  ["and has its hard watermark", { bytes: GiB, freeBytes: 0.04 * GiB }, "ok", "full"],
   ["few inodes", { freeInodes: 49_000 }, "ok", "low"],
   ["no inodes", { freeInodes: 0 }, "low", "full"],
   ["a small disk has few inodes", { inodes: 1000, freeInodes: 40 }, "ok", "full"],
@@ -37,16 +37,16 @@ const table: readonly (readonly [string, Partial<DiskSample>, DiskState, DiskSta
 
 for (const [name, found, before, after] of table) {
   test(`${name}: from ${before} to ${after}`, () => {
-    assert.equal(judge(sample(found), marks, before).state, after);
+    assert.equal(judge(sample(found), watermarks, before).state, after);
   });
 }
 
 test("what is short is said", () => {
-  assert.equal(judge(sample({ freeBytes: GiB / 2 }), marks, "ok").short, "bytes");
-  assert.equal(judge(sample({ freeInodes: 20_000 }), marks, "ok").short, "inodes");
+  assert.equal(judge(sample({ freeBytes: GiB / 2 }), watermarks, "ok").short, "bytes");
+  assert.equal(judge(sample({ freeInodes: 20_000 }), watermarks, "ok").short, "inodes");
 });
 
-test("a hard mark above the soft one is refused, by its name", () => {
+test("a hard watermark above the soft one is refused, by its name", () => {
   const { error } = diskConfig.safeParse({ hardBytes: "6 GiB" });
   assert.deepEqual(error?.issues[0]?.path, ["hardBytes"]);
 });

@@ -1,6 +1,6 @@
-/** What a look at a file system means: a pure function of what was found, the marks, and the state before. */
+/** What a look at a file system means: a pure function of what was found, the watermarks, and the state before. */
 
-/** `ok`; `low`: above the soft mark; `full`: above the hard mark, nothing is written; mounted `read_only`. */
+/** `ok`; `low`: above the soft watermark; `full`: above the hard watermark, nothing is written; mounted `read_only`. */
 export type DiskState = "ok" | "low" | "full" | "read_only";
 
 /** As the metric says it. */
@@ -20,7 +20,7 @@ export interface DiskSample {
   readonly isReadOnly: boolean;
 }
 
-export interface DiskMarks {
+export interface DiskWatermarks {
   readonly softShare: number;
   readonly softBytes: number;
   readonly softInodes: number;
@@ -35,15 +35,20 @@ export interface DiskVerdict {
   readonly short?: "bytes" | "inodes";
 }
 
-/** Once below a mark, so much more than the mark must be free again: states do not flutter. */
+/** Once below a watermark, so much more must be free again: states do not flutter. */
 const wayBack = 1.2;
 
-export function judge(sample: DiskSample, marks: DiskMarks, before: DiskState): DiskVerdict {
+export function judge(
+  sample: DiskSample,
+  watermarks: DiskWatermarks,
+  before: DiskState,
+): DiskVerdict {
   if (sample.isReadOnly) return { state: "read_only" };
   const { bytes, freeBytes, inodes, freeInodes } = sample;
   const short = (kind: "soft" | "hard", factor: number): DiskVerdict["short"] => {
-    if (bytes > 0 && freeBytes < factor * bytesMark(bytes, marks, kind)) return "bytes";
-    if (inodes > 0 && freeInodes < factor * inodesMark(inodes, marks, kind)) return "inodes";
+    if (bytes > 0 && freeBytes < factor * bytesWatermark(bytes, watermarks, kind)) return "bytes";
+    if (inodes > 0 && freeInodes < factor * inodesWatermark(inodes, watermarks, kind))
+      return "inodes";
     return undefined;
   };
   const full = short("hard", before === "full" ? wayBack : 1);
@@ -52,11 +57,19 @@ export function judge(sample: DiskSample, marks: DiskMarks, before: DiskState): 
   return low === undefined ? { state: "ok" } : { state: "low", short: low };
 }
 
-/** Below this many free bytes of a file system of that size the mark is passed. */
-export function bytesMark(bytes: number, marks: DiskMarks, kind: "soft" | "hard"): number {
-  return Math.min(bytes * marks[`${kind}Share`], marks[`${kind}Bytes`]);
+/** Below this many free bytes of a file system of that size the watermark is passed. */
+export function bytesWatermark(
+  bytes: number,
+  watermarks: DiskWatermarks,
+  kind: "soft" | "hard",
+): number {
+  return Math.min(bytes * watermarks[`${kind}Share`], watermarks[`${kind}Bytes`]);
 }
 
-function inodesMark(inodes: number, marks: DiskMarks, kind: "soft" | "hard"): number {
-  return Math.min(inodes * marks[`${kind}Share`], marks[`${kind}Inodes`]);
+function inodesWatermark(
+  inodes: number,
+  watermarks: DiskWatermarks,
+  kind: "soft" | "hard",
+): number {
+  return Math.min(inodes * watermarks[`${kind}Share`], watermarks[`${kind}Inodes`]);
 }

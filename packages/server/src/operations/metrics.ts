@@ -143,7 +143,7 @@ export const metricDefinitions: MetricDefinitions = {
   },
   disk_state: {
     kind: "gauge",
-    help: "0 while a file system has room, 1 above its soft mark, 2 above its hard one, 3 mounted read-only; from 2 on nothing new is written",
+    help: "0 while a file system has room, 1 above its soft watermark, 2 above its hard one, 3 mounted read-only; from 2 on nothing new is written",
     labels: ["mount"],
     merge: "max",
   },
