@@ -1,12 +1,11 @@
 /** A real nginx in front of a server, that gives up by itself; it listens on a free port. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { cleanUp } from "../harness/cleanup.ts";
+import { spawnNginx } from "../harness/nginx-process.ts";
 import { temporaryFolder } from "../harness/server-process.ts";
 
 export interface GatewayOptions {
@@ -52,17 +51,7 @@ export async function startGateway(
       }
     }`,
   );
-  await chmod(folder, 0o755);
-  const child = spawn("nginx", ["-p", folder, "-e", "error.log", "-c", "nginx.conf"], {
-    env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  cleanUp(t, async () => {
-    if (child.exitCode !== null) return;
-    const exit = once(child, "exit");
-    child.kill("SIGTERM");
-    await exit;
-  });
+  await spawnNginx(t, folder);
   await untilOpen(port);
   return { url: `http://127.0.0.1:${port}` };
 }

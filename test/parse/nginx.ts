@@ -1,11 +1,9 @@
 /** A real nginx with the recipe of docs/deploy, for one test; it listens on a socket file, so it needs no port. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
-import { cleanUp } from "../harness/cleanup.ts";
+import { spawnNginx } from "../harness/nginx-process.ts";
 import { eventually } from "../harness/process-usage.ts";
 import { temporaryFolder } from "../harness/server-process.ts";
 
@@ -50,17 +48,7 @@ export async function startNginx(
       include ${folder}/site.conf;
     }`,
   );
-  await chmod(folder, 0o755);
-  const child = spawn("nginx", ["-p", folder, "-e", "error.log", "-c", "nginx.conf"], {
-    env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  cleanUp(t, async () => {
-    if (child.exitCode !== null) return;
-    const exit = once(child, "exit");
-    child.kill("SIGTERM");
-    await exit;
-  });
+  await spawnNginx(t, folder);
   await eventually("nginx listens", () => existsSync(socket));
   return { socket, bodies };
 }
