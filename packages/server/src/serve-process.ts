@@ -31,7 +31,7 @@ export async function serveAlone(config: ServerConfig): Promise<void> {
   const signal = await stopping;
   await server.close();
   log.info({}, "stopped");
-  endAnyway(signal, log);
+  endAnyway(signal, config.log);
   await log.end(logEndMsMax);
 }
 
@@ -149,13 +149,16 @@ async function stopped(log: Log): Promise<NodeJS.Signals> {
  * A call that hangs on a mount keeps the process alive, and `process.exit` would wait for its thread;
  * only a signal does not.
  */
-function endAnyway(signal: NodeJS.Signals, log: Log): void {
-  const end = (): void => {
+function endAnyway(signal: NodeJS.Signals, config: ServerConfig["log"]): void {
+  const end = async (): Promise<void> => {
     const running = process.getActiveResourcesInfo();
+    // The log has ended by now, so that a slow reader of it is not what the process hangs on.
+    const log = createServerLog(config);
     log.warn({ signal, running }, "calls hang, as on a mount: the process ends without them");
+    await log.end(logEndMsMax);
     process.kill(process.pid, signal);
   };
-  setTimeout(end, endMsMax).unref();
+  setTimeout(() => void end(), endMsMax).unref();
 }
 
 /** Says why on stderr, and sets the exit code. */
