@@ -82,6 +82,9 @@ import { sharedPartBuffers } from "./storage/index.ts";
 import type { HandedConnections } from "./supervisor/index.ts";
 import { mountCallsMax } from "./thread-pool.ts";
 
+/** For what a parse-server says of a session. */
+const sessionMsMaxDefault = 5_000;
+
 /** Where the S3 interface is on the main listener. */
 const s3Path = "/s3";
 
@@ -307,7 +310,7 @@ export async function startServer(
     new Sessions({
       clock,
       log,
-      msMax: config.parse.sessionMsMax,
+      msMax: config.parse.sessionMsMax ?? Math.min(sessionMsMaxDefault, config.http.workMsMax),
       cacheMs: config.parse.sessionCache,
     }),
   );

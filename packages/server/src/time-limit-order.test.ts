@@ -14,7 +14,7 @@ const refused: Readonly<Record<string, readonly [object, RegExp]>> = {
     /http\.workMsMax: 1 min is longer than http\.transferMsMax, 30 s/,
   ],
   "a question about a session longer than work": [
-    { http: { workMsMax: "1 s" } },
+    { http: { workMsMax: "1 s" }, parse: { sessionMsMax: "5 s" } },
     /parse\.sessionMsMax: .* is longer than http\.workMsMax, 1 s/,
   ],
 };
@@ -32,6 +32,10 @@ for (const [what, [input, message]] of Object.entries(refused)) {
     );
   });
 }
+
+test("what nobody set gives way: work of 3 s alone is taken", () => {
+  assert.equal(parseServerConfig({ http: { workMsMax: "3 s" } }).parse.sessionMsMax, undefined);
+});
 
 test("limits in order are taken, and the command line names what is not", () => {
   const config = parseServerConfig({ http: { gatewayMsMax: "60 s" } });

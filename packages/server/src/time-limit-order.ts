@@ -11,7 +11,7 @@ export interface TimeLimits {
     readonly transferMsMax: number;
     readonly gatewayMsMax?: number | undefined;
   };
-  readonly parse: { readonly sessionMsMax: number };
+  readonly parse: { readonly sessionMsMax?: number | undefined };
 }
 
 export interface BrokenOrder {

@@ -102,8 +102,10 @@ export const parseConfig = z.strictObject({
     .default("1 h")
     .describe("time for the body of such an upload"),
   sessionMsMax: duration({ min: "100 ms", max: "60 s" })
-    .default("5 s")
-    .describe("time in which a parse-server must say whose a session is"),
+    .optional()
+    .describe(
+      "time in which a parse-server must say whose a session is; at most http.workMsMax. Left out: 5 s, or http.workMsMax if that is shorter",
+    ),
   sessionCache: duration({ min: "0 ms", max: "1 h" })
     .default("30 s")
     .describe("how long its answer is believed; a session that was ended may upload for so long"),
