@@ -1,38 +1,9 @@
-/** What the workers of a test and their parent say to each other. */
-import type { Json } from "../../packages/server/src/core/ports/siblings.ts";
+/** What the workers of a test and their parent say to each other, beside what a supervisor and its workers do. */
+import type { FromWorker, ToWorker } from "../../packages/server/src/supervisor/messages.ts";
 
 export type ToParent =
-  | { readonly kind: "hello"; readonly name: string }
+  | Exclude<FromWorker, { readonly kind: "ready" }>
   | { readonly kind: "ready"; readonly url: string }
-  | { readonly kind: "refused"; readonly code: string; readonly message: string }
-  | {
-      readonly kind: "ask";
-      readonly id: number;
-      readonly topic: string;
-      readonly question: Json;
-      readonly of?: string | undefined;
-    }
-  | { readonly kind: "answer"; readonly id: number; readonly answer: Json }
-  | { readonly kind: "failed"; readonly id: number }
-  | { readonly kind: "tell"; readonly topic: string; readonly message: Json }
-  | { readonly kind: "candidate" }
-  | { readonly kind: "led" };
+  | { readonly kind: "refused"; readonly code: string; readonly message: string };
 
-export type ToChild =
-  | { readonly kind: "answers"; readonly id: number; readonly answers: readonly Answer[] }
-  | { readonly kind: "unanswered"; readonly id: number }
-  | {
-      readonly kind: "question";
-      readonly id: number;
-      readonly topic: string;
-      readonly question: Json;
-      readonly from: string;
-    }
-  | { readonly kind: "told"; readonly topic: string; readonly message: Json; readonly from: string }
-  | { readonly kind: "lead" }
-  | { readonly kind: "stop" };
-
-export interface Answer {
-  readonly from: string;
-  readonly answer: Json;
-}
+export type ToChild = ToWorker;
