@@ -6,7 +6,7 @@ import type { FastifyInstance } from "fastify";
 import { type Alerts, silentAlerts } from "../core/ports/alerts.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Meter } from "../core/ports/meter.ts";
-import { declaredLength, requestSignal } from "../http/index.ts";
+import { declaredLength, requestScope, requestSignal } from "../http/index.ts";
 import type { MemoryConfig } from "./config.ts";
 import { type MemoryShares, requestBytes } from "./memory-budget.ts";
 import { MemoryRoom } from "./memory-room.ts";
@@ -79,7 +79,7 @@ export class MemoryGuard implements Disposable {
       this.#connections.add(socket);
       socket.once("close", () => this.#connections.delete(socket));
     });
-    app.addHook("onRequest", (request, reply, done) => {
+    app.addHook("onRequest", (request, _reply, done) => {
       const { method, raw } = request;
       const bytes = requestBytes({ method, bodyLength: declaredLength(raw) });
       if (bytes === 0) {
@@ -88,7 +88,7 @@ export class MemoryGuard implements Disposable {
       }
       const admitted = (): void => {
         // Comes once, however the answer ends; while it waited, a client that left had it rejected.
-        reply.raw.once("close", () => this.#room.give(bytes));
+        requestScope(request).atClose(() => this.#room.give(bytes));
         done();
       };
       const taken = this.#room.take(bytes, requestSignal(request));

@@ -79,6 +79,7 @@ export class RequestScope implements Watched, Budget {
   waitsForBody = false;
   /** When the newest byte of the body came. */
   bodyByteMs = 0;
+  readonly #atClose: (() => void)[] = [];
   /** Called once when an aborted request has still no answer. */
   onOverdue: ((reason: unknown) => void) | undefined;
   /** Stops whoever reads the request's body. */
@@ -103,7 +104,16 @@ export class RequestScope implements Watched, Budget {
     response.once("close", () => {
       if (!response.writableFinished) this.abort(clientLeft());
       this.#end();
+      for (const act of this.#atClose) act();
     });
+  }
+
+  /**
+   * Calls `act` once when the response has closed, however it ended. For all that wait for that: a response that
+   * streams has listeners enough of its own. To be called before it has closed; must not throw.
+   */
+  atClose(act: () => void): void {
+    this.#atClose.push(act);
   }
 
   get signal(): AbortSignal {

@@ -1,6 +1,7 @@
 /** The log of requests: their ids on every line that is written for them, and a line when one has been answered. */
 import type { FastifyInstance } from "fastify";
 import type { Log } from "../core/ports/log.ts";
+import { requestScope } from "../http/index.ts";
 import type { LogConfig } from "./config.ts";
 import { forRequest, traceIdOf } from "./request-context.ts";
 
@@ -25,7 +26,7 @@ export function logRequests(
       const began = performance.now();
       const { raw } = reply;
       // Not Fastify's own hook, which answers that were taken over by a stream do not reach.
-      raw.once("close", () => {
+      requestScope(request).atClose(() => {
         const ms = Math.round(performance.now() - began);
         const whole = raw.writableFinished;
         const answer = { ...fields, method: request.method, path: pathOf(request.raw.url) };

@@ -9,6 +9,7 @@ import type { FastifyInstance } from "fastify";
 import { isOperationalError } from "../../core/errors.ts";
 import type { Meter } from "../../core/ports/meter.ts";
 import type { SpanFields, Tracer } from "../../core/ports/tracer.ts";
+import { requestScope } from "../../http/index.ts";
 import { methodOf, routeOf } from "../http-metrics.ts";
 import type { TracingConfig } from "./config.ts";
 import { formatTraceparent, parseTraceparent } from "./traceparent.ts";
@@ -161,7 +162,7 @@ export async function openTracing(options: TracingOptions): Promise<Tracing> {
         },
         context,
       );
-      reply.raw.once("close", () => {
+      requestScope(request).atClose(() => {
         const { statusCode, writableFinished } = reply.raw;
         span.setAttribute("http.response.status_code", statusCode);
         if (!writableFinished) span.setAttribute("error.type", "aborted");
