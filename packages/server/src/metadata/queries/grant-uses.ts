@@ -5,6 +5,7 @@ import { OperationalError } from "../../core/errors.ts";
 import type { GrantUse } from "../../core/ports/metadata-store.ts";
 import type { Database } from "../schema.ts";
 import { assertCount, assertInstant, assertText } from "../values.ts";
+import { expiredIds } from "./expired.ts";
 import { prepared } from "./prepared.ts";
 
 const addUse = prepared<{ id: string; usesMax: number; expiresAt: number }, { uses: number }>(
@@ -59,18 +60,11 @@ export async function getGrantUses(db: Database, id: string): Promise<number> {
 
 export async function forgetGrantUses(
   db: Database,
-  { expiredBefore, limit }: { readonly expiredBefore: Date; readonly limit: number },
+  due: { readonly expiredBefore: Date; readonly limit: number },
 ): Promise<number> {
-  const due = await db
-    .selectFrom("grant_uses")
-    .select("id")
-    .where("expires_at", "<", expiredBefore.getTime())
-    .orderBy("expires_at")
-    .orderBy("id")
-    .limit(limit)
-    .execute();
-  for (const { id } of due) await db.deleteFrom("grant_uses").where("id", "=", id).execute();
-  return due.length;
+  const ids = await expiredIds(db, "grant_uses", due);
+  for (const id of ids) await db.deleteFrom("grant_uses").where("id", "=", id).execute();
+  return ids.length;
 }
 
 export function assertGrantUse({ id, usesMax, expiresAt }: GrantUse): void {

@@ -10,6 +10,7 @@ import type {
 } from "../../core/ports/idempotency-store.ts";
 import type { Database, IdempotencyKeyRow } from "../schema.ts";
 import { assertInstant, assertText, parseJson } from "../values.ts";
+import { expiredIds } from "./expired.ts";
 
 export async function takeIdempotencyKey(
   db: Database,
@@ -128,18 +129,11 @@ export async function releaseIdempotencyKey(
 
 export async function forgetIdempotencyKeys(
   db: Database,
-  { expiredBefore, limit }: { readonly expiredBefore: Date; readonly limit: number },
+  due: { readonly expiredBefore: Date; readonly limit: number },
 ): Promise<number> {
-  const due = await db
-    .selectFrom("idempotency_keys")
-    .select("id")
-    .where("expires_at", "<", expiredBefore.getTime())
-    .orderBy("expires_at")
-    .orderBy("id")
-    .limit(limit)
-    .execute();
-  for (const { id } of due) await forget(db, id);
-  return due.length;
+  const ids = await expiredIds(db, "idempotency_keys", due);
+  for (const id of ids) await forget(db, id);
+  return ids.length;
 }
 
 async function forget(db: Database, id: string): Promise<void> {
