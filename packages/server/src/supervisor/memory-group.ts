@@ -2,7 +2,7 @@
  * The groups (cgroup, version 1 or 2) that this process is in: their quotas of memory and CPU, and how many
  * processes the kernel has killed there. These files are the kernel's own and never wait for a disk.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { dirname, join, relative } from "node:path";
 
@@ -47,6 +47,19 @@ export function ownMemoryGroup({
       return count === undefined ? undefined : Number(count);
     },
   };
+}
+
+/**
+ * Where memory runs out the kernel ends the process that has the most, and perhaps another one while the
+ * first is still going. This process asks to be first: a worker is followed by another, nobody follows the
+ * supervisor. The kernel counts a tenth of the group's memory more for it (`oom_score_adj`, proc(5)).
+ */
+export function offerToBeKilledFirst(path = "/proc/self/oom_score_adj"): void {
+  try {
+    writeFileSync(path, String(Math.min(1_000, Number(readFileSync(path, "latin1")) + 100)));
+  } catch {
+    // Not Linux, or a sandbox: the kernel chooses by size alone.
+  }
 }
 
 /** CPUs that the quota of this process's group, or of a parent, is worth; undefined where there is none. */

@@ -5,6 +5,7 @@
 
 import { getHeapStatistics } from "node:v8";
 import { HandedConnections } from "./handed-connections.ts";
+import { offerToBeKilledFirst } from "./memory-group.ts";
 import { type Init, isRecord, type Sample, type ToWorker, type WorkerChannel } from "./messages.ts";
 import { SiblingsLink } from "./siblings-link.ts";
 
@@ -37,6 +38,7 @@ export async function joinSupervisor(): Promise<WorkerLink> {
   if (process.send === undefined) {
     throw new Error("this program is started by `roma serve`, not by itself");
   }
+  offerToBeKilledFirst();
   process.on("disconnect", endAtOnce);
   // The terminal tells all processes; the supervisor is the one that acts.
   process.on("SIGINT", () => {});
