@@ -88,6 +88,12 @@ const checks = {
     isMet: canMakeNamespaces,
     excuse: () => (isRootWithout(canMakeNamespaces) ? "no network namespaces here" : undefined),
   },
+  systemd: {
+    enable: "apt-get install systemd, and run as root, with the right to make namespaces",
+    isMet: () => hasPrograms("/lib/systemd/systemd systemctl nsenter") && canBootSystemd(),
+    excuse: () => (isRootWithout(canBootSystemd) ? "no namespaces of processes here" : undefined),
+  },
+  tini: { enable: "apt-get install tini", isMet: () => hasPrograms("tini") },
   large: {
     enable: "set TEST_STORAGES_LARGE=1",
     isMet: () => ["1", "all"].includes(process.env.TEST_STORAGES_LARGE ?? ""),
@@ -181,6 +187,12 @@ function hasLoopDevices(): boolean {
 
 function canMakeNamespaces(): boolean {
   return succeeds("unshare", ["--net", "true"]);
+}
+
+/** It manages control groups of its own, and mounts. */
+function canBootSystemd(): boolean {
+  const namespaces = ["--fork", "--pid", "--mount-proc", "--mount", "--uts", "--ipc", "--cgroup"];
+  return canMountTmpfs() && succeeds("unshare", [...namespaces, "true"]);
 }
 
 /** True where root itself cannot: then nothing that is installed would help. */

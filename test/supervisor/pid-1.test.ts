@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { requirePrerequisite } from "../prerequisites.ts";
 import { slowUploads } from "./slow-uploads.ts";
 import { eventually, startTiny, type Tiny } from "./tiny.ts";
 
@@ -35,6 +36,17 @@ test("a second SIGTERM ends process 1 at once as well", { skip }, async (t) => {
   await eventually("it stops", () => stopping(tiny));
   process.kill(supervisor, "SIGTERM");
   assert.deepEqual(await tiny.ended, { code: 128 + 15, signal: null });
+});
+
+test("under tini it is stopped in order, with its code", { skip }, async (t) => {
+  if (!requirePrerequisite(t, "tini")) return;
+  const tiny = await startTiny(t, { prefix: [...prefix, "tini", "--"] });
+  const tini = Number(childrenOf(tiny.pid)[0]);
+  await tiny.ask("/exit").catch(() => {});
+  await eventually("it is replaced", () => tiny.said("a worker is ready").length === 3);
+  process.kill(tini, "SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  assert.equal(tiny.lines.at(-1)?.msg, "stopped");
 });
 
 const stopping = (tiny: Tiny) => tiny.said("stopping").length === 1;

@@ -52,6 +52,20 @@ test("a successor that does not start leaves the worker where it is", async (t) 
   assert.equal((await tiny.ask<WorkerFacts>("/")).pid, before?.pid);
 });
 
+test("a stop while a successor starts is one in order", async (t) => {
+  const stallFile = join(await temporaryFolder(t), "stall");
+  const tiny = await startTiny(t, { count: 1, environment: { STALL_FILE: stallFile } });
+  await writeFile(stallFile, "");
+  tiny.child.kill("SIGHUP");
+  await eventually("it starts", () => tiny.said("is being replaced").length === 1);
+  tiny.child.kill("SIGTERM");
+  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  assert.deepEqual(
+    tiny.lines.filter(({ level }) => level === "error"),
+    [],
+  );
+});
+
 test("a worker that asks for it is replaced, and its successor leads when its own lead has ended", async (t) => {
   const tiny = await startTiny(t, { count: 1, environment: { LEAVE_MS: "300" } });
   const [before] = await tiny.workers(1);

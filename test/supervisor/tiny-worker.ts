@@ -5,7 +5,7 @@ import { open } from "node:fs/promises";
 import { createServer } from "node:http";
 import { joinSupervisor, memorySample } from "../../packages/server/src/supervisor/worker-link.ts";
 
-const { FAIL_SLOT, LEAVE_MS = "0", FAIL_FILE } = process.env;
+const { FAIL_SLOT, LEAVE_MS = "0", FAIL_FILE, STALL_FILE } = process.env;
 const link = await joinSupervisor();
 const { siblings, connections } = link;
 const hoard: Buffer[] = [];
@@ -58,6 +58,7 @@ server.keepAliveTimeout = 65_000;
 const port = await connections.listen(server, { listener: "main", host: "127.0.0.1", port: 0 });
 if (FAIL_SLOT === String(link.slot)) process.exit(7);
 if (FAIL_FILE !== undefined && existsSync(FAIL_FILE)) process.exit(7);
+if (STALL_FILE !== undefined && existsSync(STALL_FILE)) await new Promise(() => {});
 if (FAIL_SLOT === "all") process.exit(2);
 if (link.greets) say("listening", { url: `http://127.0.0.1:${port}` });
 link.ready(async () => ({ ...memorySample(), connections: connections.count }));

@@ -189,6 +189,7 @@ export class Supervisor {
       // A slot without a worker gets one by itself, with what there is by then.
       if (old?.state !== "ready") continue;
       if (!(await this.#replace(slot, "asked to replace all workers"))) {
+        if (this.#stopping) return;
         const message = "the new worker did not start: the others go on as they are";
         this.#options.log.error({ worker: slot.number }, message);
         return;
@@ -285,7 +286,7 @@ export class Supervisor {
     const cutShort = this.#stopping && worker.readyAtMs === undefined;
     if (!orderly && !cutShort) this.#noteDeath(worker, ended);
     if (this.#stopping) {
-      this.#forced ||= !orderly;
+      this.#forced ||= !orderly && !cutShort;
       this.#settleWhenEmpty();
     } else if (!this.#anyReady) {
       this.#settle({ code: ended.code || 1, forced: false });
@@ -354,7 +355,7 @@ export class Supervisor {
     const ready = await Promise.race([successor.ready, successor.ended.then(() => false)]);
     clearTimeout(late);
     if (!ready) {
-      log.error(fields, "the successor did not start: the worker goes on");
+      if (!this.#stopping) log.error(fields, "the successor did not start: the worker goes on");
       return false;
     }
     slot.current = successor;
