@@ -32,7 +32,7 @@ import type {
 import type { Meter } from "./ports/meter.ts";
 import { type Json, noSiblings, type Siblings } from "./ports/siblings.ts";
 import type { Body, DigestName, Digests } from "./ports/storage-driver.ts";
-import type { Storages } from "./ports/storages.ts";
+import type { DeclaredWrite, Storages } from "./ports/storages.ts";
 import type { TypeDetector } from "./ports/type-detector.ts";
 import { type CancelReason, newUploadState, nextUploadState, type UploadState } from "./upload.ts";
 import {
@@ -144,7 +144,7 @@ export class Uploads {
     if (request.length !== undefined) assertLengthAllowed(request.length, limits);
     await this.#precheck(request);
     await this.#assertRoom(bucket, request);
-    await assertSomePlace({ ...request, bucket }, this.#options);
+    await assertSomePlace({ ...request, bucket, bytes: request.length }, this.#options);
 
     const now = clock.now();
     const version = newVersion(now);
@@ -242,11 +242,12 @@ export class Uploads {
     const { storages, meter, log } = this.#options;
     const { entry, contentType, signal, version, now } = plan;
     const storageId = await choosePlace(
-      { ...plan, ...request, bucket: plan.bucket },
+      { ...plan, ...request, bucket: plan.bucket, bytes: request.length },
       this.#options,
     );
+    const write = request.length === undefined ? undefined : declaredWrite(entry, request.length);
     // Until the row is committed: a storage is not closed, or found empty, under a running upload.
-    using lease = storages.lease(storageId, "create");
+    using lease = storages.lease(storageId, "create", write);
     const storage = lease.driver;
     const checked = new CheckedBody(counted(plan.body, entry, plan.limits), request.checks);
     const head = await storage.put(entry.blobKey, checked.body, {
@@ -376,6 +377,13 @@ export class Uploads {
     const answers = await this.#siblings.ask(topic, question, { msMax: askMsMax });
     return answers.map(({ answer }) => answer);
   }
+}
+
+function declaredWrite(entry: Entry, bytes: number): DeclaredWrite {
+  return {
+    bytes,
+    writtenBytes: () => ("offset" in entry.state ? entry.state.offset : entry.state.length),
+  };
 }
 
 /** Keeps the upload's offset, and stops at the byte that crosses a limit. */

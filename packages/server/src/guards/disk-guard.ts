@@ -10,10 +10,11 @@ import { type Alerts, silentAlerts } from "../core/ports/alerts.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Meter } from "../core/ports/meter.ts";
 import type { MetadataRoom } from "../core/ports/room.ts";
-import type { StorageRoom } from "../core/ports/storages.ts";
+import type { DeclaredWrite, StorageRoom } from "../core/ports/storages.ts";
 import type { Ballast } from "./ballast.ts";
 import type { DiskConfig } from "./config.ts";
 import { DiskPlace } from "./disk-place.ts";
+import { DiskRoom } from "./disk-room.ts";
 import {
   bytesWatermark,
   type DiskSample,
@@ -105,17 +106,32 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
     return [metadataMount, storageMount(storageId)].some((mount) => isClosed(this.#stateOf(mount)));
   }
 
-  async assertRoom(ids?: readonly string[]): Promise<void> {
+  /** Whether there is room above the hard watermark for so many more bytes, as of the last look. */
+  fits(storageId: string, bytes = 0): boolean {
+    return bytes <= Math.max(0, this.#roomFor(storageMount(storageId)));
+  }
+
+  /**
+   * Counts what is declared against the room of the storage's file system until it is disposed, in this worker.
+   * `undefined` for a storage without a disk here. `storage_full` when it does not fit, as of the last look.
+   */
+  reserve(storageId: string, write: DeclaredWrite): Disposable | undefined {
+    const mount = storageMount(storageId);
+    if (!this.fits(storageId, write.bytes)) throw this.#tooMuch(mount, write.bytes);
+    return this.#watched.get(mount)?.place.room?.reserve(write);
+  }
+
+  async assertRoom(ids?: readonly string[], bytes = 0): Promise<void> {
     if (ids === undefined || isClosed(this.#stateOf(metadataMount))) {
       await this.#assertMount(metadataMount);
       if (ids === undefined) return;
     }
     const mounts = ids.map(storageMount);
-    if (mounts.some((mount) => !isClosed(this.#stateOf(mount)))) return;
+    if (mounts.some((mount) => this.#takes(mount, bytes))) return;
     let refusal: unknown;
     for (const mount of mounts) {
       try {
-        await this.#assertMount(mount);
+        await this.#assertMount(mount, bytes);
         return;
       } catch (error) {
         refusal ??= error;
@@ -178,12 +194,42 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
     return this.#watched.get(mount)?.verdict.state ?? "ok";
   }
 
-  async #assertMount(mount: string): Promise<void> {
+  #takes(mount: string, bytes: number): boolean {
+    return !isClosed(this.#stateOf(mount)) && bytes <= Math.max(0, this.#roomFor(mount));
+  }
+
+  async #assertMount(mount: string, bytes = 0): Promise<void> {
     const watched = this.#watched.get(mount);
-    if (watched === undefined || !isClosed(watched.verdict.state)) return;
+    if (watched === undefined || this.#takes(mount, bytes)) return;
     await this.#lookAt(watched, askMsMax);
     const { state } = watched.verdict;
     if (isClosed(state)) throw refusal(mount, state);
+    if (!this.#takes(mount, bytes)) throw this.#tooMuch(mount, bytes);
+  }
+
+  /** Bytes above the hard watermark that nobody has declared yet; any number where nothing is known. */
+  #roomFor(mount: string): number {
+    const { place, sample } = this.#watched.get(mount) ?? {};
+    if (place?.room === undefined || sample === undefined || sample.bytes === 0) {
+      return Number.POSITIVE_INFINITY;
+    }
+    const metadata = this.#watched.get(metadataMount)?.place.room;
+    const owed = place.room === metadata ? this.#options.ballast.owedBytes : 0;
+    const kept = bytesWatermark(sample.bytes, this.#options.config, "hard");
+    return Math.floor(place.room.freeBytes - owed - kept);
+  }
+
+  #roomOn(device: number): DiskRoom {
+    const rooms = [...this.#watched.values()].map(({ place }) => place.room);
+    return rooms.find((room) => room?.device === device) ?? new DiskRoom(device);
+  }
+
+  #tooMuch(mount: string, bytes: number): OperationalError {
+    const roomBytes = Math.max(0, this.#roomFor(mount));
+    const message = `${bytes} bytes were declared, and ${diskOf(mount)} has room for ${roomBytes}`;
+    return new OperationalError("storage_full", message, {
+      context: { ...contextOf(mount), bytes, roomBytes },
+    });
   }
 
   async #lookAtAll(): Promise<void> {
@@ -198,7 +244,7 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
         if (watched?.path !== folder.path) {
           watched = {
             ...folder,
-            place: new DiskPlace(folder.path),
+            place: new DiskPlace(folder.path, (device) => this.#roomOn(device)),
             verdict: { state: "ok" },
             sample: undefined,
             hangs: false,
@@ -307,10 +353,17 @@ function isNearlyFull({ freeBytes, inodes, freeInodes }: DiskSample): boolean {
 const nearlyFullBytes = 256 * 1024;
 
 function refusal(mount: string, state: DiskState): OperationalError {
-  const storageId = mount.startsWith("storage:") ? mount.slice("storage:".length) : undefined;
-  const what = storageId === undefined ? "the metadata's disk" : `the disk of storage ${storageId}`;
-  const context = storageId === undefined ? {} : { storageId };
+  const context = contextOf(mount);
   return state === "read_only"
-    ? new OperationalError("unavailable", `${what} is mounted read-only`, { context })
-    : new OperationalError("storage_full", `${what} has no room for more`, { context });
+    ? new OperationalError("unavailable", `${diskOf(mount)} is mounted read-only`, { context })
+    : new OperationalError("storage_full", `${diskOf(mount)} has no room for more`, { context });
+}
+
+function diskOf(mount: string): string {
+  const { storageId } = contextOf(mount);
+  return storageId === undefined ? "the metadata's disk" : `the disk of storage ${storageId}`;
+}
+
+function contextOf(mount: string): { readonly storageId?: string } {
+  return mount.startsWith("storage:") ? { storageId: mount.slice("storage:".length) } : {};
 }

@@ -3,16 +3,26 @@
  * thread of the pool until it comes back: no second one is made meanwhile.
  */
 import { readFileSync } from "node:fs";
-import { realpath, statfs } from "node:fs/promises";
+import { realpath, stat, statfs } from "node:fs/promises";
+import type { DiskRoom } from "./disk-room.ts";
 import type { DiskSample } from "./disk-state.ts";
 
 export class DiskPlace {
   readonly path: string;
+  readonly #roomOn: (device: number) => DiskRoom;
+  #room: DiskRoom | undefined;
   #realPath: string | undefined;
   #looking: { readonly since: number; readonly done: Promise<DiskSample | undefined> } | undefined;
 
-  constructor(path: string) {
+  /** `roomOn` answers the room of a file system, the same one for all places on it. */
+  constructor(path: string, roomOn: (device: number) => DiskRoom) {
     this.path = path;
+    this.#roomOn = roomOn;
+  }
+
+  /** Of its file system, as of the last look; `undefined` before it could be looked at. */
+  get room(): DiskRoom | undefined {
+    return this.#room;
   }
 
   /** Milliseconds for which a look has been under way; 0 if none is. */
@@ -43,7 +53,13 @@ export class DiskPlace {
   async #look(): Promise<DiskSample | undefined> {
     try {
       this.#realPath ??= await realpath(this.path);
+      const { dev } = await stat(this.path);
+      const room = this.#room?.device === dev ? this.#room : this.#roomOn(dev);
+      // Before the look: others on the same file system find it from here on.
+      this.#room = room;
+      const mark = room.mark();
       const { bsize, blocks, bavail, files, ffree } = await statfs(this.path);
+      room.look(mark, bavail * bsize);
       return {
         bytes: blocks * bsize,
         freeBytes: bavail * bsize,

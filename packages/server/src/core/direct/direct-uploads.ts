@@ -118,7 +118,10 @@ export class DirectUploads {
     await assertUsesLeft(actor, this.#options.metadata);
     this.#rate.take(actor.keyId);
     const { contentType = contentTypeDefault, length, signal, via = "auto" } = request;
-    const storageId = await choosePlace({ bucket, key, contentType, length }, this.#options);
+    const storageId = await choosePlace(
+      { bucket, key, contentType, length, bytes: length },
+      this.#options,
+    );
     using lease = storages.lease(storageId, "create");
     const { clock } = this.#options;
     const expiresAt = this.#requestsUntil();

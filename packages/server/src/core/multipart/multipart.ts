@@ -306,14 +306,19 @@ export class Multipart {
         key: upload.key ?? "",
         contentType: upload.contentType ?? contentTypeDefault,
         length: upload.length ?? undefined,
+        bytes: length,
       },
       this.#options,
     );
-    using lease = storages.lease(storageId, "create");
+    let written = 0;
+    const write = length === undefined ? undefined : { bytes: length, writtenBytes: () => written };
+    using lease = storages.lease(storageId, "create", write);
     const now = clock.now();
     const blobKey = newBlobKey(installation, now, newVersion(now));
     using _running = this.#running.begin(blobKey, now);
-    const bounded = boundedBody(abortableBody(request.body, signal), bytesMax);
+    const bounded = boundedBody(abortableBody(request.body, signal), bytesMax, (bytes) => {
+      written = bytes;
+    });
     const checked = new CheckedBody(bounded, request.checks);
     const checksum = checksumOf(upload.attributes);
     const isWhole = length !== undefined && length === upload.length;
@@ -462,11 +467,13 @@ function assertPartNumber(partNumber: number): void {
 }
 
 /** Stops at the byte that crosses the limit. */
-async function* boundedBody(body: Body, bytesMax: number): Body {
+/** `onBytes` is told how many have come so far. */
+async function* boundedBody(body: Body, bytesMax: number, onBytes: (bytes: number) => void): Body {
   let length = 0;
   for await (const chunk of body) {
     length += chunk.length;
     if (length > bytesMax) throw partTooLarge(bytesMax);
+    onBytes(length);
     yield chunk;
   }
 }

@@ -14,13 +14,20 @@ export interface StorageLease extends Disposable {
   readonly driver: StorageDriver;
 }
 
+/** Bytes that are about to be written, and are counted against the storage's room as long as the lease is held. */
+export interface DeclaredWrite {
+  readonly bytes: number;
+  /** Of them, so far; never less than before. */
+  readonly writtenBytes: () => number;
+}
+
 /** What a guard of the places for bytes knows of them; left out: nobody guards them. */
 export interface StorageRoom {
   /**
-   * Rejects when none of these storages takes new bytes at the moment: `storage_full` without room, `unavailable`
-   * where it is mounted read-only. Looks again before it does.
+   * Rejects when none of these storages takes new bytes at the moment: `storage_full` without room, or without room
+   * for so many `bytes`; `unavailable` where it is mounted read-only. Looks again before it does.
    */
-  assertRoom(ids: readonly string[]): Promise<void>;
+  assertRoom(ids: readonly string[], bytes?: number): Promise<void>;
 }
 
 /**
@@ -33,13 +40,13 @@ export interface Storages extends Partial<StorageRoom> {
   /**
    * To be held from the first call of an operation to its last, so that a storage that is changed or
    * taken away is closed after it. `storage_not_found`; `unavailable` if it is not open or its state
-   * does not allow the use.
+   * does not allow the use. `storage_full` where what is to be written does not fit.
    */
-  lease(id: string, use: StorageUse): StorageLease;
+  lease(id: string, use: StorageUse, write?: DeclaredWrite): StorageLease;
   /** For one short call that may fail because the storage is just being closed. Errors as `lease`. */
   get(id: string): StorageDriver;
-  /** `storage_not_found`. */
-  readiness(id: string): StorageReadiness;
+  /** For so many `bytes`, if they are known. `storage_not_found`. */
+  readiness(id: string, bytes?: number): StorageReadiness;
   /** Where bytes go when a bucket's placement does not say. */
   readonly defaultId: string;
   /** All that may hold blobs. */

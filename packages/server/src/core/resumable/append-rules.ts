@@ -14,6 +14,15 @@ export function expectedLength(upload: UploadRecord, request: AppendRequest): nu
   return isWhole ? length : undefined;
 }
 
+/** What this request is to bring, as far as anybody has said. */
+export function expectedBytes(
+  { length, offset }: UploadRecord,
+  { bodyLength, complete }: AppendRequest,
+): number | undefined {
+  if (bodyLength !== undefined) return bodyLength;
+  return length === null || complete === "no" ? undefined : length - offset;
+}
+
 /** Whether one commit is likely to be all that it needs. */
 export function isBrief(upload: UploadRecord, request: AppendRequest): boolean {
   const { phase, holder, place } = upload;

@@ -13,7 +13,7 @@ import type { Author, BlobRecord, BucketRecord } from "../ports/metadata-store.t
 import type { Body } from "../ports/storage-driver.ts";
 import type { UploadPlace, UploadRecord, UploadTaken } from "../ports/upload-store.ts";
 import { assertLengthAllowed, assertTypeAllowed, type WriteLimits } from "../write-limits.ts";
-import { expectedLength, isEnd, tooLong } from "./append-rules.ts";
+import { expectedBytes, expectedLength, isEnd, tooLong } from "./append-rules.ts";
 import { AppendStrategy } from "./append-strategy.ts";
 import { type Completed, commitWhole, complete, isFinalVerdict } from "./completion.ts";
 import { Incoming } from "./incoming.ts";
@@ -60,7 +60,8 @@ export class Receiver {
   ): Promise<Completed> {
     const { upload, request, limits } = given;
     const total = upload.length ?? limits.bytesMax;
-    await this.#assertRoom(upload, given.bucket);
+    const bytes = expectedBytes(upload, request);
+    await this.#assertRoom(upload, given.bucket, bytes);
     // A body whose client has gone gives what had come, and then fails by itself.
     using late = lateSignal([request.signal], { graceMs: leftoverMs });
     const incoming = new Incoming(request.body, {
@@ -76,9 +77,12 @@ export class Receiver {
       const firstBytes = upload.offset === 0 ? await this.#peek(incoming, writing) : undefined;
       if (incoming.outcome === "cut" && firstBytes?.length === 0) throw incoming.failure;
       const place = upload.place ?? (await this.#place(given, firstBytes ?? new Uint8Array()));
+      let received = (): number => upload.offset;
+      const writtenBytes = (): number => received() - upload.offset;
       using storageLease = this.#options.storages.lease(
         place.storageId,
         upload.place === null ? "create" : "continue",
+        bytes === undefined ? undefined : { bytes, writtenBytes },
       );
       const session = new Session({
         ...this.#sessionOptions(given.bucket, tails),
@@ -91,6 +95,7 @@ export class Receiver {
         onProgress: request.onProgress,
         signal: ending.signal,
       });
+      received = () => session.received;
       writing.idle = () => idleAt(session);
       this.#writing.add(place.blobKey);
       const strategy = strategyFor(session, expectedLength(upload, request));
@@ -120,12 +125,18 @@ export class Receiver {
   }
 
   /** Before a byte is asked for. What only completes an upload needs none. */
-  async #assertRoom({ place, key, offset, length }: UploadRecord, bucket: BucketRecord) {
+  async #assertRoom(
+    { place, key, offset, length }: UploadRecord,
+    bucket: BucketRecord,
+    bytes: number | undefined,
+  ) {
     if (offset === length) return;
     const { storages } = this.#options;
-    if (place !== null) await storages.assertRoom?.([place.storageId]);
-    else
-      await assertSomePlace({ bucket, key: key ?? "", length: length ?? undefined }, this.#options);
+    if (place !== null) await storages.assertRoom?.([place.storageId], bytes);
+    else {
+      const subject = { bucket, key: key ?? "", length: length ?? undefined, bytes };
+      await assertSomePlace(subject, this.#options);
+    }
   }
 
   /** A body with checks is compared before any of it counts. */
@@ -375,6 +386,7 @@ export class Receiver {
         key: upload.key ?? "",
         contentType,
         length: upload.length ?? expectedLength(upload, request),
+        bytes: expectedBytes(upload, request),
       },
       this.#options,
     );

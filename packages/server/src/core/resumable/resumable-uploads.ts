@@ -325,7 +325,8 @@ export class ResumableUploads {
     const conditions = key === null ? {} : grantConditions(actor, request.conditions);
     if (key !== null) await this.#precheck(request.bucket, key, conditions);
     if (request.length !== 0) {
-      await assertSomePlace({ bucket, key: key ?? "", length: request.length }, this.#options);
+      const { length } = request;
+      await assertSomePlace({ bucket, key: key ?? "", length, bytes: length }, this.#options);
     }
     this.#rate.take(actor.keyId);
     const upload: UploadRecord = {

@@ -9,7 +9,6 @@ test("POST: exactly one way to say the length, read strictly", async (t) => {
   const cases: readonly [CallOptions["headers"], number][] = [
     [{ "upload-length": "5" }, 201],
     [{ "upload-length": "0" }, 201],
-    [{ "upload-length": String(5 * 1024 ** 4) }, 201],
     [{ "upload-defer-length": "1" }, 201],
     [{}, 400],
     [{ "upload-length": "5", "upload-defer-length": "1" }, 400],
@@ -28,6 +27,10 @@ test("POST: exactly one way to say the length, read strictly", async (t) => {
     assert.equal(answered.status, status, `${JSON.stringify(headers)} ${answered.text}`);
     assert.equal(answered.headers.location === undefined, status !== 201);
   }
+  // No length is too large for the protocol up to here; whether there is room for it says this machine's disk.
+  const most = { "upload-length": String(5 * 1024 ** 4) };
+  const { status, text } = await tus.call("POST", "/tus/demo", { headers: most });
+  assert.ok(status === 201 || (status === 507 && text.includes("bytes were declared")), text);
 });
 
 test("Location is absolute, the same with a slash after the bucket, and right behind a proxy", async (t) => {
