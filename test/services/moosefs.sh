@@ -116,6 +116,7 @@ svc_env() {
   local i
   echo "MFS_MOUNT=$(mnt 1)"
   for ((i = 2; i <= MFS_MOUNTS; i++)); do echo "MFS_MOUNT$i=$(mnt "$i")"; done
+  echo "MFS_MOUNT_PIDFILE=$RUN/mount1.pid"
   ! alive netns || echo "MFS_NETNS=/proc/$(pid_of netns)/ns/net"
   echo "MFS_CHUNKSERVER_PIDFILE=$RUN/chunkserver.pid"
 }

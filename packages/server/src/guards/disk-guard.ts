@@ -242,6 +242,8 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
       folders.map(async (folder) => {
         let watched = this.#watched.get(folder.mount);
         if (watched?.path !== folder.path) {
+          // What was told of the place that it had is not true of the new one.
+          if (watched !== undefined) this.#forget(watched);
           watched = {
             ...folder,
             place: new DiskPlace(folder.path, (device) => this.#roomOn(device)),
@@ -258,6 +260,8 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
 
   async #lookAt(watched: Watched, msMax: number): Promise<void> {
     const found = await watched.place.look(msMax);
+    // Forgotten meanwhile: nothing is told of it any more.
+    if (this.#watched.get(watched.mount) !== watched) return;
     this.#noteHanging(watched);
     if (found === undefined) return;
     const isMetadata = watched.mount === metadataMount;
@@ -322,9 +326,10 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
     }
   }
 
-  #forget({ mount }: Watched): void {
+  #forget({ mount, hangs }: Watched): void {
     this.#watched.delete(mount);
     this.#gauges.set("disk_state", 0, { mount });
+    if (hangs) this.#gauges.set("disk_hanging", 0, { mount });
     for (const name of ["disk_full", "disk_low", "inodes_low", "disk_read_only", "disk_hanging"]) {
       this.#alerts.clear(name, { mount });
     }
