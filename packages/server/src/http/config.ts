@@ -3,9 +3,10 @@ import { z } from "zod";
 import { bytes, duration } from "../config/schema.ts";
 import { isAllowedOrigin } from "./cors-origins.ts";
 import { overloadConfig } from "./overload/config.ts";
+import { answerMarginMs } from "./time-limit.ts";
 import { isProxyEntry } from "./trusted-proxies.ts";
 
-export const httpConfig = z.strictObject({
+const options = z.strictObject({
   headersMsMax: duration({ min: "100 ms", max: "60 s" })
     .default("30 s")
     .describe("time in which a client must send the headers of a request"),
@@ -27,8 +28,11 @@ export const httpConfig = z.strictObject({
     .default(20_000)
     .describe("open connections at most; more are closed at once"),
   workMsMax: duration({ min: "100 ms", max: "1 h" })
-    .default("60 s")
-    .describe("time for the work of a request, not counting the transfer of bodies"),
+    .optional()
+    .describe(
+      "time for the work of a request, not counting the transfer of bodies. Left out: 60 s, or what is shorter: " +
+        "transferMsMax, or gatewayMsMax less a tenth, 5 to 500 ms, for the answer",
+    ),
   transferMsMax: duration({ min: "100 ms", max: "30 days" })
     .default("24 h")
     .describe("time for a whole request, the transfer of its bodies included"),
@@ -36,7 +40,7 @@ export const httpConfig = z.strictObject({
     .optional()
     .describe(
       "after how long the proxy in front gives up on an answer (nginx: proxy_read_timeout); requests are answered " +
-        "before it does, and have no effect after that. Left out: it waits. Not shorter than workMsMax",
+        "before it does, and have no effect after that. Left out: it waits. Not shorter than a workMsMax that is set",
     ),
   gatewayCounts: z
     .enum(["silence", "request"])
@@ -107,4 +111,24 @@ export const httpConfig = z.strictObject({
     ),
 });
 
-export type HttpConfig = z.infer<typeof httpConfig>;
+/** `workMsMax` as it is set; left out, as the limits around it leave room for it. */
+export const httpConfig = options.transform((config) => ({
+  ...config,
+  workMsMax: config.workMsMax ?? workMsMaxUnset(config).ms,
+}));
+
+export type HttpConfig = z.output<typeof httpConfig>;
+
+/** What `workMsMax` is when nobody sets it, in milliseconds, and the option that makes it shorter than 60 s, if one does. */
+export function workMsMaxUnset(limits: {
+  readonly transferMsMax: number;
+  readonly gatewayMsMax?: number | undefined;
+}): { readonly ms: number; readonly by?: "gatewayMsMax" | "transferMsMax" } {
+  const { transferMsMax, gatewayMsMax = Number.POSITIVE_INFINITY } = limits;
+  const byGateway = gatewayMsMax - answerMarginMs(gatewayMsMax);
+  const ms = Math.min(workMsMaxLongest, transferMsMax, byGateway);
+  if (ms === workMsMaxLongest) return { ms };
+  return { ms, by: ms === byGateway ? "gatewayMsMax" : "transferMsMax" };
+}
+
+const workMsMaxLongest = 60_000;
