@@ -1,9 +1,10 @@
 /**
  * A worker of `workers.ts`: a whole server in a process of its own, whose siblings are reached through the
- * parent. `node worker.child.ts SLOT SERVER CONFIG`, the last as JSON.
+ * parent. `node worker.child.ts SLOT SERVER CONFIG CLOCK-AHEAD-MS`, the configuration as JSON.
  */
 import { strict as assert } from "node:assert";
 import { OperationalError } from "../../packages/server/src/core/errors.ts";
+import { systemClock } from "../../packages/server/src/core/ports/clock.ts";
 import {
   parseServerConfig,
   startServer,
@@ -12,7 +13,7 @@ import {
 import { SiblingsLink } from "../../packages/server/src/supervisor/siblings-link.ts";
 import type { ToChild, ToParent } from "./messages.ts";
 
-const [slot = "", serverName = "", config = ""] = process.argv.slice(2);
+const [slot = "", serverName = "", config = "", aheadMs = "0"] = process.argv.slice(2);
 assert(slot !== "" && config !== "", "worker.child.ts SLOT SERVER CONFIG");
 widenThreadPool();
 
@@ -39,6 +40,7 @@ const log = {
 try {
   const server = await startServer(parseServerConfig(JSON.parse(config)), {
     ...{ log, siblings, serverName: serverName === "" ? undefined : serverName },
+    clock: { ...systemClock, now: () => new Date(Date.now() + Number(aheadMs)) },
   });
   stopping.signal.addEventListener("abort", async () => {
     siblings.beginStop();

@@ -68,19 +68,25 @@ export class Workers {
     return await Promise.all(Array.from({ length: count }, () => this.startOne()));
   }
 
-  async startOne(): Promise<Worker> {
-    const started = await this.tryOne();
+  /** `clockAheadMs`: what it takes for the time. */
+  async startOne(options: { readonly clockAheadMs?: number } = {}): Promise<Worker> {
+    const started = await this.tryOne(options);
     assert("url" in started, `refused: ${JSON.stringify(started)}`);
     return started;
   }
 
-  async tryOne(): Promise<Worker | Refused> {
+  async tryOne({
+    clockAheadMs = 0,
+  }: {
+    readonly clockAheadMs?: number;
+  } = {}): Promise<Worker | Refused> {
     this.#lastSlot += 1;
     const config = JSON.stringify({
       ...{ data: this.data, port: 0, opsPort: 0, rootKey },
       ...this.#config,
     });
-    const child = fork(childFile, [`${this.#lastSlot}`, this.#server, config], {
+    const args = [`${this.#lastSlot}`, this.#server, config, `${clockAheadMs}`];
+    const child = fork(childFile, args, {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     const exited = once(child, "exit");

@@ -29,6 +29,8 @@ export interface Fault {
   readonly headers?: Readonly<Record<string, string>>;
   /** The request is carried out, and its answer never sent. */
   readonly loseAnswer?: boolean;
+  /** Called when the request is carried out, which is answered after it. */
+  readonly answerAfter?: (() => Promise<void>) | undefined;
   readonly reset?: boolean;
   readonly hang?: boolean;
   /** Changes the ETag that is told. */
@@ -477,7 +479,12 @@ export class Emulator implements AsyncDisposable {
       readonly headers?: Readonly<Record<string, string>>;
     } = {},
   ): undefined {
-    if (turn.fault.loseAnswer === true) return void turn.request.socket.destroy();
+    const { loseAnswer, answerAfter } = turn.fault;
+    if (loseAnswer === true) return void turn.request.socket.destroy();
+    if (answerAfter !== undefined) {
+      const later = { ...turn, fault: { ...turn.fault, answerAfter: undefined } };
+      return void answerAfter().then(() => this.#answer(later, status, { text, headers }));
+    }
     const length = Buffer.byteLength(text);
     turn.response.writeHead(status, {
       date: this.#now().toUTCString(),
