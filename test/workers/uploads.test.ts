@@ -61,6 +61,45 @@ test("a worker that is killed in the middle leaves the upload free at once; one 
   assert.equal(sha256(read.body), sha256(bytes));
 });
 
+test("an Idempotency-Key is its worker's while that one lives, and free at once when it is dead", async (t) => {
+  const workers = await Workers.open(t);
+  const [one, two] = await workers.start(2);
+  assert(one !== undefined && two !== undefined);
+  const keyed = { headers: { "idempotency-key": "once" } };
+  const first = begin(one, "PUT", objectPath("once"), {
+    headers: { ...keyed.headers, "content-length": "5" },
+  });
+  first.answer.catch(() => {});
+  first.request.write("fir");
+  const again = () => send(two, "PUT", objectPath("once"), { ...keyed, body: "first" });
+  await waitFor(async () => (await running(two)) === 1);
+  assert.equal((await again()).status, 409, "it is under way");
+  one.pause();
+  try {
+    assert.equal((await again()).status, 409, "nobody knows");
+  } finally {
+    one.resume();
+  }
+  await one.kill();
+  const answer = await again();
+  assert.equal(answer.status, 201, answer.body.toString());
+  const replayed = await again();
+  assert.equal(replayed.headers["idempotent-replayed"], "true");
+  // Another attempt that ended without effect, in a worker that lives.
+  const three = await workers.startOne();
+  const refused = { headers: { "idempotency-key": "next", "if-match": '"no"' }, body: "x" };
+  for (const worker of [three, two, three]) {
+    assert.equal((await send(worker, "PUT", objectPath("once"), refused)).status, 412);
+  }
+});
+
+/** Uploads that run, in any worker. */
+async function running(worker: Worker): Promise<number> {
+  const answer = await send(worker, "GET", "/v1/uploads");
+  const { uploads }: { readonly uploads: readonly unknown[] } = JSON.parse(answer.body.toString());
+  return uploads.length;
+}
+
 /** A request that brings some bytes and then says nothing more. */
 function hang(
   worker: Worker,

@@ -399,7 +399,7 @@ export async function startServer(
   const { publicUrl } = config;
   const located = publicUrl === undefined ? services : { ...services, publicUrl };
   const idempotency = new Idempotency({
-    ...{ metadata, clock, log, isAlone: (parts.siblings?.count ?? 1) === 1 },
+    ...{ metadata, clock, log, siblings },
     keepMs: config.rest.idempotencyKeep,
     keysMax: config.rest.idempotencyKeysMax,
   });

@@ -13,9 +13,13 @@ import type {
   KeptAnswer,
 } from "./ports/idempotency-store.ts";
 import type { Log } from "./ports/log.ts";
+import type { Siblings } from "./ports/siblings.ts";
 
 const leaseMs = 60_000;
 const renewMs = 20_000;
+/** Whether an attempt runs: asked of the worker in whose name it is. */
+const topic = "idempotency.running";
+const askMsMax = 2_000;
 
 export interface IdempotencyOptions {
   readonly metadata: IdempotencyStore;
@@ -25,8 +29,8 @@ export interface IdempotencyOptions {
   readonly keepMs: number;
   /** Of one access key. */
   readonly keysMax: number;
-  /** Whether this process is the only one: then attempts of others are over. */
-  readonly isAlone: boolean;
+  /** Whose attempts run beside those of this process; of any other they are over. */
+  readonly siblings: Siblings;
 }
 
 export interface KeyedRequest {
@@ -54,11 +58,13 @@ export type KeyedState =
 
 export class Idempotency {
   readonly #options: IdempotencyOptions;
-  readonly #process = randomUUID();
   readonly #running = new Map<string, NodeJS.Timeout>();
+  /** Those that may own their key, and do not know it yet. */
+  readonly #taking = new Set<string>();
 
   constructor(options: IdempotencyOptions) {
     this.#options = options;
+    options.siblings.on(topic, (owner) => this.#runs(String(owner)));
   }
 
   /**
@@ -66,9 +72,19 @@ export class Idempotency {
    * request; `rate_limited` when the access key has too many.
    */
   async take(request: KeyedRequest): Promise<KeyedState> {
+    const owner = `${this.#options.siblings.self}.${randomUUID()}`;
+    this.#taking.add(owner);
+    try {
+      return await this.#take(owner, request);
+    } finally {
+      this.#taking.delete(owner);
+    }
+  }
+
+  async #take(owner: string, request: KeyedRequest): Promise<KeyedState> {
     const { actor, grant = "", key, fingerprint } = request;
     const { metadata, clock, keepMs, keysMax } = this.#options;
-    const mark = { id: digest([actor, grant, key]), owner: `${this.#process}.${randomUUID()}` };
+    const mark = { id: digest([actor, grant, key]), owner };
     const nowMs = clock.now().getTime();
     const taking = {
       ...mark,
@@ -77,7 +93,7 @@ export class Idempotency {
       expiresAt: new Date(nowMs + keepMs),
     };
     let found = await metadata.takeIdempotencyKey(taking);
-    if (found.state === "running" && this.#isOver(found.owner)) {
+    if (found.state === "running" && (await this.#isOver(found.owner))) {
       found = await metadata.takeIdempotencyKey({ ...taking, lapsed: found.owner });
     }
     switch (found.state) {
@@ -108,10 +124,21 @@ export class Idempotency {
     }
   }
 
-  /** Its process is gone, or it is ours and has ended without a word. */
-  #isOver(owner: string): boolean {
-    const isOurs = owner.startsWith(`${this.#process}.`);
-    return isOurs ? !this.#running.has(owner) : this.#options.isAlone;
+  /** Its process is gone, or it has ended there without a word. Of one that lives and is silent nothing is known. */
+  async #isOver(owner: string): Promise<boolean> {
+    if (this.#runs(owner)) return false;
+    const { siblings } = this.#options;
+    const [process = ""] = owner.split(".", 1);
+    try {
+      const answers = await siblings.ask(topic, owner, { msMax: askMsMax, of: process });
+      return answers.every(({ answer }) => answer === false);
+    } catch {
+      return false;
+    }
+  }
+
+  #runs(owner: string): boolean {
+    return this.#running.has(owner) || this.#taking.has(owner);
   }
 
   #attempt(mark: IdempotencyMark): Attempt {

@@ -191,7 +191,7 @@ export async function startRest(
       audit: new Audit({ metadata }),
       idempotency: new Idempotency({
         ...{ metadata: forgetful(metadata, options.answersLost), clock, log: silentLog },
-        ...{ keepMs: 86_400_000, keysMax: 100, isAlone: true },
+        ...{ keepMs: 86_400_000, keysMax: 100, siblings: noSiblings() },
       }),
       direct,
       uploads: new Uploads({
