@@ -242,6 +242,20 @@ test("an orphan goes: at once after a crash, only when old while the server runs
   assert.equal(await has(kept), true);
 });
 
+test("what a dead process had sent and the storage publishes only after the start's sweep is found later", async (t) => {
+  const { clock, storage, sweeper, has } = await open(t);
+  await sweeper.sweep({ afterCrash: true });
+  const sentAt = clock.now();
+  clock.move(hour / 4);
+  assert.equal((await sweeper.sweep({ afterCrash: true })).orphans, 0, "it is not there yet");
+  const blobKey = newBlobKey("ours", sentAt, newVersion(sentAt));
+  await storage.put(blobKey, chunks("late"), { signal: new AbortController().signal });
+  assert.equal((await sweeper.sweep()).orphans, 0, "it is younger than the age");
+  clock.move(2 * hour);
+  assert.equal((await sweeper.sweep()).orphans, 1);
+  assert.equal(await has(blobKey), false);
+});
+
 test("blobs of another installation in the same place are never looked at", async (t) => {
   const { clock, sweeper, publish, has } = await open(t);
   await sweeper.sweep({ afterCrash: true });

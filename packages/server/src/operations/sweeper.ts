@@ -137,7 +137,7 @@ export class Sweeper implements AsyncDisposable {
       try {
         const storage = storages.get(id);
         leftOvers += await this.#sweepLeftOvers(storage, before);
-        const result = await this.#sweepOrphans(storage, before);
+        const result = await this.#sweepOrphans(storage, before, options);
         if (result.stopped) stopped.push(id);
         orphans += result.removed;
         // They are a day old at least: nothing at the start waits for them.
@@ -307,6 +307,7 @@ export class Sweeper implements AsyncDisposable {
   async #sweepOrphans(
     storage: StorageDriver,
     before: Date,
+    { afterCrash = false }: { readonly afterCrash?: boolean },
   ): Promise<{ readonly removed: number; readonly stopped: boolean }> {
     const { metadata, log, meter, orphanShareMax, orphansFree } = this.#options;
     const { installation, inUse, alerts = silentAlerts } = this.#options;
@@ -337,7 +338,9 @@ export class Sweeper implements AsyncDisposable {
     const [failure] = (await this.#deleteKeys(storage, orphans)).values();
     // The place stays: what is left is found again from there.
     if (failure !== undefined) throw failure.error;
-    if (next > place && orphans.length < orphansMax) await metadata.putSetting(placeName, next);
+    // Nor does it move at the start: a storage may still publish what a dead process had sent to it.
+    const isPassed = !afterCrash && next > place && orphans.length < orphansMax;
+    if (isPassed) await metadata.putSetting(placeName, next);
     return { removed: orphans.length, stopped: false };
   }
 
