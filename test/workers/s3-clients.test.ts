@@ -100,11 +100,14 @@ test("SIGHUP and a killed worker under signed puts and uploads in parts", async 
     await connection.call("DELETE", `${key}?uploadId=${id}`);
   }
   connection.close();
-  await eventually("nothing else is left", () =>
-    assertNothingLeftOver(server.data).then(
-      () => true,
-      () => false,
-    ),
+  await eventually(
+    "nothing else is left",
+    () =>
+      assertNothingLeftOver(server.data).then(
+        () => true,
+        () => false,
+      ),
+    slowMs,
   );
   assert.equal(readUsage(server.data)[0]?.reservedBytes, 0);
   t.diagnostic(`${stored.size} objects, ${broken.length} requests broken by the kill`);

@@ -18,6 +18,7 @@ import { type Worker, Workers } from "./workers.ts";
 const [keyId = "", secret = ""] = rootKey.split(":");
 const secretAccessKey = "the-secret-of-a-storage-0123456789";
 const MiB = 1024 * 1024;
+const slowMs = 60_000;
 const dayMs = 24 * 60 * 60 * 1000;
 
 test("three workers on an S3 storage", async (t) => {
@@ -60,10 +61,14 @@ async function resumed({ running }: Running): Promise<void> {
     hung.answer.catch(() => {});
     hung.request.write(piece);
     const before = offset;
-    await eventually("the next worker knows what came", async () => {
-      offset = (await offsetOf(at(running, turn + 1), path)) ?? -1;
-      return offset > before;
-    });
+    await eventually(
+      "the next worker knows what came",
+      async () => {
+        offset = (await offsetOf(at(running, turn + 1), path)) ?? -1;
+        return offset > before;
+      },
+      slowMs,
+    );
   }
   await expectObject(running, "resumed", bytes);
 }
@@ -144,7 +149,11 @@ async function death(it: Running, dying: Worker, living: readonly Worker[]): Pro
 
   const [first, second] = [at(living, 0), at(living, 1)];
   // Its bytes were all there: whoever is asked completes it.
-  await eventually("it is free", async () => (await offsetOf(first, path)) === bytes.length);
+  await eventually(
+    "it is free",
+    async () => (await offsetOf(first, path)) === bytes.length,
+    slowMs,
+  );
   await expectObject(living, "completed", bytes);
   for (const key of ["lost", "lost-parts"]) {
     assert.equal((await send(first, "GET", objectPath(key))).status, 404);
@@ -166,9 +175,13 @@ async function nothingLeft(
   const keys = (listed.objects as readonly { readonly key: string }[]).map(({ key }) => key);
   assert.equal(keys.length, 10, keys.join());
   for (const key of keys) await send(worker, "DELETE", objectPath(key));
-  await eventually("all blobs are gone", () => {
-    return readBlobRows(workers.data).length === 0 && stored().length === 0;
-  }).catch((cause: unknown) => {
+  await eventually(
+    "all blobs are gone",
+    () => {
+      return readBlobRows(workers.data).length === 0 && stored().length === 0;
+    },
+    slowMs,
+  ).catch((cause: unknown) => {
     throw new Error(`${JSON.stringify(readBlobRows(workers.data))} ${stored()}`, { cause });
   });
   for (const { id, phase } of readUploadRows(workers.data)) {
@@ -179,7 +192,7 @@ async function nothingLeft(
   assert.equal(emulator.uploads.size, 1);
   for (const each of living) await each.stop();
   await workers.startOne({ clockAheadMs: 2 * dayMs });
-  await eventually("no upload is pending", () => emulator.uploads.size === 0);
+  await eventually("no upload is pending", () => emulator.uploads.size === 0, slowMs);
 }
 
 interface Running {
@@ -203,7 +216,7 @@ async function open(t: TestContext): Promise<Running> {
   const settings = { driver: "s3", vendor: "minio", ...place, accessKeyId, secretAccessKey };
   await json(at(running, 0), "PUT", "/v1/storages/far", settings);
   await json(at(running, 1), "PATCH", "/v1/buckets/demo", { placement: "far" });
-  await eventually("the sweeper knows it", () => isSwept(workers.data, "far"));
+  await eventually("the sweeper knows it", () => isSwept(workers.data, "far"), slowMs);
   return { emulator, workers, running };
 }
 
@@ -228,7 +241,7 @@ function holdAnswer({ emulator }: Running, method: string, operation: string) {
 async function sweeps({ emulator }: Running, count: number): Promise<void> {
   const rounds = () => emulator.requests.filter((request) => request === "GET bucket").length;
   const before = rounds();
-  await eventually(`${count} rounds`, () => rounds() > before + count, 60_000);
+  await eventually(`${count} rounds`, () => rounds() > before + count, slowMs);
 }
 
 async function expectObject(workers: readonly Worker[], key: string, bytes: Buffer): Promise<void> {

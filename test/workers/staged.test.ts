@@ -17,6 +17,7 @@ import { type Worker, Workers } from "./workers.ts";
 
 /** From one address, as many as its share of the limit lets each worker stage. */
 const perWorker = 8;
+const slowMs = 60_000;
 
 test("files that wait for their credentials in two workers, of which one dies", async (t) => {
   const sessions = await startSessions(t);
@@ -39,7 +40,7 @@ test("files that wait for their credentials in two workers, of which one dies", 
     Array.from({ length: perWorker }, (_, index) => upload(worker, `${worker.name}-${index}`));
   const [ofOne, ofTwo] = [stage(one), stage(two)];
   const files = async () => (await listBlobFiles(workers.data)).length;
-  await eventually("all wait", () => sessions.waiting() === perWorker * 2, 60_000);
+  await eventually("all wait", () => sessions.waiting() === perWorker * 2, slowMs);
   assert.equal(await files(), perWorker * 2);
 
   // What each worker stages it bounds by its share.
@@ -54,7 +55,11 @@ test("files that wait for their credentials in two workers, of which one dies", 
 
   await one.kill();
   for (const { answer } of ofOne) await assert.rejects(answer);
-  await eventually("what the dead one had is gone", async () => (await files()) === perWorker);
+  await eventually(
+    "what the dead one had is gone",
+    async () => (await files()) === perWorker,
+    slowMs,
+  );
   await sweeps(workers, two);
   assert.equal(await files(), perWorker, "and no other");
 
@@ -67,18 +72,21 @@ test("files that wait for their credentials in two workers, of which one dies", 
     const { name }: { readonly name: string } = JSON.parse(body.toString());
     assert.deepEqual((await send(two, "GET", objectPath(name))).body, bytes);
   }
-  await eventually("only objects are left", async () => (await files()) === perWorker / 2);
+  await eventually("only objects are left", async () => (await files()) === perWorker / 2, slowMs);
   assert.equal(readObjectKeys(workers.data).length, perWorker / 2);
   // Who takes the dead one's place finds the room that it had.
   const next = await workers.startOne();
   const again = await upload(next, `${next.name}-0`).answer;
   assert.equal(again.status, 201, again.body.toString());
   // Removed, and then forgotten.
-  await eventually("nothing is left over", () =>
-    assertNothingLeftOver(workers.data).then(
-      () => true,
-      () => false,
-    ),
+  await eventually(
+    "nothing is left over",
+    () =>
+      assertNothingLeftOver(workers.data).then(
+        () => true,
+        () => false,
+      ),
+    slowMs,
   );
 });
 
@@ -132,9 +140,13 @@ async function sweeps({ data }: Workers, worker: Worker): Promise<void> {
     const made = (await listBlobFiles(data)).filter((file) => !before.includes(file));
     assert.equal(made.length, 1);
     assert.equal((await send(worker, "DELETE", objectPath("swept"))).status, 204);
-    await eventually("what was deleted is gone", async () => {
-      const files = await listBlobFiles(data);
-      return made.every((file) => !files.includes(file));
-    });
+    await eventually(
+      "what was deleted is gone",
+      async () => {
+        const files = await listBlobFiles(data);
+        return made.every((file) => !files.includes(file));
+      },
+      slowMs,
+    );
   }
 }
