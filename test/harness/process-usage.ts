@@ -73,11 +73,22 @@ export async function eventually(
 
 /** The value of a metric without labels, or the sum over its labels. */
 export async function readMetric(opsUrl: string, name: string): Promise<number> {
+  return (await readMetrics(opsUrl, name)).reduce((sum, { value }) => sum + value, 0);
+}
+
+export interface LabelledValue {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** The values of a metric with their labels. */
+export async function readMetrics(opsUrl: string, name: string): Promise<readonly LabelledValue[]> {
   const text = await (await fetch(`${opsUrl}/metrics`)).text();
-  let sum = 0;
-  for (const line of text.split("\n")) {
-    const match = /^([a-z_0-9]+)(?:\{[^}]*\})? (\S+)$/i.exec(line);
-    if (match?.[1] === name) sum += Number(match[2]);
-  }
-  return sum;
+  return text.split("\n").flatMap((line) => {
+    const match = /^([a-z_0-9]+)(?:\{([^}]*)\})? (\S+)$/i.exec(line);
+    if (match?.[1] !== name) return [];
+    const pairs = [...(match[2] ?? "").matchAll(/(\w+)="([^"]*)"/g)];
+    const labels = Object.fromEntries(pairs.map(([, label = "", value = ""]) => [label, value]));
+    return [{ labels, value: Number(match[3]) }];
+  });
 }

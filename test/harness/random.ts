@@ -27,6 +27,12 @@ export class Random {
     return value;
   }
 
+  /** All of them in some order. */
+  shuffled<T>(values: readonly T[]): T[] {
+    const left = [...values];
+    return values.flatMap(() => left.splice(this.below(left.length), 1));
+  }
+
   /** One of the names, each as often as its weight says. */
   weighted<Name extends string>(weights: Readonly<Record<Name, number>>): Name {
     const entries = Object.entries<number>(weights) as [Name, number][];

@@ -1,3 +1,4 @@
+import { actsAcknowledged } from "./client.ts";
 import type { SoakReport } from "./soak.ts";
 
 const descriptorsMore = 16;
@@ -5,9 +6,11 @@ const residentShareMore = 0.25;
 const residentBytesMore = 64e6;
 
 /** What must not be in a report; empty if all is well. */
-export function judge({ violations, before, after, ...sums }: SoakReport): readonly string[] {
+export function judge({ violations, before, after, counts }: SoakReport): readonly string[] {
   const faults = [...violations];
-  if (sums.acknowledged === 0) faults.push("nothing was acknowledged");
+  for (const act of actsAcknowledged) {
+    if (counts[`${act} acknowledged`] === undefined) faults.push(`no ${act} was acknowledged`);
+  }
   if (before.pids.join() !== after.pids.join()) {
     faults.push(`workers ${before.pids} became ${after.pids} while none was killed`);
   }

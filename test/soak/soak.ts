@@ -7,11 +7,12 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { Emulator } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import { FaultProxy } from "../faults/fault-proxy.ts";
+import { assertMetadataSound, readUsage } from "../harness/data-folder.ts";
 import { send } from "../harness/http-client.ts";
 import { countDescriptors, eventually, residentBytes } from "../harness/process-usage.ts";
 import { Random } from "../harness/random.ts";
 import { ServerProcess } from "../harness/server-process.ts";
-import { readEverything, SoakClient } from "./client.ts";
+import { SoakClient } from "./client.ts";
 import { injectFaults, workerPids } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
 
@@ -61,15 +62,19 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   const server = new ServerProcess(data, {
     flags: [
       ...["--workers", `${workers}`, "--sweeper-interval", "1 s", "--blob-grace", "5 s"],
-      ...["--trash-keep", "0 s", "--uploads-tidy-interval", "5 s"],
+      ...["--trash-keep", "0 s", "--uploads-tidy-interval", "5 s", "--s3-port", "0"],
     ],
   });
   try {
     await server.start();
     await connectStorage(server, { emulator, proxy });
+    const clients = Array.from({ length: options.clients }, (_, index) => {
+      const own = new Random(random.below(2 ** 32));
+      const { url, s3Url } = server;
+      return new SoakClient({ name: `c${index}`, url, s3Url, ledger, random: own, count });
+    });
     const it = { server, proxy, random, note: (what: string) => count(`fault: ${what}`) };
-    const traffic = (ms: number, isRough: boolean) =>
-      runTraffic({ ...options, ...it, ledger, count }, { ms, isRough });
+    const traffic = (ms: number, isRough: boolean) => runTraffic(clients, it, { ms, isRough });
     await traffic(seconds * 1_000 * roughShare, true);
     await settle(server, proxy, workers);
     // What a fresh process takes only once belongs to the beginning.
@@ -78,9 +83,11 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     await traffic(seconds * 1_000 * (1 - roughShare) * 0.7, false);
     const after = await held(server, proxy, workers);
     print("reading every key");
-    await readEverything(server, ledger);
+    await Promise.all(clients.map((client) => client.readEverything()));
     await server.stop();
     server.assertSound();
+    assertMetadataSound(data);
+    readUsage(data);
     const { violations, acknowledged, refused, unknown } = ledger;
     return {
       ...{ violations, acknowledged, refused, unknown },
@@ -107,20 +114,12 @@ async function connectStorage(
 }
 
 async function runTraffic(
-  it: SoakOptions &
-    Parameters<typeof injectFaults>[0] & {
-      readonly ledger: Ledger;
-      readonly count: (what: string) => void;
-    },
+  clients: readonly SoakClient[],
+  it: Parameters<typeof injectFaults>[0],
   { ms, isRough }: { readonly ms: number; readonly isRough: boolean },
 ): Promise<void> {
-  const { server, random, ledger, count } = it;
   const stop = new AbortController();
   const { signal } = stop;
-  const clients = Array.from({ length: it.clients }, (_, index) => {
-    const own = new Random(random.below(2 ** 32));
-    return new SoakClient({ name: `c${index}`, url: server.url, ledger, random: own, count });
-  });
   const running = [
     ...clients.map((client) => client.run(signal)),
     injectFaults(it, { isRough, signal }),
