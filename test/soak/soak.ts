@@ -4,6 +4,8 @@
  * what they hold at its end is compared with what they held at its beginning.
  */
 import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Emulator } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import { FaultProxy } from "../faults/fault-proxy.ts";
@@ -13,16 +15,22 @@ import { countDescriptors, eventually, residentBytes } from "../harness/process-
 import { Random } from "../harness/random.ts";
 import { ServerProcess } from "../harness/server-process.ts";
 import { SoakClient } from "./client.ts";
-import { injectFaults, workerPids } from "./faults.ts";
+import type { SoakDisks } from "./disks.ts";
+import { type FaultsOptions, injectFaults, place, workerPids } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
 
 export interface SoakOptions {
-  /** An empty folder for the server's data. */
-  readonly data: string;
+  /** An empty folder. */
+  readonly folder: string;
+  /** Where the data and a storage are on disks that can be filled; left out: below the folder. */
+  readonly disks?: SoakDisks | undefined;
+  /** Of traffic; each fault comes once at least, however long that takes. */
   readonly seconds: number;
   readonly clients: number;
   readonly workers: number;
   readonly seed: number;
+  /** Of a fault, and of the quiet after it, at most. */
+  readonly faultMsMax: number;
   readonly print: (line: string) => void;
 }
 
@@ -45,49 +53,64 @@ export interface SoakReport {
 }
 
 /** Of all the time, with kills. */
-const roughShare = 0.6;
+const roughShare = 0.5;
 const secret = "the-secret-of-a-storage-0123456789";
+const flags = [
+  ...["--s3-port", "0", "--sweeper-interval", "1 s", "--blob-grace", "5 s", "--trash-keep", "0 s"],
+  // What waits for a silent storage need not wait long.
+  ...["--uploads-tidy-interval", "5 s", "--http-work-ms-max", "5 s"],
+  ...["--disk-interval", "300 ms", "--disk-ballast-bytes", "16 MiB"],
+];
 
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
-  const { data, seconds, workers, seed, print } = options;
+  const { folder, disks, seconds, workers, seed, print } = options;
   const random = new Random(seed);
   const ledger = new Ledger();
   const counts = new Map<string, number>();
   const count = (what: string): void => {
     counts.set(what, (counts.get(what) ?? 0) + 1);
   };
+  const since = performance.now();
+  const tell = (what: string): void =>
+    print(`${((performance.now() - since) / 1_000).toFixed(1)} s: ${what}`);
   await using emulator = await new Emulator({ vendor: "minio", secretAccessKey: secret }).listen();
   const upstream = { host: "127.0.0.1", port: Number(new URL(emulator.endpoint).port) };
   await using proxy = await new FaultProxy(upstream).listen();
-  const server = new ServerProcess(data, {
-    flags: [
-      ...["--workers", `${workers}`, "--sweeper-interval", "1 s", "--blob-grace", "5 s"],
-      ...["--trash-keep", "0 s", "--uploads-tidy-interval", "5 s", "--s3-port", "0"],
-    ],
-  });
+  const data = disks?.data ?? join(folder, "data");
+  await mkdir(data, { recursive: true });
+  const server = new ServerProcess(data, { flags: ["--workers", `${workers}`, ...flags] });
   try {
     await server.start();
-    await connectStorage(server, { emulator, proxy });
+    await setUp(server, { emulator, proxy, tight: disks?.tight ?? join(folder, "tight") });
     const clients = Array.from({ length: options.clients }, (_, index) => {
       const own = new Random(random.below(2 ** 32));
       const { url, s3Url } = server;
       return new SoakClient({ name: `c${index}`, url, s3Url, ledger, random: own, count });
     });
-    const it = { server, proxy, random, note: (what: string) => count(`fault: ${what}`) };
-    const traffic = (ms: number, isRough: boolean) => runTraffic(clients, it, { ms, isRough });
-    await traffic(seconds * 1_000 * roughShare, true);
+    const violate = (what: string): void => ledger.violate(what);
+    const it = { ...options, server, proxy, disks, random, count, violate };
+    const traffic = (share: number, isRough: boolean) =>
+      runTraffic(clients, it, { ms: seconds * 1_000 * share, isRough });
+    tell("workers are killed and replaced");
+    await traffic(roughShare, true);
     await settle(server, proxy, workers);
+    tell("no worker is killed");
     // What a fresh process takes only once belongs to the beginning.
-    await traffic(seconds * 1_000 * (1 - roughShare) * 0.3, false);
-    const before = await held(server, proxy, workers);
-    await traffic(seconds * 1_000 * (1 - roughShare) * 0.7, false);
-    const after = await held(server, proxy, workers);
-    print("reading every key");
+    const gentle = async (share: number): Promise<Held> => {
+      await traffic((1 - roughShare) * share, false);
+      await settle(server, proxy, workers);
+      const now = await held(server);
+      tell(`the workers hold ${JSON.stringify(now)}`);
+      return now;
+    };
+    const before = await gentle(0.3);
+    const after = await gentle(0.7);
     await Promise.all(clients.map((client) => client.readEverything()));
     await server.stop();
     server.assertSound();
     assertMetadataSound(data);
     readUsage(data);
+    tell("every key was read");
     const { violations, acknowledged, refused, unknown } = ledger;
     return {
       ...{ violations, acknowledged, refused, unknown },
@@ -99,33 +122,44 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   }
 }
 
-async function connectStorage(
+/** Storages `far`, of the S3 family, and `tight`, a folder; buckets whose bytes stay in one place. */
+async function setUp(
   server: ServerProcess,
-  { emulator, proxy }: { readonly emulator: Emulator; readonly proxy: FaultProxy },
+  at: { readonly emulator: Emulator; readonly proxy: FaultProxy; readonly tight: string },
 ): Promise<void> {
-  const { region, bucket } = emulator;
-  const endpoint = `http://127.0.0.1:${proxy.port}`;
-  const key = { accessKeyId: emulator.key.accessKeyId, secretAccessKey: secret };
-  const settings = { driver: "s3", vendor: "minio", endpoint, region, bucket, ...key };
-  const { status, body } = await send(server, "PUT", "/v1/storages/far", {
-    body: JSON.stringify(settings),
-  });
-  assert.ok(status < 300, `the storage: ${status} ${body}`);
+  const { region, bucket, key } = at.emulator;
+  const credentials = { accessKeyId: key.accessKeyId, secretAccessKey: secret };
+  const endpoint = `http://127.0.0.1:${at.proxy.port}`;
+  await mkdir(at.tight, { recursive: true });
+  for (const [path, value] of [
+    ["storages/far", { driver: "s3", vendor: "minio", endpoint, region, bucket, ...credentials }],
+    ["storages/tight", { driver: "posix", root: at.tight }],
+    ["buckets/tight", { placement: "tight" }],
+    ["buckets/local", { placement: "local" }],
+  ] as const) {
+    // Refused with 503 while a worker is still starting.
+    await eventually(`PUT ${path} works`, async () => {
+      const answer = await send(server, "PUT", `/v1/${path}`, { body: JSON.stringify(value) });
+      assert.ok(answer.status < 300 || answer.status === 503, `${path}: ${answer.body}`);
+      return answer.status < 300;
+    });
+  }
+  await place(server, "mixed");
 }
 
+/** Until all faults have been there and the time is over. */
 async function runTraffic(
   clients: readonly SoakClient[],
-  it: Parameters<typeof injectFaults>[0],
+  it: FaultsOptions,
   { ms, isRough }: { readonly ms: number; readonly isRough: boolean },
 ): Promise<void> {
   const stop = new AbortController();
-  const { signal } = stop;
-  const running = [
-    ...clients.map((client) => client.run(signal)),
-    injectFaults(it, { isRough, signal }),
-  ];
-  await Promise.race([delay(ms, undefined, { ref: false }), Promise.all(running)]);
-  stop.abort();
+  const running = clients.map((client) => client.run(stop.signal));
+  try {
+    await Promise.race([injectFaults(it, { isRough, ms }), Promise.all(running)]);
+  } finally {
+    stop.abort();
+  }
   await Promise.all(running);
 }
 
@@ -145,8 +179,7 @@ async function settle(server: ServerProcess, proxy: FaultProxy, workers: number)
 }
 
 /** When nothing has been asked for a while. */
-async function held(server: ServerProcess, proxy: FaultProxy, workers: number): Promise<Held> {
-  await settle(server, proxy, workers);
+async function held(server: ServerProcess): Promise<Held> {
   await delay(3_000);
   const pids = await workerPids(server);
   const sum = async (of: (pid: number) => Promise<number>): Promise<number> =>
