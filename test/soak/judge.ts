@@ -1,7 +1,10 @@
 import { actsAcknowledged } from "./client.ts";
+import type { Held } from "./held.ts";
 import type { SoakReport } from "./soak.ts";
 
 const descriptorsMore = 16;
+const resourcesMore = 16;
+const listenersMore = 3;
 const residentShareMore = 0.25;
 const residentBytesMore = 64e6;
 
@@ -13,14 +16,17 @@ export function judge({ violations, before, after, counts }: SoakReport): readon
   }
   if (before.pids.join() !== after.pids.join()) {
     faults.push(`workers ${before.pids} became ${after.pids} while none was killed`);
+    return faults;
   }
-  if (after.descriptors > before.descriptors + descriptorsMore) {
-    faults.push(`descriptors rose from ${before.descriptors} to ${after.descriptors}`);
-  }
-  const bytesMax =
-    before.residentBytes + Math.max(residentBytesMore, before.residentBytes * residentShareMore);
-  if (after.residentBytes > bytesMax) {
-    faults.push(`resident memory rose from ${before.residentBytes} to ${after.residentBytes}`);
-  }
+  const bound = (name: Exclude<keyof Held, "pids">, most: (value: number) => number): void => {
+    for (const [index, value] of before[name].entries()) {
+      const now = after[name][index] ?? Number.NaN;
+      if (!(now <= most(value))) faults.push(`${name} of a worker rose from ${value} to ${now}`);
+    }
+  };
+  bound("descriptors", (value) => value + descriptorsMore);
+  bound("resources", (value) => value + resourcesMore);
+  bound("listeners", (value) => value + listenersMore);
+  bound("residentBytes", (value) => value + Math.max(residentBytesMore, value * residentShareMore));
   return faults;
 }

@@ -6,18 +6,19 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { Emulator } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import { FaultProxy } from "../faults/fault-proxy.ts";
 import { assertMetadataSound, readUsage } from "../harness/data-folder.ts";
 import { send } from "../harness/http-client.ts";
-import { countDescriptors, eventually, residentBytes } from "../harness/process-usage.ts";
+import { eventually } from "../harness/process-usage.ts";
 import { Random } from "../harness/random.ts";
 import { ServerProcess } from "../harness/server-process.ts";
 import { SoakClient } from "./client.ts";
 import type { SoakDisks } from "./disks.ts";
 import { type FaultsOptions, injectFaults, place, workerPids } from "./faults.ts";
+import { coverWorkers, type Held, held } from "./held.ts";
 import { Ledger } from "./ledger.ts";
+import { Veterans } from "./veterans.ts";
 
 export interface SoakOptions {
   /** An empty folder. */
@@ -34,12 +35,6 @@ export interface SoakOptions {
   readonly print: (line: string) => void;
 }
 
-export interface Held {
-  readonly pids: readonly number[];
-  readonly descriptors: number;
-  readonly residentBytes: number;
-}
-
 export interface SoakReport {
   readonly violations: readonly string[];
   readonly acknowledged: number;
@@ -47,7 +42,7 @@ export interface SoakReport {
   readonly unknown: number;
   /** How often each thing was done, answered or broken. */
   readonly counts: Readonly<Record<string, number>>;
-  /** At the beginning and the end of the part in which no worker is killed; sums over the workers. */
+  /** At the beginning and the end of the part in which no worker is killed. */
   readonly before: Held;
   readonly after: Held;
 }
@@ -94,10 +89,14 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     tell("workers are killed and replaced");
     await traffic(roughShare, true);
     await settle(server, proxy, workers);
+    using veterans = new Veterans(server);
+    await coverWorkers(server, veterans, workers);
     tell("no worker is killed");
     // What a fresh process takes only once belongs to the beginning.
     const gentle = async (share: number): Promise<Held> => {
+      veterans.start();
       await traffic((1 - roughShare) * share, false);
+      await veterans.pause();
       await settle(server, proxy, workers);
       const now = await held(server);
       tell(`the workers hold ${JSON.stringify(now)}`);
@@ -105,6 +104,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     };
     const before = await gentle(0.3);
     const after = await gentle(0.7);
+    tell(`${veterans.asked} requests by ${veterans.count} clients whose connections last`);
     await Promise.all(clients.map((client) => client.readEverything()));
     await server.stop();
     server.assertSound();
@@ -176,17 +176,4 @@ async function settle(server: ServerProcess, proxy: FaultProxy, workers: number)
     },
     60_000,
   );
-}
-
-/** When nothing has been asked for a while. */
-async function held(server: ServerProcess): Promise<Held> {
-  await delay(3_000);
-  const pids = await workerPids(server);
-  const sum = async (of: (pid: number) => Promise<number>): Promise<number> =>
-    (await Promise.all(pids.map(of))).reduce((one, other) => one + other, 0);
-  return {
-    pids,
-    descriptors: await sum(countDescriptors),
-    residentBytes: await sum(residentBytes),
-  };
 }

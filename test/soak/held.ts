@@ -1,0 +1,90 @@
+/** What each worker holds when nothing is asked of it. */
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  countDescriptors,
+  eventually,
+  readMetrics,
+  residentBytes,
+} from "../harness/process-usage.ts";
+import type { ServerProcess } from "../harness/server-process.ts";
+import { workerPids } from "./faults.ts";
+import type { Veterans } from "./veterans.ts";
+
+export interface Held {
+  readonly pids: readonly number[];
+  /** By worker, in the order of the pids. */
+  readonly descriptors: readonly number[];
+  readonly residentBytes: readonly number[];
+  /** `memory_socket_listeners_max` by worker, in the order of the slots. */
+  readonly listeners: readonly number[];
+  /** `nodejs_active_resources`, all kinds together, the same. */
+  readonly resources: readonly number[];
+}
+
+/** The gauges are read anew every two seconds; of several looks the least counts. */
+const looks = 6;
+const lookMs = 500;
+const veteransMax = 64;
+
+/** Opens so many connections that every worker has some of them. */
+export async function coverWorkers(
+  server: ServerProcess,
+  veterans: Veterans,
+  workers: number,
+): Promise<void> {
+  await eventually(
+    `each of ${workers} workers has connections that last`,
+    async () => {
+      if (veterans.count < veteransMax) await veterans.add(2 * workers);
+      const until = performance.now() + 3_000;
+      while (performance.now() < until) {
+        const listeners = await ofWorkers(server, "memory_socket_listeners_max");
+        if (listeners.length === workers && listeners.every((most) => most > 0)) return true;
+        await delay(200);
+      }
+      return false;
+    },
+    120_000,
+  );
+}
+
+/** When nothing has been asked for a while. */
+export async function held(server: ServerProcess): Promise<Held> {
+  let least: Held | undefined;
+  for (let look = 0; look < looks; look += 1) {
+    await delay(lookMs);
+    const pids = [...(await workerPids(server))].sort((one, other) => one - other);
+    const now = {
+      pids,
+      descriptors: await Promise.all(pids.map(countDescriptors)),
+      residentBytes: await Promise.all(pids.map(residentBytes)),
+      listeners: await ofWorkers(server, "memory_socket_listeners_max"),
+      resources: await ofWorkers(server, "nodejs_active_resources"),
+    };
+    least = least === undefined || `${least.pids}` !== `${pids}` ? now : lesser(least, now);
+  }
+  if (least === undefined) throw new Error("nobody has looked");
+  return least;
+}
+
+function lesser(one: Held, other: Held): Held {
+  const of = (name: "descriptors" | "residentBytes" | "listeners" | "resources") =>
+    one[name].map((value, index) => Math.min(value, other[name][index] ?? value));
+  return {
+    pids: one.pids,
+    descriptors: of("descriptors"),
+    residentBytes: of("residentBytes"),
+    listeners: of("listeners"),
+    resources: of("resources"),
+  };
+}
+
+/** Sums of each worker, in the order of their slots. */
+async function ofWorkers(server: ServerProcess, name: string): Promise<number[]> {
+  const sums = new Map<number, number>();
+  for (const { labels, value } of await readMetrics(server.opsUrl, name)) {
+    const worker = Number(labels.worker);
+    sums.set(worker, (sums.get(worker) ?? 0) + value);
+  }
+  return [...sums].sort(([one], [other]) => one - other).map(([, sum]) => sum);
+}
