@@ -17,7 +17,7 @@ import type { Random } from "../harness/random.ts";
 import { rootKey } from "../harness/server-process.ts";
 import { type Keys, makeBytes } from "./keys.ts";
 import { absent, isUnknown, type Ledger, type Outcome, stateOf } from "./ledger.ts";
-import { answerMsMax, wait } from "./wire.ts";
+import { answerMsMax, countSlow, wait } from "./wire.ts";
 
 const Bucket = "demo";
 const partBytesMin = 5 * 1024 * 1024;
@@ -242,6 +242,7 @@ export class S3Acts {
     leaveAfterMs?: number,
   ): Promise<Told<Output>> {
     const { ledger, count } = this.#it;
+    const since = performance.now();
     const late = AbortSignal.timeout(leaveAfterMs ?? answerMsMax);
     try {
       const output = await ask({ abortSignal: late });
@@ -262,6 +263,8 @@ export class S3Acts {
       if (name === "InternalError") ledger.violate(`${what} was answered ${name}: ${message}`);
       // A failure is a failure, whatever the status before a document that says so.
       return { status: status < 300 ? 500 : status, body: Buffer.from(message), code: name };
+    } finally {
+      countSlow(count, what.split(" ", 1).join(), since);
     }
   }
 }

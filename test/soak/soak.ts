@@ -88,6 +88,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
       runTraffic(clients, it, { ms: seconds * 1_000 * share, isRough });
     tell("workers are killed and replaced");
     await traffic(roughShare, true);
+    tell("the clients are done");
     await settle(server, proxy, workers);
     using veterans = new Veterans(server);
     await coverWorkers(server, veterans, workers);
@@ -97,6 +98,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
       veterans.start();
       await traffic((1 - roughShare) * share, false);
       await veterans.pause();
+      tell("the clients are done");
       await settle(server, proxy, workers);
       const now = await held(server);
       tell(`the workers hold ${JSON.stringify(now)}`);

@@ -5,6 +5,7 @@ import type { Random } from "../harness/random.ts";
 import type { Ledger } from "./ledger.ts";
 
 export const answerMsMax = 90_000;
+const slowMs = 10_000;
 
 export interface WireOptions {
   readonly url: string;
@@ -42,6 +43,7 @@ export class Wire {
       agent: this.#agent,
       headers: { ...length, ...headers },
     });
+    const since = performance.now();
     const timer = setTimeout(() => {
       this.#it.ledger.violate(`${method} ${target} had no answer within ${answerMsMax} ms`);
       sent.request.destroy();
@@ -59,6 +61,7 @@ export class Wire {
       return undefined;
     } finally {
       clearTimeout(timer);
+      countSlow(this.#it.count, method, since);
     }
   }
 
@@ -88,6 +91,11 @@ export class Wire {
     await wait(this.#it.random.below(20));
     sent.request.destroy();
   }
+}
+
+/** A figure, not a judgement: the machine may be as slow. */
+export function countSlow(count: (what: string) => void, what: string, since: number): void {
+  if (performance.now() - since > slowMs) count(`over ${slowMs / 1_000} s: ${what}`);
 }
 
 export function wait(ms: number): Promise<void> {
