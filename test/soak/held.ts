@@ -11,6 +11,8 @@ import { workerPids } from "./faults.ts";
 import type { Veterans } from "./veterans.ts";
 
 export interface Held {
+  /** Connections that the soak itself keeps open. */
+  readonly connections: number;
   readonly pids: readonly number[];
   /** By worker, in the order of the pids. */
   readonly descriptors: readonly number[];
@@ -25,8 +27,10 @@ export interface Held {
 const looks = 6;
 const lookMs = 500;
 const veteransMax = 64;
+/** Until the gauges know of a connection. */
+const coverMsMax = 6_000;
 
-/** Opens so many connections that every worker has some of them. */
+/** Every worker has some of the connections; as many are opened as that takes. */
 export async function coverWorkers(
   server: ServerProcess,
   veterans: Veterans,
@@ -35,26 +39,27 @@ export async function coverWorkers(
   await eventually(
     `each of ${workers} workers has connections that last`,
     async () => {
-      if (veterans.count < veteransMax) await veterans.add(2 * workers);
-      const until = performance.now() + 3_000;
-      while (performance.now() < until) {
+      const until = performance.now() + (veterans.count === 0 ? 0 : coverMsMax);
+      do {
         const listeners = await ofWorkers(server, "memory_socket_listeners_max");
         if (listeners.length === workers && listeners.every((most) => most > 0)) return true;
         await delay(200);
-      }
+      } while (performance.now() < until);
+      if (veterans.count < veteransMax) await veterans.add(2 * workers);
       return false;
     },
-    120_000,
+    180_000,
   );
 }
 
 /** When nothing has been asked for a while. */
-export async function held(server: ServerProcess): Promise<Held> {
+export async function held(server: ServerProcess, connections: number): Promise<Held> {
   let least: Held | undefined;
   for (let look = 0; look < looks; look += 1) {
     await delay(lookMs);
     const pids = [...(await workerPids(server))].sort((one, other) => one - other);
     const now = {
+      connections,
       pids,
       descriptors: await Promise.all(pids.map(countDescriptors)),
       residentBytes: await Promise.all(pids.map(residentBytes)),
@@ -71,6 +76,7 @@ function lesser(one: Held, other: Held): Held {
   const of = (name: "descriptors" | "residentBytes" | "listeners" | "resources") =>
     one[name].map((value, index) => Math.min(value, other[name][index] ?? value));
   return {
+    connections: one.connections,
     pids: one.pids,
     descriptors: of("descriptors"),
     residentBytes: of("residentBytes"),

@@ -1,5 +1,4 @@
 import { actsAcknowledged } from "./client.ts";
-import type { Held } from "./held.ts";
 import type { SoakReport } from "./soak.ts";
 
 const descriptorsMore = 16;
@@ -18,15 +17,18 @@ export function judge({ violations, before, after, counts }: SoakReport): readon
     faults.push(`workers ${before.pids} became ${after.pids} while none was killed`);
     return faults;
   }
-  const bound = (name: Exclude<keyof Held, "pids">, most: (value: number) => number): void => {
+  type Name = "descriptors" | "residentBytes" | "listeners" | "resources";
+  const bound = (name: Name, most: (value: number) => number): void => {
     for (const [index, value] of before[name].entries()) {
       const now = after[name][index] ?? Number.NaN;
       if (!(now <= most(value))) faults.push(`${name} of a worker rose from ${value} to ${now}`);
     }
   };
-  bound("descriptors", (value) => value + descriptorsMore);
-  bound("resources", (value) => value + resourcesMore);
-  bound("listeners", (value) => value + listenersMore);
+  const opened = after.connections - before.connections;
+  bound("descriptors", (value) => value + opened + descriptorsMore);
+  bound("resources", (value) => value + opened + resourcesMore);
+  // A worker whose connections were closed meanwhile has none to count: that is no measure of the rest.
+  bound("listeners", () => Math.max(...before.listeners) + listenersMore);
   bound("residentBytes", (value) => value + Math.max(residentBytesMore, value * residentShareMore));
   return faults;
 }

@@ -100,7 +100,8 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
       await veterans.pause();
       tell("the clients are done");
       await settle(server, proxy, workers);
-      const now = await held(server);
+      await coverWorkers(server, veterans, workers);
+      const now = await held(server, veterans.count);
       tell(`the workers hold ${JSON.stringify(now)}`);
       return now;
     };
