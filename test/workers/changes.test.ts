@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { begin, send } from "../harness/http-client.ts";
 import { temporaryFolder } from "../harness/server-process.ts";
+import { call, json } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
 test("changes through one worker hold in the other", async (t) => {
@@ -118,22 +119,6 @@ async function silence(one: Worker, two: Worker): Promise<void> {
 }
 
 const everything = [{ buckets: ["*"], actions: ["*"] }];
-
-function call(worker: Worker, method: string, path: string, value?: unknown) {
-  return send(worker, method, path, value === undefined ? {} : { body: JSON.stringify(value) });
-}
-
-async function json(
-  worker: Worker,
-  method: string,
-  path: string,
-  value?: unknown,
-): Promise<Record<string, unknown>> {
-  const answer = await call(worker, method, path, value);
-  const text = answer.body.toString();
-  assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${text}`);
-  return text === "" ? {} : JSON.parse(text);
-}
 
 async function running(worker: Worker): Promise<unknown> {
   const { status } = await json(worker, "GET", "/v1/storages/a");

@@ -1,18 +1,12 @@
 /** Two workers asked for the same thing at once: exactly one does it; and what one removes the other has not in hand. */
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { test } from "node:test";
 import { signGrant } from "../../packages/server/src/core/grants.ts";
-import { signedHeaders } from "../../packages/server/src/protocols/s3/testing-signature.ts";
-import {
-  type Answer,
-  basicAuthorization,
-  begin,
-  objectPath,
-  send,
-} from "../harness/http-client.ts";
+import { basicAuthorization, begin, objectPath, send } from "../harness/http-client.ts";
 import { rootKey } from "../harness/server-process.ts";
+import { s3, sha256 } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
 const [keyId = "", secret = ""] = rootKey.split(":");
@@ -280,18 +274,6 @@ async function inParts(both: readonly Worker[], key: string) {
   return { target, document, bytes };
 }
 
-async function s3(
-  worker: Worker,
-  method: string,
-  target: string,
-  body: Buffer | string = "",
-): Promise<Answer> {
-  const path = `/s3/demo/${target}`;
-  const unsigned = { method, target: path, headers: { host: new URL(worker.url).host }, body };
-  const headers = signedHeaders(unsigned, { keyId, secret }, new Date());
-  return await send(worker, method, path, { headers, body, authorization: null });
-}
-
 /** An answer whose body is the caller's to read. */
 function slowly(worker: Worker, path: string): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
@@ -299,8 +281,4 @@ function slowly(worker: Worker, path: string): Promise<IncomingMessage> {
     const request = httpRequest(`${worker.url}${path}`, { headers, agent: false });
     request.once("response", resolve).once("error", reject).end();
   });
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -3,12 +3,13 @@
  * nothing is left over that no row needs.
  */
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { test } from "node:test";
 import { send } from "../harness/http-client.ts";
 import { temporaryFolder } from "../harness/server-process.ts";
 import { createTus, offsetOf, patchTus } from "../uploads/tus-wire.ts";
+import { json, sha256 } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
 const sizes = [0, 1, 70_000, 600_000];
@@ -115,27 +116,10 @@ async function listed(worker: Worker): Promise<readonly string[]> {
   return (objects as readonly { readonly key: string }[]).map(({ key }) => key);
 }
 
-async function json(
-  worker: Worker,
-  method: string,
-  path: string,
-  value?: unknown,
-): Promise<Record<string, unknown>> {
-  const given = value === undefined ? {} : { body: JSON.stringify(value) };
-  const answer = await send(worker, method, path, given);
-  const text = answer.body.toString();
-  assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${text}`);
-  return JSON.parse(text);
-}
-
 async function waitFor(what: string, isSo: () => Promise<boolean>): Promise<void> {
   const until = performance.now() + 20_000;
   while (!(await isSo())) {
     assert.ok(performance.now() < until, what);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

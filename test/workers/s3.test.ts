@@ -3,19 +3,17 @@
  * between the storage's answer and the commit, and the sweeper of one beside what the others write.
  */
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
-import { signedHeaders } from "../../packages/server/src/protocols/s3/testing-signature.ts";
 import { Emulator } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import { cleanUp } from "../harness/cleanup.ts";
 import { isSwept, readBlobRows, readUploadRows, readUsage } from "../harness/data-folder.ts";
 import { type Answer, begin, objectPath, send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
-import { rootKey } from "../harness/server-process.ts";
 import { bytesFields, createTus, offsetOf, patchTus } from "../uploads/tus-wire.ts";
+import { json, s3, sha256 } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
-const [keyId = "", secret = ""] = rootKey.split(":");
 const secretAccessKey = "the-secret-of-a-storage-0123456789";
 const MiB = 1024 * 1024;
 const slowMs = 60_000;
@@ -275,32 +273,4 @@ function completion(etags: readonly string[]): string {
     (etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${etag}</ETag></Part>`,
   );
   return `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`;
-}
-
-async function s3(
-  worker: Worker,
-  method: string,
-  target: string,
-  body: Buffer | string = "",
-): Promise<Answer> {
-  const path = `/s3/demo/${target}`;
-  const unsigned = { method, target: path, headers: { host: new URL(worker.url).host }, body };
-  const headers = signedHeaders(unsigned, { keyId, secret }, new Date());
-  return await send(worker, method, path, { headers, body, authorization: null });
-}
-
-async function json(
-  worker: Worker,
-  method: string,
-  path: string,
-  value?: unknown,
-): Promise<Record<string, unknown>> {
-  const given = value === undefined ? {} : { body: JSON.stringify(value) };
-  const answer = await send(worker, method, path, given);
-  assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${answer.body}`);
-  return JSON.parse(answer.body.toString());
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -1,8 +1,9 @@
 /** Who may use a data folder beside whom, and that a worker which starts removes nothing that another writes. */
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { begin, objectPath, send } from "../harness/http-client.ts";
+import { sha256 } from "./requests.ts";
 import { Workers } from "./workers.ts";
 
 test("a second server is refused beside one worker, beside two, and when the first has died", async (t) => {
@@ -52,7 +53,3 @@ test("workers that start together, or while others write, leave what is being wr
   const read = await send(three, "GET", objectPath("slow-1"));
   assert.equal(sha256(read.body), sha256(bytes));
 });
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}

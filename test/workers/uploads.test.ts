@@ -1,9 +1,10 @@
 /** One upload through several workers: hung connections in one, going on in another, and one that dies meanwhile. */
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { begin, objectPath, send } from "../harness/http-client.ts";
 import { bytesFields, createTus, offsetOf, patchTus } from "../uploads/tus-wire.ts";
+import { sha256 } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
 const MiB = 1024 * 1024;
@@ -138,8 +139,4 @@ async function waitFor(isSo: () => Promise<boolean>): Promise<void> {
     assert.ok(performance.now() < until, "in time");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
