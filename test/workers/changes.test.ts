@@ -15,8 +15,8 @@ test("changes through one worker hold in the other", async (t) => {
   await t.test("a key that is disabled or deleted is refused", () => keys(one, two));
   await t.test("a bucket's limit and visibility", () => buckets(one, two));
   await t.test("storages: added, default, drained and retired", (own) => storages(own, one, two));
-  await t.test("a silent worker: a key is refused in time, and no storage changes", () =>
-    silence(one, two),
+  await t.test("a silent worker: a key is refused in time, and no storage changes", (own) =>
+    silence(own, one, two),
   );
 });
 
@@ -101,7 +101,8 @@ async function storages(t: TestContext, one: Worker, two: Worker): Promise<void>
   assert.equal(shown.default, true);
 }
 
-async function silence(one: Worker, two: Worker): Promise<void> {
+async function silence(t: TestContext, one: Worker, two: Worker): Promise<void> {
+  const folder = await temporaryFolder(t);
   const made = await json(one, "POST", "/v1/keys", { name: "k", policy: everything });
   const { id, secret } = made as { readonly id: string; readonly secret: string };
   const authorization = `Basic ${btoa(`${id}:${secret}`)}`;
@@ -113,6 +114,11 @@ async function silence(one: Worker, two: Worker): Promise<void> {
   assert.ok(performance.now() - since > 4_000, "as long as the other may believe it");
   const answer = await refused;
   assert.equal(answer.status, 503, answer.body.toString());
+  const settings = { driver: "posix", root: join(folder, "another") };
+  const added = await call(one, "PUT", "/v1/storages/another", settings);
+  const { detail, retryable } = JSON.parse(added.body.toString());
+  assert.deepEqual([added.status, retryable], [503, true]);
+  assert.match(detail, /^a worker of the server does not answer/);
   two.resume();
   assert.equal((await send(two, "GET", "/v1/buckets", { authorization })).status, 401);
   assert.equal((await json(two, "GET", "/v1/storages/next")).state, "active");

@@ -18,6 +18,7 @@ import {
   ColdProbe,
   canaryMarkdown,
   diagnose,
+  isOfWorkers,
   type MarkJudge,
   runCanary,
   type Settings,
@@ -211,7 +212,8 @@ function isDefect(error: unknown): boolean {
 }
 
 function isOwnRefusal(error: unknown): error is OperationalError {
-  return isOperationalError(error) && ownRefusals.has(error.code) && !isAnswer(error);
+  if (!isOperationalError(error) || isAnswer(error)) return false;
+  return ownRefusals.has(error.code) || isOfWorkers(error);
 }
 
 /** Canary and mark say by themselves what is wrong. */

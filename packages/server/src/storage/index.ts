@@ -19,6 +19,7 @@ export {
   type PosixOptions,
   type PosixStorage,
 } from "./posix/driver.ts";
+export { isOfWorkers } from "./registry/elsewhere.ts";
 export type { StorageInfo } from "./registry/info.ts";
 export { type Settings, type StorageKind, storageKind } from "./registry/kinds.ts";
 export type { MarkJudge } from "./registry/opener.ts";

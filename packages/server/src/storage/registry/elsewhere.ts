@@ -66,7 +66,7 @@ export class Elsewhere {
       uploadsRunning: sum(answers.map(Number)),
       assertHeld: () => {
         if (performance.now() - since < heldMsMax) return;
-        throw new OperationalError("unavailable", "the change took too long; try it again");
+        throw unavailable("the change took too long; try it again");
       },
     };
   }
@@ -98,14 +98,24 @@ export class Elsewhere {
         topic === "storages.changed"
           ? "the change is written down, and a worker has not said that it holds there; try it again"
           : "a worker of the server does not answer; try again in a moment";
-      throw new OperationalError("unavailable", message, { retryable: true, cause });
+      throw unavailable(message, cause);
     }
   }
 }
 
 function starting(): OperationalError {
-  const message = "a worker of the server is starting; try again in a moment";
-  return new OperationalError("unavailable", message, { retryable: true });
+  return unavailable("a worker of the server is starting; try again in a moment");
+}
+
+const ofWorkers = { of: "workers" };
+
+function unavailable(message: string, cause?: unknown): OperationalError {
+  return new OperationalError("unavailable", message, { context: ofWorkers, cause });
+}
+
+/** It is about the server's own workers, not about a storage. */
+export function isOfWorkers({ context }: OperationalError): boolean {
+  return context.of === ofWorkers.of;
 }
 
 function numberAt(answer: Json, index: number, which: number): number {
