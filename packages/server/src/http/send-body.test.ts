@@ -265,11 +265,13 @@ test("a download costs one chunk: 100 readers that do not read raise memory by l
   await open(100);
   await eventually(() => sent.length === 100, "all downloads began");
   let pulls = -1;
+  let still = 0;
   await eventually(() => {
     const now = sent.reduce((sum, { body }) => sum + body.pulls, 0);
-    const still = now === pulls;
+    still = now === pulls ? still + 1 : 0;
     pulls = now;
-    return still;
+    // On a busy machine the kernel takes a pause now and then.
+    return still === 20;
   }, "the downloads came to rest");
   assert.ok(buffered() <= 100 * 65 * KiB, `${buffered()}`);
 });
