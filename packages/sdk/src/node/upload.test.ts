@@ -548,8 +548,8 @@ test("10,000 uploads leave no socket, file, timer or listener", async (t) => {
   const before = await files();
   await run(10_000);
   const connections = await server.connectionCount();
-  // Idle ones are kept for the next uploads, for each of two origins.
-  assert.ok(connections <= 64, `${connections} connections`);
+  // Up to 64 idle ones are kept for the next uploads, for each of two origins: where answers come late, as many.
+  assert.ok(connections <= 128, `${connections} connections`);
   assert.ok((await files()) <= before + 8, `${await files()} are open, ${before} were before`);
   const { getEventListeners } = await import("node:events");
   assert.equal(getEventListeners(controller.signal, "abort").length, 0);
