@@ -32,6 +32,7 @@ export async function serveAlone(config: ServerConfig): Promise<void> {
   await server.close();
   log.info({}, "stopped");
   endAnyway(signal, config.log);
+  endWhenIdle();
   await log.end(logEndMsMax);
 }
 
@@ -67,6 +68,7 @@ export async function serveAsWorker(config: ServerConfig, link: WorkerLink): Pro
   await log.end(logEndMsMax);
   // Expected from here on: no end of the process with the supervisor.
   link.close();
+  endWhenIdle();
 }
 
 async function openDumps(
@@ -143,6 +145,14 @@ async function stopped(log: Log): Promise<NodeJS.Signals> {
   // Without listeners the next signal ends the process at once, whatever hangs.
   process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   return signal;
+}
+
+/**
+ * Once nothing runs any more. A process that ends by itself takes its environment apart, and there Node 26 was seen
+ * to spin for ever.
+ */
+function endWhenIdle(): void {
+  process.once("beforeExit", () => process.exit());
 }
 
 /**
