@@ -108,7 +108,7 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
 
   /** Whether there is room above the hard watermark for so many more bytes, as of the last look. */
   fits(storageId: string, bytes = 0): boolean {
-    return bytes <= Math.max(0, this.#roomFor(storageMount(storageId)));
+    return bytes <= this.#roomFor(storageMount(storageId));
   }
 
   /**
@@ -195,7 +195,7 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
   }
 
   #takes(mount: string, bytes: number): boolean {
-    return !isClosed(this.#stateOf(mount)) && bytes <= Math.max(0, this.#roomFor(mount));
+    return !isClosed(this.#stateOf(mount)) && bytes <= this.#roomFor(mount);
   }
 
   async #assertMount(mount: string, bytes = 0): Promise<void> {
@@ -216,7 +216,7 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
     const metadata = this.#watched.get(metadataMount)?.place.room;
     const owed = place.room === metadata ? this.#options.ballast.owedBytes : 0;
     const kept = bytesWatermark(sample.bytes, this.#options.config, "hard");
-    return Math.floor(place.room.freeBytes - owed - kept);
+    return Math.max(0, Math.floor(place.room.freeBytes - owed - kept));
   }
 
   #roomOn(device: number): DiskRoom {
@@ -225,7 +225,7 @@ export class DiskGuard implements StorageRoom, MetadataRoom, AsyncDisposable {
   }
 
   #tooMuch(mount: string, bytes: number): OperationalError {
-    const roomBytes = Math.max(0, this.#roomFor(mount));
+    const roomBytes = this.#roomFor(mount);
     const message = `${bytes} bytes were declared, and ${diskOf(mount)} has room for ${roomBytes}`;
     return new OperationalError("storage_full", message, {
       context: { ...contextOf(mount), bytes, roomBytes },

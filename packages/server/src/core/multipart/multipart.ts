@@ -466,8 +466,7 @@ function assertPartNumber(partNumber: number): void {
   throw invalid(`part number ${partNumber} is not 1 to ${partsMax}`, "partNumber");
 }
 
-/** Stops at the byte that crosses the limit. */
-/** `onBytes` is told how many have come so far. */
+/** Stops at the byte that crosses the limit; `onBytes` is told how many have come so far. */
 async function* boundedBody(body: Body, bytesMax: number, onBytes: (bytes: number) => void): Body {
   let length = 0;
   for await (const chunk of body) {
