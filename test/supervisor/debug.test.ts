@@ -6,14 +6,14 @@ import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
 import { startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
-import { eventually } from "./tiny.ts";
+import { childrenOf, eventually } from "./tiny.ts";
 
 const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 
 test("roma debug lists workers, and writes a report, a profile and a snapshot for their owner alone", async (t) => {
   const server = await startServer(t, { flags: ["--workers", "1", "--debug-files-max", "2"] });
   const listed = await roma(["debug", "workers", "--data", server.data, "--json"]);
-  const [worker] = workersOf(server.pid);
+  const [worker] = childrenOf(server.pid);
   assert.deepEqual([listed.json.worker, listed.json.pid], [1, worker]);
   assert.ok(Number(listed.json.heapBytes) > 1e6);
 
@@ -79,8 +79,4 @@ function roma(args: readonly string[]) {
       done({ code, json: stdout.startsWith("{") ? JSON.parse(stdout) : {}, stderr });
     });
   });
-}
-
-function workersOf(pid: number): readonly number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim().split(" ").map(Number);
 }

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { requirePrerequisite } from "../prerequisites.ts";
 import { slowUploads } from "./slow-uploads.ts";
-import { eventually, startTiny, type Tiny } from "./tiny.ts";
+import { childrenOf, eventually, startTiny, type Tiny } from "./tiny.ts";
 
 const prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 const possible = spawnSync("unshare", [...prefix.slice(1), "true"]).status === 0;
@@ -15,7 +15,7 @@ test("process 1 replaces a worker and leaves no zombie, and SIGTERM ends it with
   skip,
 }, async (t) => {
   const tiny = await startTiny(t, { prefix });
-  const supervisor = Number(childrenOf(tiny.pid)[0]);
+  const supervisor = childrenOf(tiny.pid)[0] ?? -1;
   await tiny.ask("/exit").catch(() => {});
   await eventually("it is replaced", () => tiny.said("a worker is ready").length === 3);
   const states = childrenOf(supervisor).map(
@@ -30,7 +30,7 @@ test("process 1 replaces a worker and leaves no zombie, and SIGTERM ends it with
 
 test("a second SIGTERM ends process 1 at once as well", { skip }, async (t) => {
   const tiny = await startTiny(t, { prefix });
-  const supervisor = Number(childrenOf(tiny.pid)[0]);
+  const supervisor = childrenOf(tiny.pid)[0] ?? -1;
   await slowUploads(tiny, 1);
   process.kill(supervisor, "SIGTERM");
   await eventually("it stops", () => stopping(tiny));
@@ -41,7 +41,7 @@ test("a second SIGTERM ends process 1 at once as well", { skip }, async (t) => {
 test("under tini it is stopped in order, with its code", { skip }, async (t) => {
   if (!requirePrerequisite(t, "tini")) return;
   const tiny = await startTiny(t, { prefix: [...prefix, "tini", "--"] });
-  const tini = Number(childrenOf(tiny.pid)[0]);
+  const tini = childrenOf(tiny.pid)[0] ?? -1;
   await tiny.ask("/exit").catch(() => {});
   await eventually("it is replaced", () => tiny.said("a worker is ready").length === 3);
   process.kill(tini, "SIGTERM");
@@ -50,8 +50,3 @@ test("under tini it is stopped in order, with its code", { skip }, async (t) => 
 });
 
 const stopping = (tiny: Tiny) => tiny.said("stopping").length === 1;
-
-function childrenOf(pid: number): readonly string[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
-  return children === "" ? [] : children.split(" ");
-}

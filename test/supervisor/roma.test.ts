@@ -12,7 +12,7 @@ import { rootKey, startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { slowUploads } from "./slow-uploads.ts";
 import { smallRequests } from "./small-requests.ts";
-import { eventually } from "./tiny.ts";
+import { childrenOf, eventually } from "./tiny.ts";
 
 const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 
@@ -22,7 +22,7 @@ test("one worker serves behind a supervisor: greeting, health, metrics, bytes, a
   const server = await startServer(t, { flags: ["--workers", "1", "--s3-port", "0"] });
   const [greeting] = server.log.filter(({ message }) => message.startsWith("roma listening on"));
   assert.equal(JSON.parse(greeting?.text ?? "{}").pid, server.pid, "whom to signal");
-  const [worker = -1, ...others] = workersOf(server.pid);
+  const [worker = -1, ...others] = childrenOf(server.pid);
   assert.deepEqual(others, []);
   if (process.platform === "linux") {
     const score = (pid: number) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, "latin1"));
@@ -46,7 +46,7 @@ test("a worker that is killed in an upload is replaced: what was acknowledged is
   const server = await startServer(t, { flags: ["--workers", "1"] });
   const bytes = randomBytes(100_000);
   assert.equal((await put(server.url, "kept", bytes)).status, 201);
-  const [worker] = workersOf(server.pid);
+  const [worker] = childrenOf(server.pid);
   const { body, cut } = endless();
   const upload = fetch(`${server.url}/v1/objects/demo/cut`, {
     ...{ method: "PUT", headers: { authorization }, body, duplex: "half" },
@@ -77,8 +77,8 @@ test("SIGHUP under 100 uploads and small requests: both workers are replaced, no
   const server = await startServer(t, {
     flags: ["--workers", "2", "--drain", "60 s", "--log-level", "debug"],
   });
-  await eventually("both are there", () => workersOf(server.pid).length === 2);
-  const before = workersOf(server.pid);
+  await eventually("both are there", () => childrenOf(server.pid).length === 2);
+  const before = childrenOf(server.pid);
   const target = {
     url: server.url,
     line: (index: number) => `PUT /v1/objects/demo/slow${index}`,
@@ -97,7 +97,7 @@ test("SIGHUP under 100 uploads and small requests: both workers are replaced, no
   const { failures, answers } = await small.stop();
   assert.deepEqual(failures, []);
   assert.ok(answers > 50, `${answers} answers`);
-  const after = workersOf(server.pid);
+  const after = childrenOf(server.pid);
   assert.deepEqual(
     after.filter((pid) => before.includes(pid)),
     [],
@@ -212,11 +212,6 @@ async function failedStart(
   });
   const [code] = await once(child, "close");
   return { code: Number(code), text };
-}
-
-function workersOf(pid: number): readonly number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
-  return children === "" ? [] : children.split(" ").map(Number);
 }
 
 async function put(url: string, key: string, body: Uint8Array<ArrayBuffer>): Promise<Response> {

@@ -11,7 +11,7 @@ import { rootKey } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { requirePrerequisite } from "../prerequisites.ts";
 import { smallRequests } from "./small-requests.ts";
-import { eventually } from "./tiny.ts";
+import { childrenOf, eventually } from "./tiny.ts";
 
 const script = join(import.meta.dirname, "systemd.sh");
 const authorization = `Bearer ${rootKey.replace(":", ".")}`;
@@ -105,8 +105,7 @@ async function boot(t: TestContext) {
     await ended;
   });
 
-  const systemd = () =>
-    readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "latin1").trim();
+  const systemd = () => `${childrenOf(child.pid ?? -1)[0]}`;
   const run = (...command: readonly string[]): string => {
     const inside = ["--target", systemd(), "--mount", "--pid", "--cgroup", "--", ...command];
     const { status, stdout, stderr } = spawnSync("nsenter", inside, { encoding: "utf8" });

@@ -114,6 +114,12 @@ export async function eventually(
   }
 }
 
+/** Of its main thread, which starts all that are looked for. */
+export function childrenOf(pid: number): readonly number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+  return children === "" ? [] : children.split(" ").map(Number);
+}
+
 /** Zombies count as gone: they run nothing. */
 export function isAlive(pid: number): boolean {
   if (!existsSync(`/proc/${pid}/stat`)) return false;
