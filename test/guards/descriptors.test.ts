@@ -12,7 +12,7 @@ import { requirePrerequisite } from "../prerequisites.ts";
 
 test("the limit of descriptors is lowered under load: requests get 503, health answers, also below what is open already, and all is back when it is raised", async (t) => {
   if (!requirePrerequisite(t, "root")) return;
-  const server = await startServer(t, { flags: ["--descriptors-reserve", "50"] });
+  const server = await startServer(t, { flags: ["--descriptors-reserve", "100"] });
   const limitTo = (soft: number): void => {
     execFileSync("prlimit", ["--pid", `${server.pid}`, `--nofile=${soft}:4096`]);
   };
@@ -27,15 +27,21 @@ test("the limit of descriptors is lowered under load: requests get 503, health a
   limitTo(4096);
   assert.equal((await put(server, "k", Buffer.from("x"))).status, 201);
   const { hostname, port } = new URL(server.url);
+  const atFirst = await countDescriptors(server.pid);
   const sockets: Socket[] = [];
   cleanUp(t, () => sockets.forEach((socket) => void socket.destroy()));
-  for (let index = 0; index < 100; index += 1) {
+  for (let index = 0; index < 400; index += 1) {
     const socket = connect(Number(port), hostname).on("error", () => {});
     sockets.push(socket);
     await once(socket, "connect");
     // In the middle of a request: it is not idle.
     socket.write("GET / HTTP/1.1\r\n");
   }
+  // For a client it is connected once the kernel has it, for the limit once the server has taken it.
+  await eventually(
+    "all are taken",
+    async () => (await countDescriptors(server.pid)) >= atFirst + 400,
+  );
   // Clients that come and go all the while, whatever they are told.
   let isOver = false;
   let answered = 0;
@@ -54,8 +60,10 @@ test("the limit of descriptors is lowered under load: requests get 503, health a
     await load;
   });
 
-  // Few are left, but some.
-  limitTo((await countDescriptors(server.pid)) + 40);
+  // Few are left, but some: requests are refused below 100, connections below 50, and what is open goes up and
+  // down with the clients.
+  await eventually("clients are served", () => answered > 20);
+  limitTo((await countDescriptors(server.pid)) + 75);
   await eventually("requests are refused", async () => {
     const answer = await get(server, "k").catch(() => undefined);
     if (answer?.status !== 503) return false;
