@@ -315,12 +315,10 @@ test("500 aborted uploads leave no descriptor, timer, scope or watch entry", asy
 
 test("an append ended by the server is answered while the client still sends", async (t) => {
   const MiB = 1024 * 1024;
-  let take = (): void => {};
+  const taken = Promise.withResolvers<"taken">();
   const server = await startServer(t, (app) => {
     app.patch("/", async (request, reply) => {
       const pull = receiveBody(request, reply).body[Symbol.asyncIterator]();
-      const taken = Promise.withResolvers<"taken">();
-      take = () => taken.resolve("taken");
       let count = 0;
       // A pull is under way when another request takes the upload over.
       for (;;) {
@@ -337,7 +335,7 @@ test("an append ended by the server is answered while the client still sends", a
   const length = 40 * MiB;
   await client.write(`PATCH / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
   await client.write(Buffer.alloc(4 * MiB));
-  take();
+  taken.resolve("taken");
   // Like many clients: no reading before all is written.
   client.socket.pause();
   await client.write(Buffer.alloc(length - 4 * MiB));
