@@ -27,6 +27,7 @@ import { spec } from "node:test/reporters";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
+import { bundleServer } from "./bundle-server.ts";
 import { describeLeftOut, describeViolations, readReport } from "./test-report.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -73,6 +74,9 @@ async function main(): Promise<number> {
   // Compiled once for all processes of the run, and for the next run: each starts in half the time.
   process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "roma-test-compile-cache");
   process.env.TEST_RUN_KYSELY = await bundleKysely(process.env.NODE_COMPILE_CACHE);
+  if (files.some((file) => file.startsWith("test/"))) {
+    process.env.TEST_RUN_SERVER = await bundleServer(process.env.NODE_COMPILE_CACHE);
+  }
   const folder = mkdtempSync(join(tmpdir(), "roma-test-run-"));
   const reportFile = join(folder, "report.jsonl");
   process.env.TEST_RUN_REPORT = reportFile;

@@ -4,19 +4,18 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readdir, readFile, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
 import type { ResumeRecord } from "@roma/sdk/node";
 import { startCuttingProxy } from "../harness/cutting-proxy.ts";
 import { listKeys, send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
-import { rootKey, startServer } from "../harness/server-process.ts";
+import { mainFile, rootKey, startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { assertServed, randomFile } from "../uploads/stored-bytes.ts";
 
 const MB = 1_000_000;
-const program = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 
 async function start(t: TestContext) {
   const server = await startServer(t);
@@ -25,7 +24,7 @@ async function start(t: TestContext) {
   const state = join(folder, "state");
   const run = (...args: readonly string[]): ChildProcess => {
     const env = { ROMA_ENDPOINT: proxy.url, ROMA_KEY: rootKey, XDG_STATE_HOME: state };
-    return spawn(process.execPath, [program, "upload", ...args], {
+    return spawn(process.execPath, [mainFile, "upload", ...args], {
       cwd: folder,
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],

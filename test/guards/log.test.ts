@@ -3,16 +3,15 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { cleanUp } from "../harness/cleanup.ts";
 import { get, put, send } from "../harness/http-client.ts";
 import { eventually, readMetric, residentBytes } from "../harness/process-usage.ts";
-import { rootKey, startServer, temporaryFolder } from "../harness/server-process.ts";
+import { mainFile, rootKey, startServer, temporaryFolder } from "../harness/server-process.ts";
 import { mountTmpfs } from "../harness/tmpfs.ts";
 import { requirePrerequisite } from "../prerequisites.ts";
 
-const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 const MiB = 1024 * 1024;
 
 interface Line {

@@ -13,7 +13,9 @@ import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 import { cleanUp } from "./cleanup.ts";
 
-const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
+/** The command line: as one program where `scripts/test.ts` made it, which starts in half the time. */
+export const mainFile =
+  process.env.TEST_RUN_SERVER ?? resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 const startMsMax = 60_000;
 const stopMsMax = 30_000;
 const linesKeptMax = 20_000;

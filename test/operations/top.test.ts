@@ -1,18 +1,16 @@
 /** `roma top` shows a real server, in a real terminal, which it gives back as it was. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { resolve } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { objectPath, send } from "../harness/http-client.ts";
-import { rootKey, type ServerProcess, startServer } from "../harness/server-process.ts";
+import { mainFile, rootKey, type ServerProcess, startServer } from "../harness/server-process.ts";
 
 const run = promisify(execFile);
-const main = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 
 function top(server: ServerProcess, ...more: readonly string[]): readonly string[] {
   return [
-    main,
+    mainFile,
     "top",
     "--endpoint",
     server.url,

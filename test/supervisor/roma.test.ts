@@ -4,17 +4,14 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { type TestContext, test } from "node:test";
 import { cleanUp } from "../harness/cleanup.ts";
-import { rootKey, startServer } from "../harness/server-process.ts";
+import { mainFile, rootKey, startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { slowUploads } from "./slow-uploads.ts";
 import { smallRequests } from "./small-requests.ts";
 import { childrenOf, eventually } from "./tiny.ts";
-
-const mainFile = resolve(import.meta.dirname, "../../packages/cli/src/main.ts");
 
 const authorization = `Bearer ${rootKey.replace(":", ".")}`;
 
