@@ -6,10 +6,12 @@ import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
+  globSync,
   mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -63,6 +65,7 @@ export async function bundleServer(cacheFolder: string): Promise<string> {
       symlinkSync(join(packages, path), join(own, path));
     }
     rename(own, folder);
+    removeOld(cacheFolder);
   }
   return join(folder, `${main}.js`);
 }
@@ -74,6 +77,14 @@ function rename(from: string, to: string): void {
   } catch (error) {
     if (!existsSync(to)) throw error;
     rmSync(from, { recursive: true });
+  }
+}
+
+/** What no run that goes on can be using. */
+function removeOld(cacheFolder: string): void {
+  const dayMs = 24 * 60 * 60_000;
+  for (const folder of globSync(join(cacheFolder, "server-*"))) {
+    if (Date.now() - statSync(folder).mtimeMs > dayMs) rmSync(folder, { recursive: true });
   }
 }
 
