@@ -205,6 +205,31 @@ test("time in which nobody pulls is not held against the client", async (t) => {
   await client.until(/got 10 true;/);
 });
 
+test("what came while this process stood still is read before the client is ended for its silence", async (t) => {
+  let nowMs = 0;
+  let receivedBytes = 0;
+  const server = await startServer(
+    t,
+    (app) => {
+      app.put("/", async (request, reply) => {
+        for await (const chunk of receiveBody(request, reply).body) receivedBytes += chunk.length;
+        return `got ${receivedBytes};`;
+      });
+    },
+    { clock: { monotonicMs: () => nowMs } },
+  );
+  const client = new RawClient(t, server.port);
+  await client.write(`${put("Content-Length: 10")}hello`);
+  await eventually(() => receivedBytes === 5, "the first chunk");
+  // What follows an immediate is the timers, and only then the sockets are looked at. The kernel has it at once.
+  await new Promise((resolve) => setImmediate(resolve));
+  client.socket.write("world");
+  nowMs += 60_000;
+  const since = performance.now();
+  while (performance.now() - since < 100);
+  await client.until(/got 10;/);
+});
+
 test("backpressure: a body that nobody pulls stays with the client", async (t) => {
   const gate = Promise.withResolvers<void>();
   const total = 64 * 1024 * 1024;

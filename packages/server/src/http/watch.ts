@@ -34,7 +34,12 @@ export class Watch implements Disposable {
   add(watched: Watched): void {
     this.#watched.add(watched);
     if (this.#timer !== undefined || this.#disposed) return;
-    this.#timer = setInterval(() => this.tick(), this.#tickMs);
+    // Judged by the time before the sockets are looked at once more, and after that look: where this process stood
+    // still, what came meanwhile is read first, and nobody is ended for a wait that was not his.
+    this.#timer = setInterval(() => {
+      const nowMs = this.clock.monotonicMs();
+      setImmediate(() => this.tick(nowMs));
+    }, this.#tickMs);
     this.#timer.unref();
   }
 
@@ -43,8 +48,7 @@ export class Watch implements Disposable {
   }
 
   /** Asks everything that is watched. The interval calls it; a test with its own clock may too. */
-  tick(): void {
-    const nowMs = this.clock.monotonicMs();
+  tick(nowMs = this.clock.monotonicMs()): void {
     for (const watched of this.#watched) watched.check(nowMs);
   }
 
