@@ -58,11 +58,14 @@ export async function listThreads(
   );
 }
 
-/** Asks again and again until the answer is `true`; throws with the reason after `msMax`. */
+/**
+ * Asks again and again until the answer is `true`; throws with the reason after `msMax`. That is for what hangs:
+ * on a busy machine a process may stand still for seconds, and who need not wait waits no longer.
+ */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  msMax = 20_000,
+  msMax = 60_000,
 ): Promise<void> {
   const until = performance.now() + msMax;
   while (!(await condition())) {
