@@ -1,17 +1,21 @@
 /** Memory for bytes on their way: bounded by one budget, from which requests wait, are refused in time, and come back. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { type TestContext, test } from "node:test";
+import { cleanUp } from "../harness/cleanup.ts";
 import { begin, get, objectPath, problemCode, put, send } from "../harness/http-client.ts";
 import { eventually, readMetric } from "../harness/process-usage.ts";
 import { startServer } from "../harness/server-process.ts";
 
 const MiB = 1024 * 1024;
 
-test("as many bodies as memory holds are received; more wait a moment, then get 503 and Retry-After, small requests go on, and there is room again when some end", async (t) => {
-  // 24 MiB: 12 for parts, 3 for reads, 9 for 36 requests of 256 KiB.
+/** A server that receives as many bodies as it has memory for, and none of them to its end. */
+async function startFull(t: TestContext, { wait }: { readonly wait: string }) {
+  // 24 MiB: 12 for parts, 3 for reads, 9 for 36 requests of 256 KiB. They send nothing for as long as the test takes.
   const server = await startServer(t, {
-    flags: ["--memory-buffers-bytes", "24 MiB", "--memory-wait-ms-max", "300 ms"],
+    flags: [
+      ...["--memory-buffers-bytes", "24 MiB", "--memory-wait-ms-max", wait],
+      ...["--http-body-idle-ms-max", "10 min"],
+    ],
   });
   const slow = Array.from({ length: 36 }, (_, index) => {
     const headers = { "content-length": `${2 * MiB}` };
@@ -20,34 +24,28 @@ test("as many bodies as memory holds are received; more wait a moment, then get 
     sent.answer.catch(() => {});
     return sent;
   });
+  cleanUp(t, () => slow.forEach(({ request }) => void request.destroy()));
   await eventually("all are being received", async () => {
     return (await readMetric(server.opsUrl, "uploads_running")) === slow.length;
   });
+  return { server, slow };
+}
+
+test("as many bodies as memory holds are received; more wait a moment, then get 503 and Retry-After, and small requests go on", async (t) => {
+  const { server } = await startFull(t, { wait: "300 ms" });
   const began = performance.now();
   const refused = await put(server, "large", Buffer.alloc(MiB));
   const ms = performance.now() - began;
   assert.equal(refused.status, 503, refused.body.toString());
   assert.equal(problemCode(refused), "overloaded");
   assert.equal(refused.headers["retry-after"], "2");
-  assert.ok(ms >= 250 && ms < 3_000, `${ms} ms`);
+  assert.ok(ms >= 250 && ms < 30_000, `${ms} ms`);
   assert.equal((await send(server, "HEAD", objectPath("none"))).status, 404);
   const live = await fetch(`${server.opsUrl}/livez`);
   assert.equal(live.status, 200);
   await eventually("it is counted", async () => {
     return (await readMetric(server.opsUrl, "memory_refused_total")) >= 1;
   });
-
-  // One that waits is admitted as soon as another ends.
-  const waiting = put(server, "waited", Buffer.alloc(MiB));
-  await delay(50);
-  slow[0]?.request.end(Buffer.alloc(MiB));
-  assert.equal((await slow[0]?.answer)?.status, 201);
-  assert.equal((await waiting).status, 201);
-  for (const { request } of slow) request.destroy();
-  await eventually("nothing is reserved", async () => {
-    return (await readMetric(server.opsUrl, "memory_buffers_bytes")) === 0;
-  });
-  assert.equal((await get(server, "waited")).body.length, MiB);
   const metrics = await (await fetch(`${server.opsUrl}/metrics`)).text();
   for (const name of [
     ...["memory_buffers_max_bytes", "memory_array_buffers_bytes", "memory_heap_limit_bytes"],
@@ -61,4 +59,20 @@ test("as many bodies as memory holds are received; more wait a moment, then get 
   ]) {
     assert.match(metrics, new RegExp(`^${name}(?:\\{.*\\})? [0-9.e+-]+$`, "m"), name);
   }
+});
+
+test("who waits for memory is admitted as soon as another ends, and there is room again when they do", async (t) => {
+  const { server, slow } = await startFull(t, { wait: "60 s" });
+  const waiting = put(server, "waited", Buffer.alloc(MiB));
+  await eventually("it waits", async () => {
+    return (await readMetric(server.opsUrl, "memory_waited_total")) === 1;
+  });
+  slow[0]?.request.end(Buffer.alloc(MiB));
+  assert.equal((await slow[0]?.answer)?.status, 201);
+  assert.equal((await waiting).status, 201);
+  for (const { request } of slow) request.destroy();
+  await eventually("nothing is reserved", async () => {
+    return (await readMetric(server.opsUrl, "memory_buffers_bytes")) === 0;
+  });
+  assert.equal((await get(server, "waited")).body.length, MiB);
 });
