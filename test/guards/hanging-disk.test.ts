@@ -28,7 +28,9 @@ describeWhere(["moosefs", "fuse", "namespaces"], "a mount whose server stands st
     const goOn = await standStill(t, moosefs.value("MFS_MOUNT_PIDFILE"));
     await eventually("it is told of", async () => (await told(server)).metric === "1", seenMsMax);
     assert.deepEqual(await told(server), { metric: "1", alert: "1", ready: false });
-    assert.ok(said(server, 50, /the disk of storage:far does not answer/));
+    await eventually("it is in the log", () =>
+      said(server, 50, /the disk of storage:far does not answer/),
+    );
     for (let round = 0; round < 20; round += 1) {
       assert.equal((await fetch(`${server.opsUrl}/livez`)).status, 200);
       assert.deepEqual((await send(server, "GET", "/v1/objects/near/old")).body, old);
@@ -40,7 +42,9 @@ describeWhere(["moosefs", "fuse", "namespaces"], "a mount whose server stands st
     goOn();
     await eventually("it clears", async () => (await told(server)).metric === "0", seenMsMax);
     assert.deepEqual(await told(server), { metric: "0", alert: "0", ready: true });
-    assert.ok(said(server, 30, /the disk of storage:far answers again/));
+    await eventually("that is in the log", () =>
+      said(server, 30, /the disk of storage:far answers again/),
+    );
     await eventually(
       "its objects are read again",
       async () => (await send(server, "GET", "/v1/objects/far/old")).status === 200,

@@ -86,7 +86,11 @@ test("the reader of the log's pipe stands still: requests go on, memory is bound
   const grown = (await residentBytes(worker)) - before;
   const said = `${times.at(-1)?.toFixed()} and ${later.at(-1)?.toFixed()} ms, ${grown} bytes`;
   t.diagnostic(`the slowest round of 20 requests took ${said} more`);
-  assert.ok((times.at(-1) ?? 0) < 2_000 && (later.at(-1) ?? 0) < 2_000, said);
+  // Who waited for the reader would wait in every round, and for ever; a busy machine may hold up one of them.
+  for (const rounds of [times, later]) {
+    assert.ok((rounds[Math.floor(rounds.length / 2)] ?? 0) < 2_000, said);
+    assert.ok((rounds.at(-1) ?? 0) < 60_000, said);
+  }
   assert.ok(grown < 48 * MiB, said);
   assert.equal((await put(server, "kept", Buffer.from("x"))).status, 201);
 
@@ -106,8 +110,9 @@ test("the reader of the log's pipe stands still: requests go on, memory is bound
   const began = performance.now();
   server.child.kill("SIGTERM");
   await server.ended;
+  // The reader goes on at no time: who waited for it would never end.
   const ms = performance.now() - began;
-  assert.ok(ms < 10_000, `it ended after ${ms} ms`);
+  assert.ok(ms < 60_000, `it ended after ${ms} ms`);
 });
 
 test("a log whose pipe was closed stops nothing", async (t) => {
@@ -135,7 +140,9 @@ test("the log's file is on a full disk: lines are dropped, the service goes on, 
     await get(server, "a");
     return (await readMetric(server.opsUrl, "log_lines_dropped_total")) > 0;
   });
-  assert.ok(server.log.some(({ message }) => /the log cannot be written to file/.test(message)));
+  await eventually("it is said where it can be", () =>
+    server.log.some(({ message }) => /the log cannot be written to file/.test(message)),
+  );
   await rm(filler);
   await eventually("a line says what was lost", async () => {
     await get(server, "a");
