@@ -2,7 +2,11 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { type TestContext, test } from "node:test";
-import { type ErrorCode, OperationalError } from "../../packages/server/src/core/errors.ts";
+import {
+  type ErrorCode,
+  isOperationalError,
+  OperationalError,
+} from "../../packages/server/src/core/errors.ts";
 import { forward, forwardParts } from "../../packages/server/src/storage/layers/forward.ts";
 import { eventually } from "../harness/process-usage.ts";
 import {
@@ -235,7 +239,8 @@ onBoth(
     });
     const from = performance.now();
     const view = await core.uploads.settle(root, upload.id, { signal });
-    assert.ok(performance.now() - from < 1_500);
+    // Whoever is not asked to stop goes on for ever.
+    assert.ok(performance.now() - from < 20_000);
     await old;
     await core.append(upload.id, view.offset, bytes.subarray(view.offset));
     assert.deepEqual(await core.read("k"), bytes);
@@ -248,10 +253,18 @@ onBoth("an append takes over from a client that went silent", async (t, kind) =>
   const { upload } = await core.create("k", bytes.length);
   const { body } = hanging(bytes.subarray(0, 100_000));
   const old = assert.rejects(core.append(upload.id, 0, body), refusal("locked"));
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  const from = performance.now();
-  await core.append(upload.id, 100_000, bytes.subarray(100_000));
-  assert.ok(performance.now() - from < 2_000);
+  // Silent from the moment on at which the storage has what came, whenever that is.
+  await eventually("it takes over", async () => {
+    const rest = core.append(upload.id, 100_000, bytes.subarray(100_000));
+    return await rest.then(
+      () => true,
+      (error: unknown) => {
+        if (isOperationalError(error, "locked") || isOperationalError(error, "offset_mismatch"))
+          return false;
+        throw error;
+      },
+    );
+  });
   await old;
   assert.deepEqual(await core.read("k"), bytes);
 });
@@ -277,10 +290,10 @@ onBoth("another process goes on where this one was asked to yield, or died", asy
     signal,
   });
   // A holder that is dead does not answer; its lease runs out.
-  const dead = { holder: "dead", now: new Date(0), until: new Date(Date.now() + 5_000) };
+  const dead = { holder: "dead", now: new Date(0), until: new Date(Date.now() + 60_000) };
   assert.ok(await core.metadata.takeUpload(upload.id, dead));
   await assert.rejects(core.append(upload.id, 200_000, bytes.subarray(200_000)), refusal("locked"));
-  core.pass(6_000);
+  core.pass(61_000);
   await core.append(upload.id, 200_000, bytes.subarray(200_000));
   assert.deepEqual(await core.read("k"), bytes);
 });

@@ -23,6 +23,7 @@ import { openPosixStorage, withLayers } from "../../packages/server/src/storage/
 import { forward, forwardParts } from "../../packages/server/src/storage/layers/forward.ts";
 import { openMemoryStorage } from "../../packages/server/src/storage/memory/driver.ts";
 import { PartBuffers } from "../../packages/server/src/storage/s3/part-buffers.ts";
+import { cleanUp } from "../harness/cleanup.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { fixedStorages } from "../server/fixed-storages.ts";
 
@@ -125,7 +126,7 @@ export async function openCore(t: TestContext, options: CoreOptions): Promise<Te
     await driver[Symbol.asyncDispose]();
     await metadata[Symbol.asyncDispose]();
   };
-  t.after(close);
+  cleanUp(t, close);
   const signal = new AbortController().signal;
   return {
     uploads,

@@ -10,6 +10,7 @@ import {
   type EmulatorOptions,
 } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import type { Vendor } from "../../packages/server/src/storage/s3/providers.ts";
+import { cleanUp } from "../harness/cleanup.ts";
 import type { Service } from "../storages/service.ts";
 import type { OpenDriver } from "./direct.ts";
 
@@ -17,7 +18,7 @@ export const emulated =
   (options: EmulatorOptions): OpenDriver =>
   async (t) => {
     const emulator = await new Emulator(options).listen();
-    t.after(() => emulator[Symbol.asyncDispose]());
+    cleanUp(t, () => emulator[Symbol.asyncDispose]());
     const { endpoint, region, bucket, lookup, key } = emulator;
     const { vendor = "aws-s3", signature = "s3" } = options;
     const settings = s3Config.parse({ vendor, signature, endpoint, region, bucket, ...key });

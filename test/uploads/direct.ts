@@ -34,6 +34,7 @@ import { openSqliteStore } from "../../packages/server/src/metadata/index.ts";
 import { Sweeper } from "../../packages/server/src/operations/sweeper.ts";
 import { withLayers } from "../../packages/server/src/storage/index.ts";
 import { PartBuffers } from "../../packages/server/src/storage/s3/part-buffers.ts";
+import { cleanUp } from "../harness/cleanup.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { fixedStorages } from "../server/fixed-storages.ts";
 import { chunks, root } from "./core.ts";
@@ -128,7 +129,7 @@ export async function openDirect(
     ownedKeys: (storageId, keys) => metadata.uploadsOwning(storageId, keys),
     ...{ intervalMs: 86_400_000, ageMsMin: 0, orphanShareMax: 1, orphansFree: 1_000 },
   });
-  t.after(async () => {
+  cleanUp(t, async () => {
     await sweeper[Symbol.asyncDispose]();
     await direct.close();
     await multipart.close();

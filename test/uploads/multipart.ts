@@ -24,6 +24,7 @@ import { s3Config } from "../../packages/server/src/storage/s3/config.ts";
 import { openS3Storage } from "../../packages/server/src/storage/s3/driver.ts";
 import { Emulator } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import { PartBuffers } from "../../packages/server/src/storage/s3/part-buffers.ts";
+import { cleanUp } from "../harness/cleanup.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { fixedStorages } from "../server/fixed-storages.ts";
 import { chunks, root } from "./core.ts";
@@ -123,7 +124,7 @@ export async function openMultipart(
   const multipart = make();
   const resumable = new ResumableUploads({ ...shared, buffers: new PartBuffers() });
   const upkeep = new UploadUpkeep({ ...shared, uploads: resumable, intervalMs: 60_000 });
-  t.after(async () => {
+  cleanUp(t, async () => {
     await multipart.close();
     await resumable.close();
     await driver[Symbol.asyncDispose]();

@@ -8,6 +8,7 @@ import { type TestContext, test } from "node:test";
 import { isOperationalError } from "../../packages/server/src/core/errors.ts";
 import type { ResumableUploads } from "../../packages/server/src/core/resumable/index.ts";
 import { forward } from "../../packages/server/src/storage/layers/forward.ts";
+import { eventually } from "../harness/process-usage.ts";
 import { chunks, openCore, root } from "./core.ts";
 
 const { signal } = new AbortController();
@@ -63,7 +64,11 @@ test("who asks in the same process where it stands is told what holds", async (t
 test("one that is cancelled meanwhile makes no object", async (t) => {
   const { core, id, appending, release } = await heldInStorage(t);
   const cancelled = core.uploads.cancel(root, id, { signal });
-  setImmediate(release);
+  await eventually("the store knows it", async () => {
+    const upload = await core.metadata.getUpload(id);
+    return upload === undefined || upload.phase === "cancelling";
+  });
+  release();
   await assert.rejects(appending);
   await cancelled;
   await assert.rejects(core.read("k"), (error) => isOperationalError(error, "object_not_found"));
