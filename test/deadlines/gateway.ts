@@ -1,8 +1,9 @@
 /** A real nginx in front of a server, that gives up by itself; it listens on a free port. */
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { spawnNginx } from "../harness/nginx-process.ts";
@@ -56,17 +57,27 @@ export async function startGateway(
   return { url: `http://127.0.0.1:${port}` };
 }
 
+/** Below those that the kernel gives to connections and to whoever asks for any: nobody takes it before nginx does. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
+/** For what hangs. */
+const openMsMax = 60_000;
+
 async function untilOpen(port: number): Promise<void> {
-  const until = Date.now() + 10_000;
+  const until = Date.now() + openMsMax;
   for (;;) {
     const socket = connect({ port, host: "127.0.0.1" });
     const isOpen = await new Promise<boolean>((done) => {

@@ -16,16 +16,13 @@ import { requirePrerequisite } from "../prerequisites.ts";
 import { startGateway } from "./gateway.ts";
 import { lockStore } from "./store-lock.ts";
 
-const gatewayMs = 3000;
-/** For a machine that does other things as well; the server itself keeps a tenth for the answer. */
-const slackMs = 700;
-/** Longer than one statement waits for the lock. */
-const stalledMs = 10_000;
+const gatewayMs = 2000;
+/** Longer than one statement waits for the lock. The store stays locked until all are answered. */
+const stalledMsMin = 10_000;
+/** For a machine that does other things as well, or nothing at all for a moment. Who waited for the store waited longer. */
+const slackMs = 7_000;
 
-const flags = [
-  // Less than the gateway's own 3 s: on a machine without a free core an answer takes its time.
-  ...["--http-gateway-ms-max", "2 s", "--http-work-ms-max", "2 s"],
-];
+const flags = ["--http-gateway-ms-max", `${gatewayMs} ms`, "--http-work-ms-max", `${gatewayMs} ms`];
 const tusHeaders = { "tus-resumable": "1.0.0" };
 
 interface Timed {
@@ -43,6 +40,8 @@ function assertRefusedInTime(what: string, { answer, ms }: Timed): void {
   assert.ok(ms <= gatewayMs + slackMs, `${what} answered after ${Math.round(ms)} ms`);
   assert.equal(answer.status, 503, `${what}: ${answer.status} ${answer.body}`);
   assert.ok(Number(answer.headers["retry-after"]) > 0, `${what} has Retry-After`);
+  const { limit, limitMs } = JSON.parse(`${answer.body}`);
+  assert.deepEqual([limit, limitMs], ["gatewayMsMax", gatewayMs], what);
 }
 
 async function tusUpload(server: ServerProcess, key: string, length: number): Promise<string> {
@@ -141,20 +140,20 @@ async function startS3Upload(server: ServerProcess) {
   return { complete, end: () => client.destroy() };
 }
 
-test("a store that is stalled for 10 s: every change is refused within the gateway's 3 s and leaves nothing", async (t) => {
+test("a store that is stalled for 10 s: every change is refused before the gateway gives up and leaves nothing", async (t) => {
   const server = await startServer(t, { flags });
   const ways: { readonly at: { readonly url: string }; readonly prepared: Prepared }[] = [
     { at: server, prepared: await prepare(server, "direct") },
   ];
   if (requirePrerequisite(t, "nginx")) {
     for (const buffering of ["on", "off"] as const) {
-      const at = await startGateway(t, { upstream: server, readTimeout: "3s", buffering });
+      const at = await startGateway(t, { upstream: server, readTimeout: "60s", buffering });
       ways.push({ at, prepared: await prepare(server, `nginx-${buffering}`) });
     }
   }
   const s3 = await startS3Upload(server);
   const lock = await lockStore(t, server.data);
-  const released = new Promise((done) => setTimeout(done, stalledMs)).then(() => lock.release());
+  const isLong = new Promise((done) => setTimeout(done, stalledMsMin));
   const startedAt = performance.now();
   const completed = s3.complete().then(
     () => "complete",
@@ -165,16 +164,14 @@ test("a store that is stalled for 10 s: every change is refused within the gatew
       ([name, running]) => [`${prepared.way}/${name}`, running] as const,
     ),
   );
-  const results = requests.map(async ([name, running]) => {
-    const result = await timed(running);
-    // 504 would be nginx's own word.
-    assertRefusedInTime(name, result);
-  });
-  await Promise.all(results);
+  const results = requests.map(async ([name, running]) => [name, await timed(running)] as const);
+  // 504 would be nginx's own word.
+  for (const [name, result] of await Promise.all(results)) assertRefusedInTime(name, result);
   const read = await timed(send(server, "GET", objectPath("direct/kept")));
   assert.equal(read.answer.status, 200, "reading goes on");
+  await isLong;
+  await lock.release();
   const ended = await completed;
-  await released;
   for (const { prepared } of ways) await assertNothingAppeared(server, prepared);
   // Answered with 200 and white space it may wait for the store; refused it leaves nothing.
   const version = await versionOf(server, "by-s3");
