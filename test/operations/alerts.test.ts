@@ -84,7 +84,8 @@ function center(
     sender: webhook(url),
     log: silentLog,
     meter,
-    msMax: 2_000,
+    // Whoever did not answer in time is told twice, and this process may stand still between the two.
+    msMax: 120_000,
     waitMs: 5,
   });
   const times = { repeatMs, settleMs: 10_000, tickMs: 5 };

