@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { cleanUp } from "../harness/cleanup.ts";
 import { send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
@@ -14,7 +15,7 @@ import { useService } from "../storages/service.ts";
 const old = Buffer.alloc(64 * 1024, "the old bytes ");
 
 /** A look counts as hanging after 3 s; everything else is the machine's. */
-const seenMsMax = 60_000;
+const seenMsMax = 120_000;
 
 describeWhere(["moosefs", "fuse", "namespaces"], "a mount whose server stands still", () => {
   const moosefs = useService("moosefs", { MFS_MOUNTS: "2" });
@@ -23,8 +24,6 @@ describeWhere(["moosefs", "fuse", "namespaces"], "a mount whose server stands st
     const root = join(moosefs.value("MFS_MOUNT"), "told-of");
     await mkdir(root);
     const server = await start(t, root);
-    assert.deepEqual(await told(server), { metric: "0", alert: undefined, ready: true });
-
     const goOn = await standStill(t, moosefs.value("MFS_MOUNT_PIDFILE"));
     await eventually("it is told of", async () => (await told(server)).metric === "1", seenMsMax);
     assert.deepEqual(await told(server), { metric: "1", alert: "1", ready: false });
@@ -40,8 +39,7 @@ describeWhere(["moosefs", "fuse", "namespaces"], "a mount whose server stands st
     assert.deepEqual(await told(server), { metric: "1", alert: "1", ready: false });
 
     goOn();
-    await eventually("it clears", async () => (await told(server)).metric === "0", seenMsMax);
-    assert.deepEqual(await told(server), { metric: "0", alert: "0", ready: true });
+    await clears(server);
     await eventually("that is in the log", () =>
       said(server, 30, /the disk of storage:far answers again/),
     );
@@ -64,8 +62,7 @@ describeWhere(["moosefs", "fuse", "namespaces"], "a mount whose server stands st
     const body = JSON.stringify({ driver: "posix", root: elsewhere });
     const answer = await send(server, "PUT", "/v1/storages/far", { body });
     assert.equal(answer.status, 200, answer.body.toString());
-    await eventually("it clears", async () => (await told(server)).metric === "0", seenMsMax);
-    assert.deepEqual(await told(server), { metric: "0", alert: "0", ready: true });
+    await clears(server);
     assert.deepEqual((await send(server, "GET", "/v1/objects/far/old")).body, old);
   });
 });
@@ -107,18 +104,24 @@ async function told(server: ServerProcess) {
   };
 }
 
+/** All three at once: on a busy machine a look may take longer than 3 s once more. */
+async function clears(server: ServerProcess): Promise<void> {
+  const well = { metric: "0", alert: "0", ready: true };
+  await eventually("it clears", async () => isDeepStrictEqual(await told(server), well), seenMsMax);
+}
+
 function said(server: ServerProcess, level: number, pattern: RegExp): boolean {
   return server.log.some((line) => line.level === level && pattern.test(line.message));
 }
 
 /**
- * Stops the process that serves a mount: whoever asks the mount waits. It goes on when asked, after the test, or 120 s
+ * Stops the process that serves a mount: whoever asks the mount waits. It goes on when asked, after the test, or 400 s
  * later, also if this process is gone by then.
  */
 async function standStill(t: TestContext, pidFile: string): Promise<() => void> {
   const pid = Number.parseInt(await readFile(pidFile, "utf8"), 10);
   assert.ok(pid > 1, pidFile);
-  const keeper = spawn("bash", ["-c", 'read -t 120 -r _; kill -CONT "$0"', `${pid}`], {
+  const keeper = spawn("bash", ["-c", 'read -t 400 -r _; kill -CONT "$0"', `${pid}`], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
   });
