@@ -6,6 +6,9 @@ import { chromium, type Page } from "playwright-core";
 import { cleanUp } from "../harness/cleanup.ts";
 import { eventually } from "../harness/process-usage.ts";
 
+/** A browser that starts beside many other processes takes its time. */
+const hangsMs = 120_000;
+
 export interface Pasted {
   readonly page: Page;
   /** What `console.log` was given, in order, as JSON has it. */
@@ -15,9 +18,11 @@ export interface Pasted {
 /** Opens the page and chooses the file in its one input. Closed, and looked at for errors, after the test. */
 export async function chooseFile(t: TestContext, url: string, path: string): Promise<Pasted> {
   const args = ["--no-sandbox", "--disable-dev-shm-usage"];
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
+  const launch = { executablePath: "/usr/bin/chromium", args, timeout: hangsMs };
+  const browser = await chromium.launch(launch);
   cleanUp(t, () => browser.close());
   const page = await browser.newPage();
+  page.setDefaultTimeout(hangsMs);
   const errors: string[] = [];
   const printed: unknown[] = [];
   page.on("pageerror", (error) => errors.push(String(error)));

@@ -28,7 +28,7 @@ export async function createProject(t: TestContext, packages: readonly string[])
 export async function runModule(folder: string, text: string): Promise<string> {
   const path = join(folder, "pasted.js");
   await writeFile(path, text);
-  const { stdout } = await run(process.execPath, [path], { cwd: folder, timeout: 60_000 });
+  const { stdout } = await run(process.execPath, [path], { cwd: folder, timeout: 300_000 });
   return stdout;
 }
 

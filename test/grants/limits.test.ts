@@ -14,8 +14,8 @@ import { silentLog } from "../../packages/server/src/core/ports/log.ts";
 import { type RunningServer, startServer } from "../../packages/server/src/server.ts";
 import { parseServerConfig } from "../../packages/server/src/server-config.ts";
 import {
-  assertNothingLeftOver,
   countGrants,
+  eventuallyNothingLeftOver,
   readBlobRows,
   readUploadRows,
 } from "../harness/data-folder.ts";
@@ -362,6 +362,6 @@ test("of all that was refused nothing is stored a day later", async () => {
   await eventually("no garbage is left", () =>
     readBlobRows(data).every(({ references }) => references > 0),
   );
-  await assertNothingLeftOver(data);
+  await eventuallyNothingLeftOver(data);
   await eventually("no use is remembered", () => countGrants(data) === 0);
 });

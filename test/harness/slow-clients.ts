@@ -24,7 +24,10 @@ export interface SlowClients {
   readonly bytesPerSecond: number;
   /** Left out: ten times a second. */
   readonly tickMs?: number;
+  /** At most, where somebody says before that it is enough. */
   readonly slowMs: number;
+  /** Of all together, however long they are slow for it: a busy machine has them do less in a time. */
+  readonly bytesMin?: number;
   /** As many then go on at full speed to the end; the others leave. */
   readonly completed: number;
 }
@@ -38,11 +41,20 @@ export interface SlowClientsResult {
 }
 
 const tickMsDefault = 100;
+/** For what hangs. */
+const bytesMsMax = 120_000;
 
-export async function runSlowClients(clients: SlowClients): Promise<SlowClientsResult> {
+/** They stop being slow when the signal is aborted, or when their time is over. */
+export async function runSlowClients(
+  clients: SlowClients,
+  enough?: AbortSignal,
+): Promise<SlowClientsResult> {
   const child = spawn(process.execPath, [import.meta.filename, JSON.stringify(clients)], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["pipe", "pipe", "inherit"],
   });
+  child.stdin.on("error", () => {});
+  if (enough?.aborted === true) child.stdin.end();
+  enough?.addEventListener("abort", () => child.stdin.end(), { once: true });
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
     text += chunk;
@@ -158,20 +170,31 @@ async function main(options: SlowClients): Promise<SlowClientsResult> {
       return new Client(options, socket, index);
     }),
   );
-  const { tickMs = tickMsDefault } = options;
+  const { tickMs = tickMsDefault, bytesMin = 0 } = options;
   const bytesPerTick = Math.ceil((options.bytesPerSecond * tickMs) / 1000);
+  const bytes = (): number => clients.reduce((sum, client) => sum + client.bytes, 0);
+  let isEnough = false;
+  process.stdin.on("end", () => {
+    isEnough = true;
+  });
+  process.stdin.resume();
   const until = performance.now() + options.slowMs;
-  while (performance.now() < until) {
+  const isOver = (): boolean => {
+    const leftMs = until - performance.now();
+    return isEnough || leftMs < -bytesMsMax || (leftMs <= 0 && bytes() >= bytesMin);
+  };
+  while (!isOver()) {
     for (const client of clients) client.step(bytesPerTick);
     await delay(tickMs);
   }
+  process.stdin.destroy();
   const active = clients.filter((client) => client.active).length;
   const [going, leaving] = [clients.slice(0, options.completed), clients.slice(options.completed)];
   for (const client of leaving) client.leave();
   await Promise.all(going.map((client) => client.complete()));
   return {
     active,
-    bytes: clients.reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: bytes(),
     statuses: going.map(({ status }) => status),
   };
 }

@@ -6,6 +6,7 @@ import { strict as assert } from "node:assert";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, type TestContext, test } from "node:test";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { cleanUp } from "../harness/cleanup.ts";
 import { startCuttingProxy } from "../harness/cutting-proxy.ts";
 import { basicAuthorization } from "../harness/http-client.ts";
 import { describeWhere } from "../prerequisites.ts";
@@ -15,6 +16,8 @@ import { cutsBelow } from "./random-cuts.ts";
 import { assertServed } from "./stored-bytes.ts";
 
 const MB = 1_000_000;
+/** A browser that starts beside many other processes takes its time. */
+const hangsMs = 120_000;
 const headers = { Authorization: basicAuthorization };
 
 export function describeBrowserClients(name: string, open: OpenBacking): void {
@@ -22,7 +25,11 @@ export function describeBrowserClients(name: string, open: OpenBacking): void {
     let browser: Browser | undefined;
     before(async () => {
       const args = ["--no-sandbox", "--disable-dev-shm-usage"];
-      browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
+      browser = await chromium.launch({
+        executablePath: "/usr/bin/chromium",
+        args,
+        timeout: hangsMs,
+      });
     });
     after(() => browser?.close());
 
@@ -35,7 +42,8 @@ export function describeBrowserClients(name: string, open: OpenBacking): void {
       const proxy = await startCuttingProxy(t, { upstream: () => backing.server, cuts });
       const origin = await startPageServer(t, bytes);
       const context = await browser.newContext();
-      t.after(() => context.close());
+      cleanUp(t, () => context.close());
+      context.setDefaultTimeout(hangsMs);
       const page = await context.newPage();
       await page.goto(origin);
       const tab = new Tab(page);

@@ -9,6 +9,9 @@ import { describeWhere } from "../prerequisites.ts";
 import { useService } from "../storages/service.ts";
 import { type OpenBacking, openPosixBacking, openS3Backing } from "./backing.ts";
 
+/** A browser that starts beside many other processes takes its time. */
+const hangsMs = 120_000;
+
 const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
 
 async function postFromPage(t: TestContext, open: OpenBacking, via: string): Promise<void> {
@@ -24,9 +27,11 @@ async function postFromPage(t: TestContext, open: OpenBacking, via: string): Pro
     ([name, value]) => `<input type="hidden" name="${escaped(name)}" value="${escaped(value)}">`,
   );
   const args = ["--no-sandbox", "--disable-dev-shm-usage"];
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args });
+  const launch = { executablePath: "/usr/bin/chromium", args, timeout: hangsMs };
+  const browser = await chromium.launch(launch);
   cleanUp(t, () => browser.close());
   const context = await browser.newContext({ javaScriptEnabled: false });
+  context.setDefaultTimeout(hangsMs);
   const page = await context.newPage();
   await page.setContent(
     `<form method="post" enctype="multipart/form-data" action="${escaped(url)}">

@@ -4,8 +4,8 @@ import { basicAuthorization } from "../harness/http-client.ts";
 
 export type Source = ConstructorParameters<typeof Upload>[0];
 
-/** Many, for a server that is away or a connection that breaks is met by trying again. */
-const retryDelays = [0, 50, 100, 200, 400, 800, 1600, 1600, 1600, 1600, 1600, 1600, 1600, 1600];
+/** Many, for a server that is away, for minutes on a busy machine, or a connection that breaks is met by trying again. */
+const retryDelays = [0, 50, 100, 200, 400, 800, ...Array.from({ length: 100 }, () => 1600)];
 
 export interface NodeUpload {
   readonly upload: Upload;

@@ -5,7 +5,7 @@ import Uppy from "@uppy/core";
 import Tus from "@uppy/tus";
 import { Upload } from "tus-js-client";
 
-const retryDelays = [0, 100, 200, 400, 800, 1600, 1600, 1600, 1600, 1600, 1600];
+const retryDelays = [0, 100, 200, 400, 800, ...Array.from({ length: 100 }, () => 1600)];
 
 /** Of the page's own origin: the bytes to upload. */
 async function content() {
