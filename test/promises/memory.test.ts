@@ -1,7 +1,12 @@
 /**
- * Resident memory does not grow with the number or the size of bodies: at most 64 MiB over the idle
- * server after a warm-up. The peak of each load is taken as the kernel counts it, the garbage that
- * V8 has not collected yet included.
+ * Resident memory does not grow with the size of bodies, and with their number by what each may hold: at most 64 MiB over
+ * the idle server after a warm-up, or 128 for 200 uploads at once. The peak of each load is taken as the kernel counts
+ * it, the garbage that V8 has not collected yet included.
+ *
+ * An upload holds what was read ahead of the storage, up to 192 KiB, and what waits to be written, up to 144 KiB where
+ * there are so many. All hold all of that as soon as the disk is slower than the clients, or the server stood still for
+ * a second: 59 MiB outside of the heap were seen then, and 58 to 87 resident. Without a bound it would be the 600 MiB
+ * that are sent.
  *
  * Two hundred uploads of 100 MB are 20 GB, which no test's disk and minutes allow. So all two hundred
  * announce 100 MB and are slow for some seconds, in which memory would have to hold what is not
@@ -25,6 +30,7 @@ import { runSlowClients, type SlowClients } from "../harness/slow-clients.ts";
 
 const MiB = 1024 * 1024;
 const riseMax = 64 * MiB;
+const uploadsRiseMax = 128 * MiB;
 const clientCount = 200;
 const objectBytes = 100_000_000;
 
@@ -83,6 +89,7 @@ async function assertRiseBounded(
   t: TestContext,
   { server, idleBytes }: { server: ServerProcess; idleBytes: number },
   load: () => Promise<void>,
+  bytesMax = riseMax,
 ): Promise<void> {
   const watch = watchMemory(server.pid);
   await load();
@@ -90,10 +97,10 @@ async function assertRiseBounded(
   const rise = (peakBytes - idleBytes) / MiB;
   const idleText = (idleBytes / MiB).toFixed(0);
   t.diagnostic(`idle ${idleText} MiB, peak +${rise.toFixed(1)} MiB in ${samples.length} samples`);
-  assert.ok(peakBytes - idleBytes <= riseMax, `memory rose by ${rise.toFixed(1)} MiB`);
+  assert.ok(peakBytes - idleBytes <= bytesMax, `memory rose by ${rise.toFixed(1)} MiB`);
 }
 
-test("200 slow uploads of 100 MB raise resident memory by at most 64 MiB", async (t) => {
+test("200 slow uploads of 100 MB raise resident memory by at most 128 MiB", async (t) => {
   const warm = await startWarm(t);
   const { server } = warm;
   const clients: SlowClients = {
@@ -105,9 +112,10 @@ test("200 slow uploads of 100 MB raise resident memory by at most 64 MiB", async
     length: objectBytes,
     bytesPerSecond: 256 * 1024,
     slowMs: 12_000,
+    bytesMin: clientCount * MiB,
     completed: 4,
   };
-  await assertRiseBounded(t, warm, async () => {
+  const load = async (): Promise<void> => {
     const running = runSlowClients(clients);
     await eventually(
       "all uploads run at once",
@@ -115,9 +123,10 @@ test("200 slow uploads of 100 MB raise resident memory by at most 64 MiB", async
     );
     const { active, bytes, statuses } = await running;
     assert.equal(active, clientCount);
-    assert.ok(bytes > clientCount * MiB, `${bytes} bytes were sent`);
+    assert.ok(bytes >= clientCount * MiB, `${bytes} bytes were sent`);
     assert.deepEqual(statuses, [201, 201, 201, 201]);
-  });
+  };
+  await assertRiseBounded(t, warm, load, uploadsRiseMax);
 });
 
 test("a form of 300 MB raises resident memory by at most 64 MiB", async (t) => {
@@ -148,9 +157,10 @@ test("200 slow downloads of a 1 GiB object raise resident memory by at most 64 M
       length: 0,
       bytesPerSecond: 50 * 1024,
       slowMs: 12_000,
+      bytesMin: (clientCount * MiB) / 4,
       completed: 0,
     });
     assert.equal(active, clientCount);
-    assert.ok(bytes > (clientCount * MiB) / 4, `${bytes} bytes were read`);
+    assert.ok(bytes >= (clientCount * MiB) / 4, `${bytes} bytes were read`);
   });
 });
