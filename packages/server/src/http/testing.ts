@@ -6,6 +6,9 @@ import { httpConfig } from "./config.ts";
 import { type RenderError, renderProblem } from "./problem.ts";
 import { closeHttp, createHttp, type HttpOptions } from "./server.ts";
 
+/** Only for what hangs: a machine that is busy may stand still for seconds. */
+const hangMsMax = 60_000;
+
 const statuses: Readonly<Record<string, number>> = {
   invalid_request: 400,
   access_denied: 403,
@@ -116,7 +119,7 @@ export class RawClient {
 
   /** What was received, once the pattern is in it; fails if the connection closes before. */
   async until(pattern: RegExp): Promise<string> {
-    const deadline = Date.now() + 15_000;
+    const deadline = Date.now() + hangMsMax;
     while (!pattern.test(this.text)) {
       if (this.closed || Date.now() > deadline) {
         throw new Error(`${this.closed} ${JSON.stringify(this.text.slice(0, 400))}`);
@@ -130,6 +133,13 @@ export class RawClient {
     return this.text;
   }
 
+  /** What was received, once it is a head and as many bytes of a body. */
+  async untilBody(length: number): Promise<string> {
+    const head = (await this.until(/\r\n\r\n/)).indexOf("\r\n\r\n") + 4;
+    await eventually(() => this.bytes >= head + length, `${length} bytes of the body came`);
+    return this.text;
+  }
+
   async untilClosed(): Promise<string> {
     await eventually(() => this.closed, "the connection closes");
     return this.text;
@@ -137,10 +147,20 @@ export class RawClient {
 }
 
 /** Polls a condition that something else brings about. */
-export async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const until = Date.now() + 10_000;
-  while (!condition()) {
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+): Promise<void> {
+  const until = Date.now() + hangMsMax;
+  while (!(await condition())) {
     if (Date.now() > until) throw new Error(`never happened: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** Connections that the server has, which may be fewer than clients have opened, and more than they have kept. */
+export function connectionsOf(app: FastifyInstance): Promise<number> {
+  return new Promise((resolve, reject) => {
+    app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
 }

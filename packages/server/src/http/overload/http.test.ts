@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { FastifyInstance } from "fastify";
+import { runningMs, runningMsOf } from "../../../../../test/harness/running-time.ts";
 import type { ObjectBody } from "../../core/ports/storage-driver.ts";
 import { receiveBody } from "../body.ts";
 import { sendBody } from "../send-body.ts";
-import { eventually, RawClient, startServer } from "../testing.ts";
+import { connectionsOf, eventually, RawClient, startServer } from "../testing.ts";
 
 const head = (method: string, path: string, headers = ""): string =>
   `${method} ${path} HTTP/1.1\r\nHost: a\r\n${headers}\r\n`;
@@ -69,12 +70,10 @@ test("over the bound a request waits for its turn, then gets 503 and Retry-After
   for (const client of clients) await client.write(head("GET", "/work"));
   await eventually(() => gate.waiting === 16, "all places are taken");
   const late = new RawClient(t, port);
-  const startedAt = performance.now();
   await late.write(head("GET", "/"));
-  const refusal = await late.until(/503[\s\S]*overloaded/);
   // 75 ms of waiting; the rest is slack for a busy machine.
-  assert(performance.now() - startedAt < 400);
-  assert.match(refusal, /retry-after: 2/i);
+  const refusal = await Promise.race([late.until(/503[\s\S]*overloaded/), runningMs(400)]);
+  assert.match(refusal ?? "none in time", /retry-after: 2/i);
   const control = new RawClient(t, port);
   await control.write(head("HEAD", "/"));
   assert.doesNotMatch(await control.until(/HTTP/), /503/, "another class has its own places");
@@ -104,8 +103,11 @@ test("bodies that flow slowly take no place", async (t) => {
 test("an address that asks too often gets 429 with the limit's headers, and more later", async (t) => {
   const { port } = await start(t, { addressRequestsPerSecondMax: 4 });
   const client = new RawClient(t, port);
-  for (let count = 0; count < 8; count++) await client.write(head("GET", "/"));
-  const text = await client.until(/(?:HTTP[\s\S]*){8}/);
+  // At once, so that the server reads them at once, and ten seconds' worth.
+  await client.write(head("GET", "/").repeat(40));
+  const answers = () => client.text.split("HTTP/1.1 ").length - 1;
+  await eventually(() => answers() === 40 && /\}$/.test(client.text), "all are answered");
+  const { text } = client;
   const refusal = text.slice(text.indexOf("HTTP/1.1 429"));
   assert.match(refusal, /retry-after: 1\r/i);
   assert.match(refusal, /ratelimit-policy: "address";q=4;w=1\r/i);
@@ -118,7 +120,7 @@ test("an address that asks too often gets 429 with the limit's headers, and more
 
 test("connections over an address's bound are closed; a trusted proxy's are not counted", async (t) => {
   const limits = { addressConnectionsMax: 4 };
-  const { port } = await start(t, limits, { trustedProxies: [] });
+  const { port, app } = await start(t, limits, { trustedProxies: [] });
   const clients = Array.from({ length: 4 }, () => new RawClient(t, port));
   for (const client of clients) {
     await client.write(head("GET", "/"));
@@ -127,7 +129,10 @@ test("connections over an address's bound are closed; a trusted proxy's are not 
   const fifth = new RawClient(t, port);
   await fifth.untilClosed();
   clients[0]?.socket.destroy();
-  await eventually(() => clients[0]?.closed === true, "the first is gone");
+  await eventually(
+    async () => (await connectionsOf(app)) === 3,
+    "the server knows that it is gone",
+  );
   const again = new RawClient(t, port);
   await again.write(head("GET", "/"));
   await again.until(/fine/);
@@ -160,21 +165,28 @@ test("bodies pass at the configured bandwidth each way, and small ones do not wa
   const get = async (bytes: number): Promise<void> => {
     const client = new RawClient(t, port);
     await client.write(head("GET", `/bytes/${bytes}`));
-    await eventually(() => client.bytes > bytes, "all bytes came");
+    await client.untilBody(bytes);
   };
   const small: number[] = [];
   const asking = (async () => {
     await new Promise((done) => setTimeout(done, 300));
-    for (let count = 0; count < 5; count++) small.push(await seconds(() => put(1000)));
+    for (let count = 0; count < 5; count++) small.push(await runningMsOf(() => put(1000)));
   })();
   // Three quarters of the bandwidth, which is 3 MB in each second; both ways at once.
-  const took = await Promise.all([
-    seconds(() => Promise.all([put(2_000_000), put(1_000_000)])),
-    seconds(() => Promise.all([get(2_000_000), get(1_000_000)])),
-  ]);
+  const took: number[] = [];
+  const runningSeconds =
+    (await runningMsOf(async () => {
+      took.push(
+        ...(await Promise.all([
+          seconds(() => Promise.all([put(2_000_000), put(1_000_000)])),
+          seconds(() => Promise.all([get(2_000_000), get(1_000_000)])),
+        ])),
+      );
+    })) / 1000;
   await asking;
-  for (const one of took) assert(one > 0.85 && one < 2.5, `${one} s for a second's bytes`);
-  for (const one of small) assert(one < 0.5, `${one} s for a small body`);
+  for (const one of took) assert(one > 0.85, `${one} s for a second's bytes`);
+  assert(runningSeconds < 2.5, `${runningSeconds} s for a second's bytes`);
+  for (const one of small) assert(one < 500, `${one} ms for a small body`);
 });
 
 test("a thousand half-open connections leave no descriptor, timer or place", async (t) => {
@@ -202,15 +214,10 @@ test("a thousand half-open connections leave no descriptor, timer or place", asy
     }, 600);
   }
   await eventually(() => app.httpRuntime.scopes.size === 0, "all requests ended");
-  const connections = () =>
-    new Promise<number>((done) => app.server.getConnections((_error, count) => done(count)));
-  const until = Date.now() + 10_000;
-  while ((await connections()) > 0 && Date.now() < until) {
-    await new Promise((done) => setTimeout(done, 50));
-  }
-  assert.equal(await connections(), 0);
-  assert.equal(app.httpRuntime.watch.size, 0);
-  assert(process.getActiveResourcesInfo().length <= before + 2);
+  await eventually(async () => (await connectionsOf(app)) === 0, "all connections are closed");
+  await eventually(() => app.httpRuntime.watch.size === 0, "nothing is watched");
+  const left = () => process.getActiveResourcesInfo().length;
+  await eventually(() => left() <= before + 2, "no timer or socket is left");
   const good = new RawClient(t, port);
   await good.write(head("GET", "/"));
   await good.until(/fine/);
