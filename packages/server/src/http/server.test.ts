@@ -99,8 +99,10 @@ test("junk after a request in work: the request is answered, then the connection
   const client = new RawClient(t, port);
   await client.write(get("/"));
   await eventually(() => app.httpRuntime.scopes.size === 1, "the request is there");
+  const [scope] = app.httpRuntime.scopes;
+  const before = scope?.bytesRead ?? 0;
   await client.write("\x00\x01junk\r\n\r\n");
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await eventually(() => (scope?.bytesRead ?? 0) > before, "the junk is there");
   gate.resolve();
   const text = await client.untilClosed();
   assert.match(text, /^HTTP\/1\.1 200 [\s\S]*fine;$/);
@@ -131,7 +133,7 @@ test("malformed percent-encoding and over-long paths are 400 problems with a req
 });
 
 test("a malformed path with a body in flight is answered the same way", async (t) => {
-  const { port } = await simpleServer(t);
+  const { port } = await simpleServer(t, { lingerMsMax: "60 s" });
   const client = new RawClient(t, port);
   client.socket.pause();
   await client.write("PUT /name/%ZZ HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n");
@@ -292,7 +294,9 @@ test("a slow body is the client's own time: the gateway's silence does not count
       throw requestSignal(request).reason;
     });
   };
-  const { port } = await startServer(t, routes, { config: { gatewayMsMax: "300 ms" } });
+  // Work alone would be over at the same moment.
+  const config = { gatewayMsMax: "300 ms", workMsMax: "60 s" };
+  const { port } = await startServer(t, routes, { config });
   const slowly = async (path: string, headers = ""): Promise<string> => {
     const client = new RawClient(t, port);
     await client.write(`PUT ${path} HTTP/1.1\r\nHost: x\r\n${headers}Content-Length: 6\r\n\r\n`);
@@ -303,20 +307,26 @@ test("a slow body is the client's own time: the gateway's silence does not count
     return await client.until(/\r\n\r\n[\s\S]+/);
   };
   assert.match(await slowly("/slow"), /^HTTP\/1\.1 200 [\s\S]*received/);
-  assert.match(await slowly("/slow", "Roma-Timeout: 500ms\r\n"), /^HTTP\/1\.1 503 /);
+  assert.match(await slowly("/slow", "Roma-Timeout: 300ms\r\n"), /^HTTP\/1\.1 503 /);
   assert.match(await slowly("/silent"), /^HTTP\/1\.1 503 [\s\S]*"limit":"gatewayMsMax"/);
 });
 
 test("a handler that ignores its end is overtaken before Roma-Timeout is over, and the outcome is not known", async (t) => {
-  const { port } = await startServer(t, (app) => {
-    app.get("/deaf", () => new Promise(() => undefined));
-  });
+  let nowMs = 0;
+  const { port, app } = await startServer(
+    t,
+    (server) => {
+      server.get("/deaf", () => new Promise(() => undefined));
+    },
+    { clock: { monotonicMs: () => nowMs } },
+  );
   const client = new RawClient(t, port);
-  const startedAt = performance.now();
   await client.write("GET /deaf HTTP/1.1\r\nHost: x\r\nRoma-Timeout: 1 s\r\n\r\n");
+  await eventually(() => app.httpRuntime.scopes.size === 1, "the request is there");
+  // Nothing is left but the margin for the answer, and on the request's clock it stays so.
+  nowMs = 900;
   const text = await client.until(/\r\n\r\n[\s\S]+/);
   assert.match(text, /^HTTP\/1\.1 503 [\s\S]*retry-after: [\s\S]*"outcome":"unknown"/i);
-  assert(performance.now() - startedAt < 1500);
 });
 
 test("a client that leaves aborts the request's signal", async (t) => {
@@ -344,8 +354,9 @@ test("a client that leaves aborts the request's signal", async (t) => {
 test("closing lets requests in flight finish, refuses new connections, and aborts the rest", async (t) => {
   const gate = Promise.withResolvers<void>();
   const { port, app, close } = await startServer(t, (server) => {
-    server.get("/soon", async () => {
+    server.get("/soon", async (request) => {
       await gate.promise;
+      requestSignal(request).throwIfAborted();
       return "fine;";
     });
     server.get("/never", (request) => {
@@ -366,11 +377,13 @@ test("closing lets requests in flight finish, refuses new connections, and abort
   await Promise.all([soon.write(get("/soon")), never.write(get("/never"))]);
   await eventually(() => app.httpRuntime.scopes.size === 2, "both requests are there");
   const closing = close(500);
+  // In no time: a busy machine may need more than the drain has for what comes next.
+  gate.resolve();
   await idle.untilClosed();
+  await eventually(() => !app.server.listening, "nobody listens");
   const late = new RawClient(t, port);
   await late.untilClosed();
   assert.equal(late.error?.code, "ECONNREFUSED");
-  gate.resolve();
   assert.match(await soon.untilClosed(), /^HTTP\/1\.1 200 [\s\S]*connection: close[\s\S]*fine;/i);
   assert.match(await never.untilClosed(), /^HTTP\/1\.1 503 [\s\S]*the server is stopping/);
   await closing;
