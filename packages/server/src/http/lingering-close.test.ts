@@ -4,8 +4,8 @@ import { OperationalError } from "../core/errors.ts";
 import { receiveBody } from "./body.ts";
 import { eventually, RawClient, startServer } from "./testing.ts";
 
-/** Refuses every upload: before its body, or after its first chunk. */
-function refusingServer(t: TestContext, config: object = {}) {
+/** Refuses every upload, before its body or after its first chunk; lingers for so long that nothing ends by that. */
+function refusingServer(t: TestContext, config: object = { lingerMsMax: "60 s" }) {
   return startServer(
     t,
     (app) => {
@@ -60,7 +60,7 @@ test("an answer without a body is delivered the same way", async (t) => {
 });
 
 test("the answer is sent at once, not after the drain", async (t) => {
-  const { port } = await refusingServer(t, { lingerMsMax: "60 s" });
+  const { port } = await refusingServer(t);
   const client = new RawClient(t, port);
   await client.write(`${head("/", "Content-Length: 1000000")}some`);
   await client.until(/\}$/);
@@ -100,7 +100,7 @@ test("draining is bounded in time and in bytes", async (t) => {
 });
 
 test("a client that waits for 100 Continue is answered and closed without a drain", async (t) => {
-  const { port } = await refusingServer(t, { lingerMsMax: "60 s" });
+  const { port } = await refusingServer(t);
   const client = new RawClient(t, port);
   await client.write(head("/", "Content-Length: 1000\r\nExpect: 100-continue"));
   const text = await client.untilClosed();
