@@ -16,6 +16,8 @@ export interface LineSinkOptions {
   readonly notice: (dropped: Readonly<Record<string, number>>) => string;
   /** Told once when writing begins to fail, until it works again. */
   readonly onFailure?: (reason: DropReason, error: unknown) => void;
+  /** Told once the notice has been written. */
+  readonly onRecovery?: () => void;
   readonly onDrop?: (reason: DropReason, lines: number) => void;
   /** After a failure, until the next attempt. */
   readonly retryMs?: number;
@@ -100,19 +102,28 @@ export class LineSink {
 
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
-      this.#announce();
+      if (this.#unsaid.size > 0) await this.#announce();
+      // That failed, or what waited was given up meanwhile.
+      if (this.#queue.length === 0) break;
       const { lines, bytes } = this.#take();
-      this.#writingSince = performance.now();
-      try {
-        await this.#options.target.write(bytes);
-        this.#failure = undefined;
-        this.#failing = false;
-      } catch (error) {
-        this.#fail(error, lines);
-      }
+      await this.#put(bytes, lines);
       this.#queuedBytes -= bytes.length;
     }
     this.#writingSince = undefined;
+  }
+
+  /** Whether it was written; else its lines are dropped, and all that wait. */
+  async #put(bytes: Buffer, lines: number): Promise<boolean> {
+    this.#writingSince = performance.now();
+    try {
+      await this.#options.target.write(bytes);
+      this.#failure = undefined;
+      this.#failing = false;
+      return true;
+    } catch (error) {
+      this.#fail(error, lines);
+      return false;
+    }
   }
 
   /** Whole lines, as many as go in one write. */
@@ -129,19 +140,25 @@ export class LineSink {
     return { lines, bytes: lines === 1 ? first : Buffer.concat(taken, length) };
   }
 
-  /** What was lost is said in front of the next line. */
-  #announce(): void {
-    if (this.#unsaid.size === 0) return;
-    const line = Buffer.from(`${this.#options.notice(Object.fromEntries(this.#unsaid))}\n`);
-    this.#unsaid.clear();
-    this.#queue.unshift(line);
-    this.#queuedBytes += line.length;
+  /** What was lost is said in front of the next line; until that is written it counts as unsaid. */
+  async #announce(): Promise<void> {
+    const said = new Map(this.#unsaid);
+    const line = Buffer.from(`${this.#options.notice(Object.fromEntries(said))}\n`);
+    if (!(await this.#put(line, 0))) return;
+    for (const [reason, lines] of said) {
+      const left = (this.#unsaid.get(reason) ?? 0) - lines;
+      if (left > 0) this.#unsaid.set(reason, left);
+      else this.#unsaid.delete(reason);
+    }
+    this.#options.onRecovery?.();
   }
 
   #fail(error: unknown, lines: number): void {
     const reason = this.#options.target.reasonOf(error);
     this.#failure = { reason, until: performance.now() + this.#retryMs };
-    this.#drop(reason, lines + this.#queue.length);
+    const lost = lines + this.#queue.length;
+    // None, when all that waited was given up meanwhile.
+    if (lost > 0) this.#drop(reason, lost);
     for (const line of this.#queue.splice(0)) this.#queuedBytes -= line.length;
     if (this.#failing) return;
     this.#failing = true;

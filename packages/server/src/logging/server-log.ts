@@ -45,7 +45,6 @@ export function createServerLog(config: LogConfig, options: ServerLogOptions = {
         target,
         bytesMax: config.bufferBytes,
         notice: (dropped) => {
-          drops.writes(name);
           const lines = Object.values(dropped).reduce((sum, count) => sum + count, 0);
           return ownLine(40, { log: name, dropped }, `${lines} log lines were dropped`);
         },
@@ -56,6 +55,7 @@ export function createServerLog(config: LogConfig, options: ServerLogOptions = {
           const message = `the log cannot be written to ${name}: its lines are dropped until it works again`;
           emit(`${ownLine(50, fields, message)}\n`, name);
         },
+        onRecovery: () => drops.writes(name),
         onDrop: (reason, lines) => drops.add(name, reason, lines),
       }),
     );
