@@ -130,17 +130,18 @@ export function listingTests(open: OpenStore): void {
     await using store = await openWithBucket(open, t);
     const keys = Array.from({ length: 20_000 }, (_, index) => `big-${index % 2}/${index}`);
     await putAll(store, [...keys, "one/1", "two/1"]);
-    const medianMs = async (query: ListQuery, items: number): Promise<number> => {
-      const durations: number[] = [];
-      for (let round = 0; round < 9; round += 1) {
-        const startedAt = performance.now();
-        assert.equal(itemsIn(await store.listObjects(query)).length, items);
-        durations.push(performance.now() - startedAt);
-      }
-      return durations.sort((a, b) => a - b)[4] ?? 0;
+    const msOf = async (query: ListQuery, items: number): Promise<number> => {
+      const startedAt = performance.now();
+      assert.equal(itemsIn(await store.listObjects(query)).length, items);
+      return performance.now() - startedAt;
     };
-    const grouped = await medianMs({ ...all, delimiter: "/" }, 4);
-    const wholePage = await medianMs(all, 1000);
+    // In turn, and the fastest of each: what else the machine does makes some of them slow.
+    let grouped = Number.POSITIVE_INFINITY;
+    let wholePage = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < 9; round += 1) {
+      grouped = Math.min(grouped, await msOf({ ...all, delimiter: "/" }, 4));
+      wholePage = Math.min(wholePage, await msOf(all, 1000));
+    }
     // Walking the groups would read 20 pages' worth of rows; seeking reads some tens of rows.
     assert.ok(grouped < wholePage * 2, `${grouped} ms for groups, ${wholePage} ms for 1,000 keys`);
   });

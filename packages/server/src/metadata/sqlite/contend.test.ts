@@ -35,9 +35,10 @@ test("three processes change the same things at the same time: exactly one wins,
   const children = names.map((name) => startChild(t, path, name));
   await Promise.all(children.map(({ opened }) => opened));
   for (const { begin } of children) begin();
-  const stop = holdNowAndThen(path);
+  const holding = holdNowAndThen(path);
+  t.after(() => holding.stop());
   const outcomes = await Promise.all(children.map(({ outcome }) => outcome));
-  stop();
+  holding.stop();
 
   const done = outcomes.flatMap((outcome) => outcome.done);
   const count = (what: string) => done.filter((one) => one.split(" ")[0] === what).length;
@@ -92,25 +93,28 @@ test("three processes change the same things at the same time: exactly one wins,
   }
 });
 
-/** As a backup does: for a tenth of a second nobody can write, and again a while later. */
-function holdNowAndThen(path: string): () => void {
+/**
+ * As a backup does: for a twentieth of a second nobody can write, and again a while later. Not for longer than one
+ * turn of the loop: the others wait for five seconds, which a busy machine may let this process stand still.
+ */
+function holdNowAndThen(path: string): { readonly stop: () => void } {
   const database = new DatabaseSync(path, { timeout: 0 });
-  let isHeld = false;
-  let looks = 0;
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
   const timer = setInterval(() => {
-    looks += 1;
-    if (!isHeld && looks % 4 !== 0) return;
     try {
-      database.exec(isHeld ? "rollback" : "begin immediate");
-      isHeld = !isHeld;
+      database.exec("begin immediate");
     } catch {
       // One of the others writes: at another look.
+      return;
     }
+    Atomics.wait(sleeper, 0, 0, 50);
+    database.exec("rollback");
   }, 100);
-  return () => {
-    clearInterval(timer);
-    if (isHeld) database.exec("rollback");
-    database.close();
+  return {
+    stop: () => {
+      clearInterval(timer);
+      if (database.isOpen) database.close();
+    },
   };
 }
 

@@ -17,11 +17,11 @@ const server = "one-server";
 test("two processes that commit without a pause both come to it, and one's death costs nothing acknowledged", async (t) => {
   const path = pathOf(t);
   const both = ["one/", "two/"].map((prefix) => startChild(t, path, prefix));
-  for (const child of both) await child.until(1_000);
+  for (const child of both) await child.untilMore(1_000);
   const [one, two] = both;
   assert(one !== undefined && two !== undefined);
   await one.kill();
-  await two.until(two.acknowledged.size + 500);
+  await two.untilMore(500);
   await two.kill();
   await using store = await openSqliteStore({ path, log: silentLog });
   for (const [key, version] of [...one.acknowledged, ...two.acknowledged]) {
@@ -119,10 +119,12 @@ function startChild(t: TestContext, path: string, prefix: string) {
   });
   return {
     acknowledged,
-    until: async (count: number): Promise<void> => {
+    /** Acknowledged from now on. */
+    untilMore: async (count: number): Promise<void> => {
       const { promise, resolve } = Promise.withResolvers<void>();
+      const wanted = lines + count;
       const look = (): void => {
-        if (lines >= count) resolve();
+        if (lines >= wanted) resolve();
       };
       waiting.add(look);
       look();
