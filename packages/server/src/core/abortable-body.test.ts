@@ -18,6 +18,15 @@ test("a pull that waits for ever ends with the signal's reason", async () => {
   await assert.rejects(pulls.next(), /enough/);
 });
 
+test("once aborted it is returned without waiting for a pull that its source does not answer", async () => {
+  const controller = new AbortController();
+  const pulls = abortableBody(stalling([]), controller.signal)[Symbol.asyncIterator]();
+  const waiting = pulls.next();
+  controller.abort(new Error("enough"));
+  await assert.rejects(waiting, /enough/);
+  assert.deepEqual(await pulls.return?.(), { done: true, value: undefined });
+});
+
 test("a body that ends, or is returned, leaves no listener on the signal", async () => {
   const { signal } = new AbortController();
   async function* two() {

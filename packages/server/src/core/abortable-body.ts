@@ -1,4 +1,4 @@
-/** A body whose pulls end when a signal says so, even if its source never answers again. */
+/** A body whose pulls end, and that is returned, when a signal says so, even if its source never answers again. */
 import type { Body } from "./ports/storage-driver.ts";
 
 /**
@@ -9,6 +9,7 @@ import type { Body } from "./ports/storage-driver.ts";
 export function abortableBody(source: Body, signal: AbortSignal): Body {
   const iterator = source[Symbol.asyncIterator]();
   let rejectPull: ((reason: unknown) => void) | undefined;
+  let isPulling = false;
   const onAbort = () => rejectPull?.(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   const end = () => signal.removeEventListener("abort", onAbort);
@@ -17,15 +18,26 @@ export function abortableBody(source: Body, signal: AbortSignal): Body {
       if (signal.aborted) return Promise.reject(signal.reason);
       return new Promise((resolve, reject) => {
         rejectPull = reject;
-        iterator.next().then((result) => {
-          if (result.done === true) end();
-          resolve(result);
-        }, reject);
+        isPulling = true;
+        iterator.next().then(
+          (result) => {
+            isPulling = false;
+            if (result.done === true) end();
+            resolve(result);
+          },
+          (error: unknown) => {
+            isPulling = false;
+            reject(error);
+          },
+        );
       });
     },
     async return() {
       end();
-      await iterator.return?.();
+      const returned = iterator.return?.();
+      // A generator returns only after the pull that it has not answered.
+      if (signal.aborted && isPulling) returned?.catch(() => undefined);
+      else await returned;
       return { done: true, value: undefined };
     },
   };

@@ -169,7 +169,9 @@ test("one address has only its share of them, as a trusted proxy names it", asyn
 });
 
 test("one that takes too long is refused, and leaves nothing", async (t) => {
-  const server = await startParse(t, { parse: { stagedMsMax: "1 s" } });
+  // No other limit ends it.
+  const http = { bodyIdleMsMax: "1 h", bodyBytesPerSecondMin: 0 };
+  const server = await startParse(t, { http, parse: { stagedMsMax: "1 s" } });
   const { hostname: host, port } = new URL(server.url);
   const sent = httpRequest({ host, port, method: "POST", path: "/parse/files/a.bin" });
   sent.write(jsonUpload(randomBytes(200_000)).slice(0, 100_000));
