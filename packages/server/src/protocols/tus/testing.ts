@@ -36,6 +36,8 @@ export interface CallOptions {
 export interface TusServer {
   readonly url: string;
   readonly port: number;
+  /** Of the listener with the metrics. */
+  readonly opsUrl: string;
   /** `target` is a path, or a URL of the server. */
   readonly call: (method: string, target: string, options?: CallOptions) => Promise<Answered>;
   /** `POST` to the bucket `demo`, and the path of the new upload. */
@@ -78,12 +80,13 @@ export async function startTus(
     ...options,
   });
   const server = opened.use(await startServer(config, { log: silentLog, clock }));
-  const { url } = server;
+  const { url, opsUrl } = server;
   const call: TusServer["call"] = (method, target, given) =>
     send(method, new URL(target, url), given);
   const pathOf = (location: string | undefined): string => new URL(location ?? "").pathname;
   return {
     url,
+    opsUrl,
     port: Number(new URL(url).port),
     call,
     create: async (headers, body) => {
