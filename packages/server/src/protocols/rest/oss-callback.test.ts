@@ -238,17 +238,40 @@ test("a completion that takes longer than OSS waits goes on, and is told to who 
   const { server, oss } = await start(t);
   const upload = await begin(server, asked);
   // The blob is read back only after OSS would have given up.
+  const ossMs = 5_000;
   oss.emulator.delayMs = ({ method, operation }) =>
-    method === "GET" && operation === "object" ? 5_500 : 0;
+    method === "GET" && operation === "object" ? ossMs + 500 : 0;
+  using stalls = watchStalls();
+  const since = performance.now();
   const answer = await oss.post(formOf(upload), file);
+  const ms = performance.now() - since - stalls.ms;
   assert.deepEqual(
     [answer.status, JSON.parse(answer.text)],
     [200, { id: upload.id, status: "completing" }],
   );
+  assert(ms < ossMs, `${ms} ms`);
   const done = await complete(server, upload.id);
   assert(done.status === 200 || done.status === 201, done.text);
   assert.equal((await server.call("HEAD", "/v1/objects/b/k")).status, 200);
 });
+
+/** How long this process, in which the server is, has not run meanwhile. */
+function watchStalls() {
+  const tickMs = 10;
+  let ms = 0;
+  let before = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    ms += Math.max(0, now - before - tickMs);
+    before = now;
+  }, tickMs);
+  return {
+    get ms() {
+      return ms;
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}
 
 test("a callback is refused where nothing would call", async (t) => {
   const { server } = await start(t);

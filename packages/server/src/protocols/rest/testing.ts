@@ -162,7 +162,10 @@ export async function startRest(
   opened.defer(() => multipart.close());
   opened.defer(() => direct.close());
   const ossKeys = opened.use(
-    new OssKeys({ clock, log: silentLog, ...(origin === undefined ? {} : { origin }) }),
+    new OssKeys({
+      ...{ clock, log: silentLog, msMax: 60_000 },
+      ...(origin === undefined ? {} : { origin }),
+    }),
   );
   const key = { id: "ROOTKEY", secret: "correct-horse-battery" };
   await accessKeys.ensureRoot(key);

@@ -31,7 +31,6 @@ export interface CallAnswer {
 /** OSS's own key is as short. */
 const modulusLength = 512;
 const keyPath = "/callback_pub_key_v1.pem";
-const timeoutMs = 5_000;
 
 export class OssStandIn implements AsyncDisposable {
   readonly emulator = new Emulator({
@@ -43,6 +42,8 @@ export class OssStandIn implements AsyncDisposable {
   /** Every call, as it was sent. */
   readonly calls: OssCall[] = [];
   keyRequests = 0;
+  /** For how long it waits for the one whom it calls: OSS itself 5 s, which a busy machine may need. */
+  timeoutMs = 60_000;
   /** Sends a call to the server. */
   reach: (call: OssCall) => Promise<CallAnswer> = () => assert.fail("nobody is called");
   readonly #server = createServer((request, response) => void this.#serve(request, response));
@@ -192,7 +193,8 @@ export class OssStandIn implements AsyncDisposable {
     const call = this.call(given.callbackUrl, body);
     this.calls.push(call);
     const timeout = Promise.withResolvers<CallAnswer>();
-    const timer = setTimeout(() => timeout.resolve({ status: 0, text: "timeout" }), timeoutMs);
+    const giveUp = () => timeout.resolve({ status: 0, text: "timeout" });
+    const timer = setTimeout(giveUp, this.timeoutMs);
     const answer = await Promise.race([this.reach(call), timeout.promise]);
     clearTimeout(timer);
     if (answer.status === 200) return answer;
