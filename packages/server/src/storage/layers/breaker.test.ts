@@ -279,6 +279,8 @@ test("in the stack timeouts open it, the refusal is not tried again, and closing
     meter,
     innermost: [faults({ rules })],
     timeout: { answerMs: 5 },
+    // Real time passes here: it is to stay open.
+    breaker: { openMsMin: 600_000, openMsMax: 600_000 },
     retry: { attemptsMax: 9, sleep: async () => undefined },
   });
   // Five calls open it, each with all the time there is; the sixth is refused.

@@ -2,7 +2,7 @@
 // that is sent again, by the layer or by the driver below it.
 
 import { strict as assert } from "node:assert";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { isOperationalError, OperationalError } from "../../core/errors.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import { bytesOf, calm, put, read, rejectsWith } from "../conformance/subject.ts";
@@ -14,9 +14,32 @@ import { isTimedOut } from "./timeout.ts";
 
 const answerMs = 400;
 const limits = { timeout: { answerMs, progressMs: answerMs } };
-/** Long enough to tell one deadline from two on a busy machine. */
 const longLimits = { answerMs: 2_500, progressMs: 2_500 };
-const toldMsMax = 4_000;
+const stepMs = 100;
+
+/** Time that passes only when it is told to, for the layers' clock and for whatever waits by `setTimeout`. */
+function steppedTime(t: TestContext) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 0;
+  /** When the call fails, and how, while time passes until then. */
+  const failure = async (call: Promise<unknown>, msMax = 10_000) => {
+    const began = now;
+    let failed: { readonly ms: number; readonly error: unknown } | undefined;
+    call.then(
+      () => assert.fail("the call was answered"),
+      (error: unknown) => {
+        failed = { ms: now - began, error };
+      },
+    );
+    while (failed === undefined && now - began < msMax) {
+      now += stepMs;
+      t.mock.timers.tick(stepMs);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return failed ?? assert.fail(`nobody was told within ${msMax} ms`);
+  };
+  return { clock: { now: () => new Date(now), monotonicMs: () => now }, failure };
+}
 
 const calls: Readonly<Record<string, (driver: StorageDriver) => Promise<unknown>>> = {
   get: (driver) => read(driver, "k"),
@@ -44,7 +67,8 @@ test("a call that ran out of time is not made again: one deadline covers all att
   }
 });
 
-test("an attempt that begins late has what is left of the deadline, and is told to stop at its end", async () => {
+test("an attempt that begins late has what is left of the deadline, and is told to stop at its end", async (t) => {
+  const { clock, failure } = steppedTime(t);
   const asked: AbortSignal[] = [];
   const inner = forward(openMemoryStorage({ id: "m" }), {
     head: async (_, { signal }) => {
@@ -55,19 +79,17 @@ test("an attempt that begins late has what is left of the deadline, and is told 
   });
   // The second waits a second and a half of two and a half.
   const waits = { backoffMsMin: 1_500, backoffMsMax: 1_500, random: () => 1 };
-  const driver = withLayers(inner, { timeout: longLimits, retry: waits });
-  const began = performance.now();
-  await assert.rejects(driver.head("k", { signal: calm }), (error) => {
-    assert.ok(isOperationalError(error, "unavailable"));
-    return !isTimedOut(error);
-  });
-  const ms = performance.now() - began;
+  const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+  const driver = withLayers(inner, { clock, timeout: longLimits, retry: { ...waits, sleep } });
+  const { ms, error } = await failure(driver.head("k", { signal: calm }));
+  assert.ok(isOperationalError(error, "unavailable") && !isTimedOut(error));
   assert.equal(asked.length, 2);
-  assert.ok(ms < toldMsMax, `told after ${ms} ms`);
+  assert.equal(ms, longLimits.answerMs);
   assert.equal(asked[1]?.aborted, true);
 });
 
-test("headers and then silence: a get has one deadline until its first byte", async () => {
+test("headers and then silence: a get has one deadline until its first byte", async (t) => {
+  const { clock, failure } = steppedTime(t);
   let asked = 0;
   const inner = forward(openMemoryStorage({ id: "m" }), {
     get: async () => {
@@ -84,14 +106,15 @@ test("headers and then silence: a get has one deadline until its first byte", as
       };
     },
   });
-  const began = performance.now();
-  await rejectsWith("unavailable", read(withLayers(inner, { timeout: longLimits }), "k"));
-  const ms = performance.now() - began;
+  const driver = withLayers(inner, { clock, timeout: longLimits });
+  const { ms, error } = await failure(read(driver, "k"));
+  assert.ok(isOperationalError(error, "unavailable"));
   assert.equal(asked, 1);
-  assert.ok(ms < toldMsMax, `told after ${ms} ms`);
+  assert.equal(ms, longLimits.answerMs);
 });
 
-test("a read that was asked twice is told by the deadline of the first, which is not waited past", async () => {
+test("a read that was asked twice is told by the deadline of the first, which is not waited past", async (t) => {
+  const { clock, failure } = steppedTime(t);
   let hanging = false;
   let asked = 0;
   const memory = openMemoryStorage({ id: "m" });
@@ -104,14 +127,13 @@ test("a read that was asked twice is told by the deadline of the first, which is
     },
   });
   const hedge = { samplesMin: 16, lateMsMin: 2_000 };
-  const driver = withLayers(inner, { timeout: longLimits, hedge });
+  const driver = withLayers(inner, { clock, timeout: longLimits, hedge });
   for (let index = 0; index < 32; index += 1) await read(driver, "k");
   hanging = true;
-  const began = performance.now();
-  await rejectsWith("unavailable", read(driver, "k"));
-  const ms = performance.now() - began;
+  const { ms, error } = await failure(read(driver, "k"));
+  assert.ok(isOperationalError(error, "unavailable"));
   assert.equal(asked, 2);
-  assert.ok(ms < toldMsMax, `told after ${ms} ms`);
+  assert.equal(ms, longLimits.answerMs);
 });
 
 test("a body that began in time is read past the deadline", async () => {
