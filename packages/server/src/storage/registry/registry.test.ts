@@ -556,9 +556,9 @@ async function listed(world: World): Promise<readonly string[]> {
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  const end = Date.now() + 5_000;
+  const end = performance.now() + 60_000;
   while (!isSo()) {
-    assert.ok(Date.now() < end, "it did not happen within 5 s");
+    assert.ok(performance.now() < end, "it did not happen within a minute");
     await settled();
   }
 }
