@@ -26,14 +26,19 @@ import { type ServerProcess, startServer, temporaryFolder } from "../harness/ser
 import { describeWhere } from "../prerequisites.ts";
 import { useService } from "../storages/service.ts";
 import { freeze, stuckThreads } from "./frozen.ts";
+import { RunningTime } from "./running-time.ts";
 
 widenThreadPool();
 
 const stuckPuts = 64;
 const mountCalls = 16;
-/** Of a usual answer, and of the slowest, which has the machine's other work in it. */
+/** Of a usual answer, and of the slowest, which has the machine's other work in it: one that hangs comes never. */
 const othersMs = 1_000;
-const othersMsMax = 4_000;
+const othersMsMax = 10_000;
+/** Runs of others while nothing hangs. */
+const usualRuns = 5;
+/** Well before the mount's calls are told that they are stuck, which is after 20 s. */
+const frozenMsMax = 6_000;
 
 describeWhere(["loop"], "a mount that hangs", () => {
   const disk = useService("loop", { LOOP_BYTES: "48M" });
@@ -59,8 +64,10 @@ describeWhere(["loop"], "a mount that hangs", () => {
     await put(driver, "before", "x");
     await put(other, "before", "x");
 
+    const ofOthers = () => Promise.all([read(other, "before"), put(other, "during", "y")]);
+    const usual = await timesOf(ofOthers, (run) => run < usualRuns);
     const thaw = freeze(t, mountPoint);
-    const began = performance.now();
+    using running = new RunningTime();
     const puts = Array.from({ length: stuckPuts }, (_, index) =>
       rejectsWith("unavailable", put(driver, `stuck-${index}`, "x")),
     );
@@ -69,15 +76,12 @@ describeWhere(["loop"], "a mount that hangs", () => {
       told = true;
     });
     await eventually("the mount's calls are stuck", () => stuckThreads("self") >= mountCalls);
-    const others = await timesOf(
-      () => Promise.all([read(other, "before"), put(other, "during", "y")]),
-      () => !told,
-    );
+    const others = await timesOf(ofOthers, (run) => run < usualRuns || !told);
     await allTold;
-    const ms = performance.now() - began;
+    const { ms } = running;
     assert.ok(ms < answerMs + 2_000, `the last was told after ${ms} ms`);
-    assert.equal(stuckThreads("self"), mountCalls, "no more than its share, and still stuck");
-    assertAnswered(others);
+    await onlyItsShareIsStuck("self");
+    assertAnswered(others, usual);
 
     thaw();
     await eventually("a put works again", async () => {
@@ -102,33 +106,36 @@ describeWhere(["loop"], "a mount that hangs", () => {
     await addStorage(server, "far", namedS3(far));
     const at = (key: string): string => `/v1/objects/${key}`;
 
+    let round = 0;
+    const ofOthers = async () => {
+      round += 1;
+      // At once, so that connections are opened, and names looked up, all the while.
+      const keys = ["other", "far", "demo"].flatMap((bucket) =>
+        [1, 2, 3].map((number) => `${bucket}/${round}-${number}`),
+      );
+      await Promise.all([
+        fetch(`${server.opsUrl}/livez`).then(({ status }) => assert.equal(status, 200)),
+        ...keys.map(async (key) => {
+          assert.equal((await send(server, "PUT", at(key), { body: key })).status, 201, key);
+          assert.equal((await send(server, "GET", at(key))).body.toString(), key);
+        }),
+      ]);
+    };
+    const usual = await timesOf(ofOthers, (run) => run < usualRuns);
     let thaw = freeze(t, mountPoint);
+    const frozenAt = performance.now();
     const puts = Array.from({ length: stuckPuts }, (_, index) =>
       send(server, "PUT", at(`disk/${index}`), { body: "x" }),
     );
     const outcomes = Promise.allSettled(puts);
     await eventually("the mount's calls are stuck", () => stuckThreads(server.pid) >= mountCalls);
-    let round = 0;
-    const roundsMax = 20;
+    const runsMax = 20;
     const others = await timesOf(
-      async () => {
-        round += 1;
-        // At once, so that connections are opened, and names looked up, all the while.
-        const keys = ["other", "far", "demo"].flatMap((bucket) =>
-          [1, 2, 3].map((number) => `${bucket}/${round}-${number}`),
-        );
-        await Promise.all([
-          fetch(`${server.opsUrl}/livez`).then(({ status }) => assert.equal(status, 200)),
-          ...keys.map(async (key) => {
-            assert.equal((await send(server, "PUT", at(key), { body: key })).status, 201, key);
-            assert.equal((await send(server, "GET", at(key))).body.toString(), key);
-          }),
-        ]);
-      },
-      () => round < roundsMax,
+      ofOthers,
+      (run) => run === 0 || (run < runsMax && performance.now() - frozenAt < frozenMsMax),
     );
-    assert.equal(stuckThreads(server.pid), mountCalls, "no more than its share, and still stuck");
-    assertAnswered(others);
+    await onlyItsShareIsStuck(server.pid);
+    assertAnswered(others, usual);
     thaw();
     for (const put of await outcomes) {
       assert.equal(put.status === "fulfilled" && put.value.status, 201);
@@ -177,21 +184,32 @@ async function addStorage(server: ServerProcess, id: string, settings: object): 
   }
 }
 
-/** Milliseconds of each run, at most 5 s, in ascending order. */
-async function timesOf(run: () => Promise<unknown>, isOn: () => boolean): Promise<number[]> {
+/** Milliseconds of each run, not much more than may be, in ascending order. */
+async function timesOf(
+  run: () => Promise<unknown>,
+  isOn: (run: number) => boolean,
+): Promise<readonly number[]> {
   const times: number[] = [];
-  while (isOn()) {
+  while (isOn(times.length)) {
     const began = performance.now();
-    await Promise.race([run(), delay(5_000)]);
+    await Promise.race([run(), delay(othersMsMax + 1_000, undefined, { ref: false })]);
     times.push(performance.now() - began);
     await delay(20);
   }
   return times.sort((a, b) => a - b);
 }
 
-function assertAnswered(times: readonly number[]): void {
+/** Compared with the usual, on a machine that is slow at the time. */
+function assertAnswered(times: readonly number[], usual: readonly number[]): void {
+  const medianOf = (list: readonly number[]): number => list[Math.floor(list.length / 2)] ?? 0;
   const said = times.map((ms) => ms.toFixed()).join(" ");
-  assert.ok(times.length > 0, "others were asked");
-  assert.ok((times[Math.floor(times.length / 2)] ?? 0) < othersMs, said);
+  const medianMax = Math.max(othersMs, 5 * medianOf(usual));
+  assert.ok(medianOf(times) < medianMax, `${said}, usually ${medianOf(usual).toFixed()}`);
   assert.ok((times.at(-1) ?? 0) < othersMsMax, said);
+}
+
+/** Others of the process's threads may wait for a disk at any time, for a moment. */
+async function onlyItsShareIsStuck(pid: number | "self"): Promise<void> {
+  const isSo = (): boolean => stuckThreads(pid) === mountCalls;
+  await eventually("no more than the mount's share is stuck, and that is", isSo, 10_000);
 }

@@ -12,6 +12,7 @@ import {
   rejectsWith,
 } from "../../packages/server/src/storage/conformance/subject.ts";
 import { eventually } from "../harness/process-usage.ts";
+import { RunningTime } from "./running-time.ts";
 import { neverOpen, proxiedStorages } from "./storage.ts";
 
 const MiB = 1024 * 1024;
@@ -23,7 +24,8 @@ const layers = {
 };
 /** Both attempts run out, and a busy machine takes its time. */
 const toldMsMax = 2 * answerMs + 2_000;
-const closedMsMax = 5_000;
+/** Idle ones close after four seconds, and one that waits for an answer never would. */
+const closedMsMax = 60_000;
 
 const calls: Readonly<Record<string, (driver: StorageDriver) => Promise<unknown>>> = {
   "a short put": (driver) => put(driver, "blob", "short"),
@@ -38,16 +40,16 @@ const calls: Readonly<Record<string, (driver: StorageDriver) => Promise<unknown>
 
 for (const [name, open] of Object.entries(proxiedStorages)) {
   describe(`a storage that is silent: ${name}`, () => {
-    test("one that never answers: every call is told in time, and no socket is left 5 s later", async (t) => {
+    test("one that never answers: every call is told in time, and no socket is left", async (t) => {
       const { proxy, driver, direct } = await open(t, layers, { partBytes: 5 * MiB });
       const old = bytesOf(100_000);
       await put(direct, "blob", old);
       proxy.fault = () => ({ kind: "silence" });
-      const began = performance.now();
+      using running = new RunningTime();
       await Promise.all(
         Object.entries(calls).map(async ([what, call]) => {
           await rejectsWith("unavailable", call(driver));
-          const ms = performance.now() - began;
+          const { ms } = running;
           assert.ok(ms < toldMsMax, `${what} was told after ${ms} ms`);
         }),
       );
@@ -57,16 +59,16 @@ for (const [name, open] of Object.entries(proxiedStorages)) {
       assertSame(await read(driver, "blob"), old);
     });
 
-    test("headers and then silence: a get is told in time, and no socket is left 5 s later", async (t) => {
+    test("headers and then silence: a get is told in time, and no socket is left", async (t) => {
       const { proxy, driver, direct } = await open(t, layers);
       const bytes = bytesOf(600_000);
       await put(direct, "blob", bytes);
       proxy.fault = () => ({ kind: "headersThenSilence" });
-      const began = performance.now();
+      using running = new RunningTime();
       await Promise.all(
         Array.from({ length: 8 }, () => rejectsWith("unavailable", read(driver, "blob"))),
       );
-      const ms = performance.now() - began;
+      const { ms } = running;
       assert.ok(ms < toldMsMax, `told after ${ms} ms`);
       await eventually("no socket left", () => proxy.connections === 0, closedMsMax);
       proxy.fault = () => undefined;
@@ -78,9 +80,9 @@ for (const [name, open] of Object.entries(proxiedStorages)) {
       const bytes = bytesOf(6 * MiB);
       proxy.fault = ({ method, target }) =>
         method === "POST" && target.includes("uploadId") ? { kind: "silence" } : undefined;
-      const began = performance.now();
+      using running = new RunningTime();
       await rejectsWith("unavailable", put(driver, "blob", bytes));
-      const ms = performance.now() - began;
+      const { ms } = running;
       assert.ok(ms < toldMsMax + 2_000, `told after ${ms} ms`);
       assert.deepEqual(await keysOf(direct), []);
       proxy.fault = () => undefined;

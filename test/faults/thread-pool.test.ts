@@ -18,9 +18,14 @@ const root = resolve(import.meta.dirname, "../..");
 const serverModule = JSON.stringify(join(root, "packages/server/src/index.ts"));
 
 function poolThreads(pid: number): number {
-  const names = readdirSync(`/proc/${pid}/task`).map((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/comm`, "latin1").trim(),
-  );
+  const names = readdirSync(`/proc/${pid}/task`).map((thread) => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/comm`, "latin1").trim();
+    } catch {
+      // It has ended.
+      return "";
+    }
+  });
   return names.filter((name) => name === "libuv-worker").length;
 }
 
@@ -132,7 +137,7 @@ describe("the thread pool", onLinux, () => {
     const began = performance.now();
     await server.stop();
     const ms = performance.now() - began;
-    assert.ok(ms < 10_000, `it ended after ${ms} ms`);
+    assert.ok(ms < 25_000, `it ended after ${ms} ms`);
     assert.match(server.log.at(-1)?.message ?? "", /calls hang/);
   });
 });
