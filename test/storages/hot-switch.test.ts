@@ -51,6 +51,14 @@ test("placements and storages change under load, and nothing is lost or misplace
   t.after(() => agent.destroy());
   const stored = new Map<string, Stored>();
   const failed: string[] = [];
+  /** How many uploads of each worker have ended, and are noted. */
+  const ended = Array.from({ length: workers }, () => 0);
+  /** With one, all that were under way; with two, also one that began after this call. */
+  const eachEnds = async (count: number): Promise<void> => {
+    const wanted = ended.map((before) => before + count);
+    const isSo = () => ended.every((now, worker) => now >= (wanted[worker] ?? 0));
+    await eventually("every worker's uploads end", isSo);
+  };
   let goes = true;
   const upload = async (worker: number): Promise<void> => {
     for (let count = 0; goes; count += 1) {
@@ -61,6 +69,7 @@ test("placements and storages change under load, and nothing is lost or misplace
         answer = await send(server, "PUT", path(key), { body, agent });
       } catch (error) {
         failed.push(`${key}: ${String(error)}`);
+        ended[worker] = count + 1;
         continue;
       }
       if (answer.status !== 201) failed.push(`${key}: ${answer.status} ${answer.body}`);
@@ -68,6 +77,7 @@ test("placements and storages change under load, and nothing is lost or misplace
         const { storage } = JSON.parse(answer.body.toString());
         stored.set(key, { md5: createHash("md5").update(body).digest("hex"), storage });
       }
+      ended[worker] = count + 1;
     }
   };
   const uploads = Array.from({ length: workers }, (_, worker) => upload(worker));
@@ -79,7 +89,7 @@ test("placements and storages change under load, and nothing is lost or misplace
   ];
   const placements = ["b", rules, "a", "c", [{ storage: "a", fallback: "c" }]];
   for (let index = 0; index < switches; index += 1) {
-    await delay(150);
+    await Promise.all([delay(150), eachEnds(2)]);
     await json(server, "PATCH", "/v1/buckets/hot", {
       placement: placements[index % placements.length],
     });
@@ -95,6 +105,8 @@ test("placements and storages change under load, and nothing is lost or misplace
     const { body } = await send(server, "GET", "/v1/storages/a");
     return JSON.parse(body.toString()).status.uploadsRunning === 0;
   });
+  // The server may know sooner than we do that an upload has ended.
+  await eachEnds(1);
   const onA = [...stored].filter(([, { storage }]) => storage === "a");
   assert.ok(onA.length > 0, "some objects lie on a");
   const readers = new Agent({ keepAlive: true, maxSockets: workers });
@@ -117,7 +129,7 @@ test("placements and storages change under load, and nothing is lost or misplace
     assert.ok(status === 204 || status === 409, body.toString());
     return status === 204;
   });
-  await delay(150);
+  await eachEnds(2);
   goes = false;
   await Promise.all(uploads);
 
