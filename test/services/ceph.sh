@@ -30,7 +30,7 @@ cluster_addr = $HOST
 ms_bind_ipv6 = false
 ms_bind_msgr1 = false
 ms_bind_port_min = $MSG_PORT
-ms_bind_port_max = $((MSG_PORT + 89))
+ms_bind_port_max = $((MSG_PORT + 80))
 auth_cluster_required = cephx
 auth_service_required = cephx
 auth_client_required = cephx
@@ -115,7 +115,7 @@ svc_up() {
     start mon ceph-mon -f -i a
   fi
   start mgr ceph-mgr -f -i a
-  wait_for 60 "monitor quorum" mon_up
+  wait_for 120 "monitor quorum" mon_up
   if [ ! -e "$D/osd/ready" ]; then
     cat /proc/sys/kernel/random/uuid >"$D/osd.uuid"
     ceph osd new "$(cat "$D/osd.uuid")" >/dev/null
@@ -123,11 +123,11 @@ svc_up() {
     touch "$D/osd/ready"
   fi
   start osd ceph-osd -f -i 0
-  wait_for 60 "osd" osd_up
+  wait_for 120 "osd" osd_up
   ! has fs || fs_begin
   ! has rgw || rgw_begin
   ! has fs || fs_mount
-  ! has rgw || wait_for 60 "radosgw" tcp_open "$HOST" "$RGW_PORT"
+  ! has rgw || wait_for 120 "radosgw" tcp_open "$HOST" "$RGW_PORT"
 }
 fs_begin() {
   start mds ceph-mds -f -i a
@@ -139,12 +139,12 @@ fs_begin() {
 }
 fs_mount() {
   local i
-  wait_for 60 "active mds" fs_up
+  wait_for 120 "active mds" fs_up
   for ((i = 1; i <= CEPH_MOUNTS; i++)); do
     alive "fuse$i" || unmount "$(mnt "$i")" # left by a killed client
     mkdir -p "$(mnt "$i")"
     start "fuse$i" ceph-fuse -f -n "client.fuse$i" "$(mnt "$i")"
-    wait_for 60 "CephFS mount" mounted "$(mnt "$i")"
+    wait_for 120 "CephFS mount" mounted "$(mnt "$i")"
   done
 }
 rgw_begin() {

@@ -36,7 +36,7 @@ svc_up() {
     start minio env MINIO_ROOT_USER=$ACCESS MINIO_ROOT_PASSWORD=$SECRET MINIO_BROWSER=off MINIO_UPDATE=off \
       "$binary" server --quiet --address "$HOST:$MINIO_PORT" --config-dir "$D/config" "$D/data"
   fi
-  wait_for 30 "MinIO" ready
+  wait_for 120 "MinIO" ready
 }
 ready() ( # a shell of its own, for the socket
   local status

@@ -77,7 +77,7 @@ svc_up() {
   if ! alive netns; then
     svc_down
     start netns unshare --net sleep infinity
-    wait_for 5 "network namespace" own_ns
+    wait_for 60 "network namespace" own_ns
     $(ns) ip link set lo up
     $(ns) ip addr replace "$IP/32" dev lo
   fi
@@ -88,16 +88,16 @@ svc_up() {
     [ -e "$D/master/metadata.mfs" ] || [ -e "$D/master/metadata.mfs.back" ] || printf 'MFSM NEW' >"$D/master/metadata.mfs"
     start master "${ns[@]}" mfsmaster -f -a -c "$D/mfsmaster.cfg" start
   fi
-  wait_for 20 "master" master_up
+  wait_for 60 "master" master_up
   start chunkserver "${ns[@]}" mfschunkserver -f -c "$D/mfschunkserver.cfg" start
   for ((i = 1; i <= MFS_MOUNTS; i++)); do
     alive "mount$i" || unmount "$(mnt "$i")" # left by a killed client
     mkdir -p "$(mnt "$i")"
     start "mount$i" "${ns[@]}" mfsmount "$(mnt "$i")" -f \
       -o "mfsmaster=$IP,mfsport=$CL_PORT,mfsnice=0,mfsallowoomkiller${MFS_MOUNT_OPTS:+,$MFS_MOUNT_OPTS}"
-    wait_for 20 "MooseFS mount" mounted "$(mnt "$i")"
+    wait_for 60 "MooseFS mount" mounted "$(mnt "$i")"
   done
-  wait_for 30 "writable chunkserver" writable
+  wait_for 120 "writable chunkserver" writable
 }
 
 svc_down() {

@@ -74,7 +74,7 @@ svc_up() {
     tcp_free "$NGINX_PORT" $((NGINX_PORT + 1)) $((NGINX_PORT + 2))
     start nginx nginx -p "$D" -e "$LOG/error.log" -c "$D/nginx.conf"
   fi
-  wait_for 10 "nginx" tcp_open "$HOST" $((NGINX_PORT + 2))
+  wait_for 60 "nginx" tcp_open "$HOST" $((NGINX_PORT + 2))
 }
 svc_down() { stop nginx 5; }
 svc_env() {

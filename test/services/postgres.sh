@@ -37,7 +37,7 @@ svc_up() {
   start postgres "${AS[@]}" "$PG_BIN/postgres" -D "$D/data" -p "$PG_PORT" -c listen_addresses="$HOST" \
     -c unix_socket_directories="$D/sock" -c fsync=off -c full_page_writes=off -c synchronous_commit=off \
     -c max_connections=200 -c shared_buffers=32MB
-  wait_for 60 "PostgreSQL" sql 'select 1'
+  wait_for 120 "PostgreSQL" sql 'select 1'
   if [ "$(sql "select count(*) from pg_database where datname='$PG_DB'")" = 0 ]; then
     sql "create database \"$PG_DB\""
   fi

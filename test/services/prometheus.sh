@@ -34,7 +34,7 @@ svc_up() {
     start prometheus prometheus --config.file="$D/prometheus.yml" --storage.tsdb.path="$D/data" \
       --web.listen-address="$HOST:$PROM_PORT" --storage.tsdb.retention.time=1d --log.level=warn
   fi
-  wait_for 20 "prometheus" ready
+  wait_for 60 "prometheus" ready
 }
 svc_down() { stop prometheus 10; }
 svc_env() {

@@ -14,7 +14,7 @@ svc_up() {
     tcp_free "$SMTP_PORT"
     start smtp "$PYTHON" -m aiosmtpd -n -l "$HOST:$SMTP_PORT" -c aiosmtpd.handlers.Mailbox "$D/maildir"
   fi
-  wait_for 10 "smtp" tcp_open "$HOST" "$SMTP_PORT"
+  wait_for 60 "smtp" tcp_open "$HOST" "$SMTP_PORT"
 }
 svc_down() { stop smtp 5; }
 svc_env() {

@@ -7,6 +7,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before } from "node:test";
@@ -47,7 +48,7 @@ export function useService(
         if (at > 0) values.set(line.slice(0, at), line.slice(at + 1));
       }
     },
-    { timeout: 180_000 },
+    { timeout: 400_000 },
   );
 
   after(
@@ -58,7 +59,7 @@ export function useService(
       keeper.stdin?.end();
       assert.deepEqual(await ended, [0, null], `${name} could not be wiped`);
     },
-    { timeout: 120_000 },
+    { timeout: 300_000 },
   );
 
   return {
@@ -70,13 +71,10 @@ export function useService(
   };
 }
 
-/**
- * Tries other ports where somebody has them; answers the environment that it is up with. All lie below
- * the range that the kernel picks from for whoever names no port.
- */
+/** Tries other ports where somebody has them; answers the environment that it is up with. */
 async function up(script: string, environment: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
   for (let attempt = 1; ; attempt += 1) {
-    const env = { ...environment, SERVICES_PORT_OFFSET: String(100 * randomInt(110)) };
+    const env = { ...environment, SERVICES_PORT_OFFSET: String(await ownOffset()) };
     try {
       await execute(script, ["up"], { env });
       return env;
@@ -86,4 +84,25 @@ async function up(script: string, environment: NodeJS.ProcessEnv): Promise<NodeJ
       throw new Error(`${script} up: ${output}`, { cause: error });
     }
   }
+}
+
+/**
+ * Of a hundred ports that no other test's service has, until this process ends: some of them are looked at long
+ * before they are listened on. They lie below the range that the kernel picks from for whoever names no port.
+ */
+async function ownOffset(): Promise<number> {
+  for (;;) {
+    const offset = 100 * randomInt(110);
+    // The last of them: no service listens there.
+    if (await isReserved(20_099 + offset)) return offset;
+  }
+}
+
+/** False where another process has the port. */
+function isReserved(port: number): Promise<boolean> {
+  const server = createServer().unref();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => resolve(true));
+  });
 }
