@@ -36,11 +36,11 @@ export async function startSecureFront(
     const pair = [client, far];
     for (const socket of pair) {
       sockets.add(socket);
-      // Either end takes the other along, however it ended.
+      // Either end takes the other along, however it ended; what it has said is passed on before.
       socket.on("error", () => {});
       socket.on("close", () => {
         sockets.delete(socket);
-        for (const other of pair) other.destroy();
+        for (const other of pair) other.destroySoon();
       });
     }
     client.pipe(far).pipe(client);

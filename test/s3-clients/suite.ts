@@ -13,7 +13,7 @@ import { clients } from "./clients.ts";
 import { domain, openTargets } from "./target.ts";
 
 /** All of them together may take longer than a test. */
-const timeout = 7 * 60_000;
+const timeout = 12 * 60_000;
 
 export function testS3Clients(name: string, open: OpenBacking): void {
   test(`S3 clients, ${name}`, { concurrency: 2, timeout }, async (t) => {

@@ -23,7 +23,7 @@ export function describePosixStorage(name: string, mount: MountedFolder): void {
     (path: () => string): OpenStorage =>
     async (t) => {
       const folder = await mkdtemp(join(path(), "storage-"));
-      t.after(() => rm(folder, { recursive: true, force: true }));
+      t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
       root = folder;
       const driver = await openPosixStorage({ id: "disk", root: folder, createMarker: true });
       const { uuid } = driver;
