@@ -115,6 +115,8 @@ export class Emulator implements AsyncDisposable {
     this.#options = options;
     this.#dialect = dialectOf(providers[vendor], signature);
     this.#server = createServer((request, response) => void this.#serve(request, response));
+    // It is the client that lets idle connections go: no request meets one that is just being closed.
+    this.#server.keepAliveTimeout = 0;
     this.#server.on("connection", (socket) => {
       this.sockets += 1;
       socket.on("close", () => {
