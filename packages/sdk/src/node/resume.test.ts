@@ -47,7 +47,9 @@ async function scene(t: TestContext) {
         answerProblem(response, 503, "overloaded", "no more");
         return true;
       };
-      await assert.rejects(upload(), (error) => isRomaError(error, "overloaded"));
+      // Two at once, so that one of the first six at most is under way when the next is refused.
+      const failing = begin({ parallel: 2 }).done();
+      await assert.rejects(failing, (error) => isRomaError(error, "overloaded"));
       server.intercept = () => false;
       assert.equal((await readdir(state)).length, 1);
       server.requests.length = 0;
