@@ -17,12 +17,25 @@ test("roma audit tells who did what, exports it, and verifies the export without
   const rootKey = new Secret(`${id}:${secret}`);
   const server = await startServer({ ...config, rootKey }, { log: silentLog });
   t.after(() => server.close());
-  const roma = async (args: readonly string[], signal = new AbortController().signal) => {
+  interface RunOptions {
+    readonly signal?: AbortSignal;
+    /** Hears all that was printed so far. */
+    readonly onOut?: (out: string) => void;
+  }
+  const roma = async (args: readonly string[], { signal, onOut }: RunOptions = {}) => {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const texts = Promise.all([text(stdout), text(stderr)]);
+    const printed = async () => {
+      let out = "";
+      for await (const more of stdout.setEncoding("utf8")) {
+        out += more;
+        onOut?.(out);
+      }
+      return out;
+    };
+    const texts = Promise.all([printed(), text(stderr)]);
     const exitCode = await runCommandLine(args, {
       stdin: Readable.from([]),
-      ...{ stdout, stderr, cwd: folder, signal },
+      ...{ stdout, stderr, cwd: folder, signal: signal ?? new AbortController().signal },
       env: { ROMA_ENDPOINT: server.url, ROMA_KEY: `${id}.${secret}` },
     });
     stdout.end();
@@ -70,9 +83,19 @@ test("roma audit tells who did what, exports it, and verifies the export without
   assert.equal((await roma(["audit", "verify", "--expect", "7"])).exitCode, 2);
 
   const controller = new AbortController();
-  const following = roma(["audit", "--follow", "--action", "bucket.created"], controller.signal);
+  const shown = { earlier: Promise.withResolvers<void>(), later: Promise.withResolvers<void>() };
+  assert.equal((await roma(["bucket", "create", "earlier"])).exitCode, 0);
+  const following = roma(["audit", "--follow", "--action", "bucket.created"], {
+    signal: controller.signal,
+    onOut(out) {
+      if (out.endsWith("  earlier\n")) shown.earlier.resolve();
+      if (out.endsWith("  later\n")) shown.later.resolve();
+    },
+  });
+  await Promise.race([shown.earlier.promise, following]);
   assert.equal((await roma(["bucket", "create", "later"])).exitCode, 0);
-  setTimeout(() => controller.abort(), 2_500);
+  await Promise.race([shown.later.promise, following]);
+  controller.abort();
   const followed = await following;
   assert.equal(followed.exitCode, 130);
   assert.match(followed.out, /bucket\.created .* {2}later\n$/);

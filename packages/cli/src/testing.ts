@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once, setMaxListeners } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -350,10 +351,11 @@ export function describeCommandLine(name: string, start: () => Promise<SuiteServ
       void download.then(() => {
         ended = true;
       });
-      // The folder is made when the first byte is about to be written.
-      while (!ended && (await readdir(join(folder, "out")).catch(() => [])).length === 0) {
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+      // The folder is made when the first byte is about to be written. Looked at and ended in one go: the
+      // download is of this process, and goes on meanwhile.
+      const isThere = () =>
+        existsSync(join(folder, "out")) && readdirSync(join(folder, "out")).length > 0;
+      while (!ended && !isThere()) await new Promise((resolve) => setImmediate(resolve));
       down.abort();
       assert.equal((await download).exitCode, 130);
       assert.deepEqual(await readdir(join(folder, "out")), []);
