@@ -68,5 +68,6 @@ test("129 characters are too many, of any script", () => {
 test("a long name of good and one bad character is judged at once", () => {
   const started = performance.now();
   assert.notEqual(validateFilename(`${"a\u200d".repeat(60)}<`), null);
-  assert.ok(performance.now() - started < 50);
+  // A pattern that tries all ways to part it would take years.
+  assert.ok(performance.now() - started < 10_000);
 });
