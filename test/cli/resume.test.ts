@@ -10,7 +10,7 @@ import { type TestContext, test } from "node:test";
 import type { ResumeRecord } from "@roma/sdk/node";
 import { startCuttingProxy } from "../harness/cutting-proxy.ts";
 import { listKeys, send } from "../harness/http-client.ts";
-import { eventually } from "../harness/process-usage.ts";
+import { eventually, readMetric } from "../harness/process-usage.ts";
 import { mainFile, rootKey, startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { assertServed, randomFile } from "../uploads/stored-bytes.ts";
@@ -50,6 +50,9 @@ async function start(t: TestContext) {
       await eventually("it is in the middle", there, 60_000);
       child.kill(signal);
       const [code] = await exited;
+      await eventually("nothing that it sent is on its way", () => proxy.isIdle, 60_000);
+      const isRunning = async () => (await readMetric(server.opsUrl, "uploads_running")) > 0;
+      await eventually("the server is done with it", async () => !(await isRunning()), 60_000);
       return { code, errors: await errors, remembered: await rememberedBytes() };
     },
     /** To its end; answers what it printed and how many bytes it sent. */

@@ -57,6 +57,11 @@ export class CuttingProxy {
     return this.#bytes;
   }
 
+  /** Nothing passes any more, nor waits to: what a client that is gone had sent may come after its end. */
+  get isIdle(): boolean {
+    return this.#sockets.size === 0;
+  }
+
   async listen(): Promise<void> {
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
   }
