@@ -4,6 +4,7 @@ import { after, before, type TestContext, test } from "node:test";
 import { type Browser, chromium } from "playwright-core";
 import { startMemoryServer } from "../../packages/sdk/src/node/testing.ts";
 import { cleanUp } from "../harness/cleanup.ts";
+import { startCuttingProxy } from "../harness/cutting-proxy.ts";
 import { eventually } from "../harness/process-usage.ts";
 import { rootKey, startServer } from "../harness/server-process.ts";
 import { describeWhere } from "../prerequisites.ts";
@@ -35,7 +36,9 @@ describeWhere(["chromium"], "the SDK in Chromium", () => {
     const context = await browser.newContext();
     cleanUp(t, () => context.close());
     const length = 1_000_000_000;
-    const upload = { endpoint: server.url, token, key: "large", length };
+    // Of this process: when it stands still, so does the upload that it is to interrupt.
+    const proxy = await startCuttingProxy(t, { upstream: () => server });
+    const upload = { endpoint: proxy.url, token, key: "large", length };
     const first = await Tab.open(t, browser, { context, origin });
     await first.begin(upload);
     await first.reach("40 % are sent", ({ bytes }) => bytes >= 0.4 * length);
@@ -46,7 +49,8 @@ describeWhere(["chromium"], "the SDK in Chromium", () => {
     await second.reach("it goes on", ({ bytes, state }) => state === "uploading" && bytes > 0);
     const { bytes, notices } = await second.look();
     assert.deepEqual(notices, ["resumed"]);
-    assert.ok(bytes >= 0.3 * length, `${bytes} bytes are there`);
+    // Parts that were under way are not, nor those that the page's database had not taken yet.
+    assert.ok(bytes >= 0.2 * length, `${bytes} bytes are there`);
     let most = 0;
     for (let done = false; !done; ) {
       most = Math.max(most, (await second.heapBytes()) - idle);
@@ -59,7 +63,8 @@ describeWhere(["chromium"], "the SDK in Chromium", () => {
     assert.equal(steady, true, "progress never goes back");
     t.diagnostic(`the page held at most ${(most / MB).toFixed(1)} MB more than idle`);
     assert.ok(most < 40 * MB, `${most} bytes`);
-    assert.equal(await second.call("downloadBytes", upload), length);
+    const download = { ...upload, endpoint: server.url };
+    assert.equal(await second.call("downloadBytes", download), length);
   });
 
   test("1,000 small files are dropped", async (t) => {
@@ -71,7 +76,7 @@ describeWhere(["chromium"], "the SDK in Chromium", () => {
       for (let n = 0; n < 1000; n++) dataTransfer.items.add(new File(["file " + n], n + ".txt"));
       document.querySelector("#drop").dispatchEvent(new DragEvent("drop", { dataTransfer }));
     }`);
-    await eventually("they are there", async () => (await tab.page.title()) !== "ready", 120_000);
+    await eventually("they are there", async () => (await tab.page.title()) !== "ready", 300_000);
     assert.equal(await tab.page.title(), "dropped 1000");
     assert.deepEqual(tab.errors, []);
   });
@@ -81,10 +86,13 @@ describeWhere(["chromium"], "the SDK in Chromium", () => {
     server.direct.settings.discard = true;
     const tab = await Tab.open(t, browser);
     const upload = { ...options, key: "a", length: 300 * MB };
+    // It cannot end before the page is offline: of 60 parts the last 40 hang until then.
+    server.intercept = ({ url = "" }) => Number(/^\/signed\/[^/]+\/(\d+)\?/.exec(url)?.[1]) > 20;
     await tab.begin({ ...upload });
     await tab.reach("a part is there", ({ bytes }) => bytes > 20 * MB);
     await tab.setOffline(true);
     await tab.reach("it is offline", ({ state }) => state === "offline");
+    server.intercept = () => false;
     await new Promise((resolve) => setTimeout(resolve, 5_000));
     const { state, notices } = await tab.look();
     assert.equal(state, "offline");
@@ -99,13 +107,16 @@ describeWhere(["chromium"], "the SDK in Chromium", () => {
     const { server, options } = await memoryServer(t);
     const tab = await Tab.open(t, browser);
     server.tokens.add("first");
+    server.intercept = ({ url = "" }) => {
+      if (!url.startsWith("/signed/") || !url.includes("/2?")) return false;
+      server.tokens.clear();
+      server.tokens.add("second");
+      return false;
+    };
     await tab.page.evaluate(`
       globalThis.asked = 0;
       globalThis.token = () => ["first", "second"][globalThis.asked++];
       page.begin({ ...${JSON.stringify(options)}, token, key: "a", length: ${60 * MB} });`);
-    await tab.reach("a part is there", ({ bytes }) => bytes > 6 * MB);
-    server.tokens.clear();
-    server.tokens.add("second");
     const { result } = await tab.done();
     assert.equal(result?.size, 60 * MB);
     assert.equal(await tab.page.evaluate("asked"), 2);

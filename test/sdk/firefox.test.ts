@@ -1,6 +1,7 @@
 // The SDK in Firefox, from a page of another origin, against a whole server on a local disk.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { startCuttingProxy } from "../harness/cutting-proxy.ts";
 import { rootKey, startServer } from "../harness/server-process.ts";
 import { requirePrerequisite } from "../prerequisites.ts";
 import { Firefox } from "./firefox.ts";
@@ -11,7 +12,9 @@ const MB = 1_000_000;
 test("Firefox: a file over a reload, a stream, and everything else that Roma does", async (t) => {
   if (!requirePrerequisite(t, "firefox")) return;
   const server = await startServer(t);
-  const options = { endpoint: server.url, token: rootKey.replace(":", ".") };
+  // Of this process: when it stands still, so does the upload that it is to interrupt.
+  const proxy = await startCuttingProxy(t, { upstream: () => server });
+  const options = { endpoint: proxy.url, token: rootKey.replace(":", ".") };
   const origin = await servePage(t);
   const firefox = await Firefox.start(t);
   await firefox.open(origin);
@@ -23,7 +26,8 @@ test("Firefox: a file over a reload, a stream, and everything else that Roma doe
   const resumed = await firefox.reach("it is done", ({ result }) => result !== undefined);
   assert.deepEqual(resumed.notices, ["resumed"]);
   assert.equal(resumed.steady, true);
-  assert.equal(await firefox.call("downloadBytes", large), large.length);
+  const download = { ...large, endpoint: server.url };
+  assert.equal(await firefox.call("downloadBytes", download), large.length);
 
   const small = { ...options, length: 30 * MB };
   await firefox.begin({ ...small, key: "stream", as: "stream" });

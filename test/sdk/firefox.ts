@@ -66,9 +66,13 @@ export class Firefox {
   async open(url: string): Promise<void> {
     const context = this.#context;
     await this.#send("browsingContext.navigate", { context, url, wait: "complete" });
-    await eventually("the page is loaded", async () => {
-      return (await this.#evaluate("document.title")) === "ready";
-    });
+    await eventually(
+      "the page is loaded",
+      async () => {
+        return (await this.#evaluate("document.title")) === "ready";
+      },
+      60_000,
+    );
   }
 
   /** Of the page's functions; what it gives must be JSON. */
@@ -90,7 +94,7 @@ export class Firefox {
         if (last.error !== undefined) throw new Error(last.error);
         return holds(last);
       },
-      120_000,
+      300_000,
     );
     assert(last !== undefined);
     return last;

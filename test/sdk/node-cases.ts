@@ -5,7 +5,13 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { describe, type TestContext, test } from "node:test";
-import { Administration, isRomaError, Roma, type UploadNotice } from "@roma/sdk/node";
+import {
+  Administration,
+  isRomaError,
+  type RetryPolicy,
+  Roma,
+  type UploadNotice,
+} from "@roma/sdk/node";
 import { cleanUp } from "../harness/cleanup.ts";
 import { startCuttingProxy } from "../harness/cutting-proxy.ts";
 import { eventually } from "../harness/process-usage.ts";
@@ -27,12 +33,15 @@ export function describeNodeSdk(
   { direct }: { readonly direct: boolean },
 ): void {
   describe(`the SDK for Node, ${name}`, () => {
-    const start = async (t: TestContext, { cuts = 0, length = 30 * MB + 1 } = {}) => {
+    const start = async (
+      t: TestContext,
+      { cuts = 0, length = 30 * MB + 1, retry = {} as Partial<RetryPolicy> } = {},
+    ) => {
       const backing = await open(t);
       const file = await randomFile(t, length);
       const at = cuts === 0 ? [] : cutsBelow(t, { count: cuts, length });
       const proxy = await startCuttingProxy(t, { upstream: () => backing.server, cuts: at });
-      const roma = new Roma({ endpoint: proxy.url, token });
+      const roma = new Roma({ endpoint: proxy.url, token, retry });
       cleanUp(t, () => roma.close());
       const notices: UploadNotice["code"][] = [];
       const onNotice = ({ code }: UploadNotice) => notices.push(code);
@@ -100,8 +109,8 @@ export function describeNodeSdk(
       const { backing, file, proxy, assertStored } = await start(t, { length: 60 * MB });
       const resume = await temporaryFolder(t);
       const task = { endpoint: proxy.url, token, path: file.path, bucket, key: "killed", resume };
-      const killAtBytes = 0.4 * file.length;
-      await uploadInProcess(t, { ...task, as: "path" }, { killAtBytes });
+      await uploadInProcess(t, { ...task, as: "path", killAtBytes: 0.4 * file.length });
+      await eventually("nothing that it sent is on its way", () => proxy.isIdle, 60_000);
       const before = proxy.bytes;
       const uploaded = await uploadInProcess(t, { ...task, as: "path" });
       assert.deepEqual(uploaded?.notices, ["resumed"]);
@@ -117,7 +126,9 @@ export function describeNodeSdk(
     });
 
     test("the server is killed in the middle and comes back", async (t) => {
-      const { backing, file, roma, assertStored } = await start(t);
+      // Enough for a server that takes a minute to come back.
+      const retry = { attemptsMax: 30, delayMsMax: 3_000 };
+      const { backing, file, roma, assertStored } = await start(t, { retry });
       let killed: Promise<void> | undefined;
       const upload = roma.upload(file.path, {
         ...{ bucket, key: "a" },

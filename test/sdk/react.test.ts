@@ -36,7 +36,7 @@ describeWhere(["chromium"], "useUpload in Chromium", () => {
       ...{ server, tab, look },
       click: (id: string) => tab.page.click(`#${id}`),
       shows: (state: string) =>
-        eventually(`it shows ${state}`, async () => (await look()).state === state),
+        eventually(`it shows ${state}`, async () => (await look()).state === state, 120_000),
     };
   };
 

@@ -63,6 +63,7 @@ export class Tab {
     const context = options.context ?? (await browser.newContext());
     if (options.context === undefined) cleanUp(t, () => context.close());
     const page = await context.newPage();
+    page.setDefaultTimeout(120_000);
     const tab = new Tab(page, context, await context.newCDPSession(page));
     await page.goto(origin);
     await page.waitForFunction('document.title === "ready"').catch((cause: unknown) => {
@@ -88,7 +89,7 @@ export class Tab {
   }
 
   /** Waits until the upload has come so far. */
-  async reach(what: string, holds: (state: PageState) => boolean, msMax = 120_000): Promise<void> {
+  async reach(what: string, holds: (state: PageState) => boolean, msMax = 300_000): Promise<void> {
     let last: PageState | undefined;
     await eventually(
       what,

@@ -2,7 +2,7 @@
  * A program that uploads one file with the SDK, in a process of its own: what it holds can be measured,
  * and it can be killed. Arguments: a JSON of `UploadTask`. Prints JSON lines, the last one with the result.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, readdirSync } from "node:fs";
 import { Roma, type UploadNotice } from "@roma/sdk/node";
 
 export interface UploadTask {
@@ -15,10 +15,11 @@ export interface UploadTask {
   readonly as: "path" | "stream";
   /** A folder. */
   readonly resume?: string;
+  /** It kills itself, once so many have left and something is remembered in `resume`. */
+  readonly killAtBytes?: number;
 }
 
 export type UploadLine =
-  | { readonly bytes: number }
   | { readonly notice: UploadNotice["code"] }
   | {
       readonly done: { readonly size: number; readonly crc64nvme: string };
@@ -32,6 +33,8 @@ function print(line: UploadLine): void {
 }
 
 const task = JSON.parse(process.argv[2] ?? "") as UploadTask;
+const { killAtBytes = Number.POSITIVE_INFINITY, resume = "" } = task;
+const remembered = () => readdirSync(resume).some((name) => name.endsWith(".json"));
 await using roma = new Roma({
   endpoint: task.endpoint,
   token: task.token,
@@ -53,7 +56,10 @@ const source = task.as === "path" ? task.path : createReadStream(task.path);
 const upload = roma.upload(source, {
   bucket: task.bucket,
   key: task.key,
-  onProgress: ({ bytes }) => print({ bytes }),
+  onProgress({ bytes }) {
+    if (bytes < killAtBytes || !remembered()) return;
+    process.kill(process.pid, "SIGKILL");
+  },
   onNotice: ({ code }) => print({ notice: code }),
 });
 const { size, checksums } = await upload.done();
