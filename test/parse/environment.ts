@@ -173,7 +173,7 @@ export async function runProgram(
       SETTINGS: JSON.stringify({ ...application, ...settings }),
     },
     maxBuffer: 64 * 1024 * 1024,
-    timeout: 240_000,
+    timeout: 540_000,
   });
   return stdout
     .split("\n")
