@@ -221,7 +221,7 @@ function run(cwd: string, command: string, args: readonly string[]): string {
     cwd,
     encoding: "utf8",
     maxBuffer: 256 * 1024 * 1024,
-    timeout: 240_000,
+    timeout: 540_000,
   });
   if (error !== undefined) throw error;
   assert.equal(status, 0, `${command} ${args.join(" ")}\n${stdout}\n${stderr}`);
