@@ -22,11 +22,11 @@ import { threadPoolSize, widenThreadPool } from "../../packages/server/src/threa
 import { cleanUp } from "../harness/cleanup.ts";
 import { send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
+import { RunningTime } from "../harness/running-time.ts";
 import { type ServerProcess, startServer, temporaryFolder } from "../harness/server-process.ts";
 import { describeWhere } from "../prerequisites.ts";
 import { useService } from "../storages/service.ts";
 import { freeze, stuckThreads } from "./frozen.ts";
-import { RunningTime } from "./running-time.ts";
 
 widenThreadPool();
 

@@ -12,8 +12,8 @@ import {
   read,
 } from "../../packages/server/src/storage/conformance/subject.ts";
 import { eventually } from "../harness/process-usage.ts";
+import { RunningTime } from "../harness/running-time.ts";
 import type { Fault } from "./fault-proxy.ts";
-import { RunningTime } from "./running-time.ts";
 import { proxiedStorages } from "./storage.ts";
 
 const MiB = 1024 * 1024;

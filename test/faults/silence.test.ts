@@ -12,7 +12,7 @@ import {
   rejectsWith,
 } from "../../packages/server/src/storage/conformance/subject.ts";
 import { eventually } from "../harness/process-usage.ts";
-import { RunningTime } from "./running-time.ts";
+import { RunningTime } from "../harness/running-time.ts";
 import { neverOpen, proxiedStorages } from "./storage.ts";
 
 const MiB = 1024 * 1024;

@@ -6,22 +6,40 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 const stepMs = 10;
+/** So much of a pause counts: it may have been this process's own work. */
+const pauseMsMax = 50;
 
-/** Resolves after so much of it: while the process stands still, at most one step goes by. */
-export async function runningMs(ms: number): Promise<void> {
-  for (let leftMs = ms; leftMs > 0; leftMs -= stepMs) await delay(stepMs);
+export class RunningTime implements Disposable {
+  #ms = 0;
+  #lookedAt = performance.now();
+  readonly #timer = setInterval(() => this.#look(), stepMs).unref();
+
+  /** Since it was made; at most what the clock on the wall says. */
+  get ms(): number {
+    this.#look();
+    return this.#ms;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const now = performance.now();
+    this.#ms += Math.min(now - this.#lookedAt, pauseMsMax);
+    this.#lookedAt = now;
+  }
 }
 
-/** How much of it an act takes, which may be less than on the clock on the wall. */
+/** Resolves after so much of it. */
+export async function runningMs(ms: number): Promise<void> {
+  using running = new RunningTime();
+  while (running.ms < ms) await delay(stepMs);
+}
+
+/** How much of it an act takes. */
 export async function runningMsOf(act: () => Promise<unknown>): Promise<number> {
-  let ms = 0;
-  const timer = setInterval(() => {
-    ms += stepMs;
-  }, stepMs);
-  try {
-    await act();
-    return ms;
-  } finally {
-    clearInterval(timer);
-  }
+  using running = new RunningTime();
+  await act();
+  return running.ms;
 }
