@@ -29,6 +29,8 @@ const tooMuch = 20 * MiB;
 const flags = [
   ...["--disk-interval", "100ms", "--blob-grace", "0 ms", "--trash-keep", "0 s"],
   ...["--sweeper-interval", "100 ms"],
+  // Who sends all the same has so long for it, also where this process stands still meanwhile.
+  ...["--http-linger-ms-max", "60 s"],
 ];
 const tus = { "tus-resumable": "1.0.0" };
 const interop = { "upload-draft-interop-version": "8" };

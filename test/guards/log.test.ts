@@ -52,7 +52,7 @@ async function startPiped(t: TestContext) {
       .split("\n")
       .slice(0, -1)
       .map((line) => JSON.parse(line));
-  await eventually("it listens", () => lines().some(({ url }) => url !== undefined), 60_000);
+  await eventually("it listens", () => lines().some(({ url }) => url !== undefined), 180_000);
   const { url = "", opsUrl = "" } = lines().find((line) => line.url !== undefined) ?? {};
   return { url, opsUrl, child, reader, lines, ended };
 }

@@ -14,7 +14,8 @@ async function startFull(t: TestContext, { wait }: { readonly wait: string }) {
   const server = await startServer(t, {
     flags: [
       ...["--memory-buffers-bytes", "24 MiB", "--memory-wait-ms-max", wait],
-      ...["--http-body-idle-ms-max", "10 min"],
+      ...["--http-body-idle-ms-max", "10 min", "--http-body-rate-window-ms", "10 min"],
+      ...["--http-linger-ms-max", "60 s"],
     ],
   });
   const slow = Array.from({ length: 36 }, (_, index) => {

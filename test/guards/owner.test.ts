@@ -83,7 +83,7 @@ test("a log on a full file system that root owns, and state that root owns: the 
 
   for (const path of state) await giveAway(path);
   const started = startAsNobody(t, data, ["--log-file", file]);
-  await eventually("it listens", () => /roma listening on/.test(started.output()));
+  await eventually("it listens", () => /roma listening on/.test(started.output()), 180_000);
   const url = /"url":"([^"]+)"/.exec(started.output())?.[1] ?? "";
   assert.deepEqual((await get({ url }, "k")).body, Buffer.from("x"));
   assert.equal((await put({ url }, "k2", Buffer.from("y"))).status, 201);

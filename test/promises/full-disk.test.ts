@@ -19,7 +19,11 @@ async function startOnTmpfs(
 ): Promise<ServerProcess> {
   const data = await temporaryFolder(t);
   await mountTmpfs(t, join(data, "objects"), limits);
-  const flags = ["--sweeper-interval", "1 day", "--blob-grace", "0 ms", "--trash-keep", "0 s"];
+  const flags = [
+    ...["--sweeper-interval", "1 day", "--blob-grace", "0 ms", "--trash-keep", "0 s"],
+    // Who is refused and sends all the same has so long for it, also where this process stands still meanwhile.
+    ...["--http-linger-ms-max", "60 s"],
+  ];
   const server = await startServer(t, { data, flags });
   assert.equal((await put(server, "old", old)).status, 201);
   return server;

@@ -24,7 +24,9 @@ const old = Buffer.alloc(150_000, "the old bytes ");
 const body = Buffer.alloc(200_000, "the new bytes ");
 
 async function startWithOld(t: TestContext): Promise<ServerProcess> {
-  const server = await startServer(t, { flags: ["--sweeper-interval", "1 day"] });
+  // Who is refused and sends all the same has so long for it, also where this process stands still meanwhile.
+  const flags = ["--sweeper-interval", "1 day", "--http-linger-ms-max", "60 s"];
+  const server = await startServer(t, { flags });
   assert.equal((await put(server, "old", old)).status, 201);
   return server;
 }
