@@ -12,6 +12,7 @@ import {
   type UploadAddress,
 } from "../../core/ports/storage-driver.ts";
 import {
+  assertNonePending,
   assertSame,
   bytesOf,
   calm,
@@ -292,8 +293,7 @@ function bulkCases({ open }: StorageUnderTest): void {
     assertSame(await read(driver, "c/to"), bytes);
     assertSame(await read(driver, "c/from"), bytes);
     assert.equal((await driver.head("c/to", call)).etag, head.etag);
-    const pending = driver.parts?.listPending("", call) ?? [];
-    assert.deepEqual(await Array.fromAsync(pending), []);
+    await assertNonePending(driver);
     await rejectsWith("object_not_found", driver.copy("c/missing", "c/to", call));
   });
 
@@ -322,8 +322,7 @@ function bulkCases({ open }: StorageUnderTest): void {
     );
     await rejectsWith("object_not_found", driver.concat(missing, "n/other", call));
     await rejectsWith("object_not_found", driver.head("n/other", call));
-    const pending = driver.parts?.listPending("", call) ?? [];
-    assert.deepEqual(await Array.fromAsync(pending), []);
+    await assertNonePending(driver);
   });
 }
 

@@ -161,6 +161,23 @@ export async function assertNoneLeftOpen(before: number, idleConnectionsMax = 0)
   assert.ok(left <= idleConnectionsMax, `${left} descriptors are left open`);
 }
 
+/** Resolves when it is so: what a driver undoes after a failure may end after its caller was told. */
+export async function becomes(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, `not within a minute: ${isSo}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** No upload in parts is left, or only for as long as it takes to cancel it. */
+export async function assertNonePending(driver: StorageDriver): Promise<void> {
+  await becomes(async () => {
+    const pending = driver.parts?.listPending("", { signal: calm }) ?? [];
+    return (await Array.fromAsync(pending)).length === 0;
+  });
+}
+
 /** Sooner than by a deadline of the layers, on a machine that stands still for some seconds too. */
 export async function soon<T>(running: Promise<T>, ms = 20_000): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
