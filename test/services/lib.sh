@@ -64,7 +64,13 @@ stop() { # stop NAME [SECONDS [SIGNAL]]: TERM, wait, then KILL
       pid_of "$name" >/dev/null 2>&1 || break
       sleep 0.05
     done
-    if pid=$(pid_of "$name" 2>/dev/null); then kill -KILL "$pid" 2>/dev/null || true; sleep 0.1; fi
+    if pid=$(pid_of "$name" 2>/dev/null); then
+      kill -KILL "$pid" 2>/dev/null || true
+      for ((i = 0; i < 600; i++)); do # it may still be within a call of the kernel's
+        pid_of "$name" >/dev/null 2>&1 || break
+        sleep 0.05
+      done
+    fi
   fi
   rm -f "$RUN/$name.pid"
 }
