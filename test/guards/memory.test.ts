@@ -10,7 +10,7 @@ const MiB = 1024 * 1024;
 
 /** A server that receives as many bodies as it has memory for, and none of them to its end. */
 async function startFull(t: TestContext, { wait }: { readonly wait: string }) {
-  // 24 MiB: 12 for parts, 3 for reads, 9 for 36 requests of 256 KiB. They send nothing for as long as the test takes.
+  // 24 MiB: 12 for parts, 3 for reads, 9 for 27 requests of 336 KiB. They send nothing for as long as the test takes.
   const server = await startServer(t, {
     flags: [
       ...["--memory-buffers-bytes", "24 MiB", "--memory-wait-ms-max", wait],
@@ -18,7 +18,7 @@ async function startFull(t: TestContext, { wait }: { readonly wait: string }) {
       ...["--http-linger-ms-max", "60 s"],
     ],
   });
-  const slow = Array.from({ length: 36 }, (_, index) => {
+  const slow = Array.from({ length: 27 }, (_, index) => {
     const headers = { "content-length": `${2 * MiB}` };
     const sent = begin(server, "PUT", objectPath(`slow-${index}`), { headers });
     sent.request.write(Buffer.alloc(MiB));

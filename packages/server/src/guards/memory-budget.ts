@@ -58,10 +58,11 @@ function within(bytes: number, min: number, max: number): number {
 }
 
 /**
- * What a request with a body holds at most: what was read ahead of whoever pulls, what the socket holds, and the buffer
- * that small chunks are gathered in.
+ * What a request with a body holds at most where many are received: 192 KiB that were read ahead of whoever pulls, the
+ * last chunk of the socket included, and 144 that are gathered and wait to be written. 0.3 MiB of each of 200 were seen
+ * while the disk stood still.
  */
-const receiveBytesMax = 256 * KiB;
+const receiveBytesMax = 336 * KiB;
 /** What an answer holds at most: two chunks on their way, and what the kernel has not taken. */
 const sendBytes = 64 * KiB;
 

@@ -24,8 +24,8 @@ test("the parts of the budget are the budget, and a quota is divided by the work
 });
 
 test("a request reserves what it may hold, and no more than its body has", () => {
-  assert.equal(requestBytes({ method: "PUT", bodyLength: undefined }), 256 * KiB);
-  assert.equal(requestBytes({ method: "PUT", bodyLength: 5 * GiB }), 256 * KiB);
+  assert.equal(requestBytes({ method: "PUT", bodyLength: undefined }), 336 * KiB);
+  assert.equal(requestBytes({ method: "PUT", bodyLength: 5 * GiB }), 336 * KiB);
   assert.equal(requestBytes({ method: "PUT", bodyLength: 10 }), 10);
   assert.equal(requestBytes({ method: "GET", bodyLength: 0 }), 64 * KiB);
   assert.equal(requestBytes({ method: "HEAD", bodyLength: 0 }), 0);
