@@ -27,8 +27,10 @@ export class Token {
   /** Says that the server refused `used`; true when another can be had. */
   async refused(used: string | undefined): Promise<boolean> {
     if (typeof this.#source !== "function") return false;
-    // Of many requests that met the old one, the first lets go of it.
-    if ((await this.#current?.catch(() => used)) === used) this.#current = undefined;
+    const asked = this.#current;
+    const isOld = (await asked?.catch(() => used)) === used;
+    // Of many requests that met the old one, the first lets go of it; by now another may have been asked for.
+    if (isOld && this.#current === asked) this.#current = undefined;
     return true;
   }
 
