@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { readUntil } from "./resumable-testing.ts";
 import { basic, startRest } from "./testing.ts";
 
 test("paths and methods that are not there", async (t) => {
@@ -65,7 +66,7 @@ test("each malformed header or parameter is refused by its name, and stores noth
 });
 
 test("a refusal reaches a client that is still sending, and Expect is answered only after the checks", async (t) => {
-  const server = await startRest(t);
+  const server = await startRest(t, { http: { lingerMsMax: "60 s" } });
   await server.call("PUT", "/v1/buckets/b", { body: { maxObjectBytes: 1000 } });
   const head = (target: string, more: string) =>
     `PUT ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic(server.key)}\r\n${more}\r\n`;
@@ -86,17 +87,14 @@ test("a refusal reaches a client that is still sending, and Expect is answered o
 
     const patient = connect({ port: server.port, host: "127.0.0.1" });
     patient.write(head(target, `${more}Expect: 100-continue\r\n`));
-    const [first] = (await once(patient, "data")) as [Buffer];
-    assert.match(first.toString(), pattern);
+    await readUntil(patient, pattern);
     patient.destroy();
   }
   const socket = connect({ port: server.port, host: "127.0.0.1" });
   socket.write(head("/v1/objects/b/k", "Content-Length: 5\r\nExpect: 100-continue\r\n"));
-  const [first] = (await once(socket, "data")) as [Buffer];
-  assert.match(first.toString(), /^HTTP\/1\.1 100 /);
+  assert.match(await readUntil(socket, /\r\n\r\n$/), /^HTTP\/1\.1 100 /);
   socket.write("hello");
-  const [second] = (await once(socket, "data")) as [Buffer];
-  assert.match(second.toString(), /^HTTP\/1\.1 201 /);
+  assert.match(await readUntil(socket, /\r\n\r\n/), /^HTTP\/1\.1 201 /);
   socket.destroy();
 });
 

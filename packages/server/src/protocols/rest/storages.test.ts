@@ -5,6 +5,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { eventually } from "../../../../../test/harness/process-usage.ts";
 import { basic, type RestServer, startRest } from "./testing.ts";
 
 const memory = (place: string, more: object = {}) => ({ driver: "memory", place, ...more });
@@ -33,10 +34,7 @@ function slowUpload(server: RestServer, target: string) {
 }
 
 async function until(met: () => Promise<boolean>): Promise<void> {
-  for (let left = 500; !(await met()); left -= 1) {
-    assert.ok(left > 0, "it comes about");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await eventually("it comes about", met, 60_000);
 }
 
 test("a storage is added, shown without its secrets, and takes what is placed on it", async (t) => {
@@ -137,9 +135,10 @@ test("a new storage is refused for its id, its driver or its settings, by name",
 });
 
 test("a folder is added as a storage; the folder of another storage is refused", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), "roma-storages-"));
-  t.after(() => rm(folder, { recursive: true }));
   const { call } = await startRest(t);
+  const folder = await mkdtemp(join(tmpdir(), "roma-storages-"));
+  // After the server, which has it open until then.
+  t.after(() => rm(folder, { recursive: true }));
   const body = { driver: "posix", root: join(folder, "disk") };
   const added = await call("PUT", "/v1/storages/disk", { body });
   assert.equal(added.status, 201, added.text);

@@ -86,7 +86,6 @@ test("odd keys reach their own object over either form of address", async (t) =>
 
 test("no bucket is made that is called s3, and one that there is answers where it cannot be mistaken", async (t) => {
   const data = await mkdtemp(join(tmpdir(), "roma-bucket-s3-"));
-  t.after(() => rm(data, { recursive: true, force: true }));
   await using store = await openSqliteStore({
     path: join(data, "metadata.sqlite"),
     log: silentLog,
@@ -94,6 +93,8 @@ test("no bucket is made that is called s3, and one that there is answers where i
   await store.createBucket(bucket("s3"), { author: serverAuthor("test") });
   await store[Symbol.asyncDispose]();
   const s3 = await startS3(t, { data, s3: { port: 0 } });
+  // After the server, which has it open until then.
+  t.after(() => rm(data, { recursive: true, force: true, maxRetries: 5 }));
   await s3.call("PUT", "/s3/demo/k", { body: "of demo" });
   assert.equal((await s3.call("PUT", "/s3/s3/demo/k", { body: "of s3" })).status, 200);
   assert.equal((await s3.call("GET", "/s3/s3/demo/k")).text, "of s3");
