@@ -67,6 +67,19 @@ export async function readUntil(socket: Socket, pattern: RegExp): Promise<string
   throw new Error(`the connection ended after ${JSON.stringify(text)}`);
 }
 
+/** Reads until a final answer has come whole, by its `Content-Length`. */
+export async function readAnswer(socket: Socket): Promise<Heard> {
+  const whole = /^(?:HTTP\/1\.1 1[\s\S]*?\r\n\r\n)*HTTP\/1\.1 [2-5][\s\S]*?\r\n\r\n/;
+  let text = "";
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    text += chunk.toString("latin1");
+    const head = whole.exec(text)?.[0];
+    const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(head ?? "")?.[1]);
+    if (head !== undefined && text.length >= head.length + length) return heard(text);
+  }
+  throw new Error(`the connection ended after ${JSON.stringify(text)}`);
+}
+
 export function heard(text: string): Heard {
   const informed: string[] = [];
   let rest = text;
