@@ -123,6 +123,8 @@ async function send(
     headers: { ...length, ...headers },
     agent: false,
   });
+  // A connection may break after an early answer, while the rest is still being sent.
+  sent.on("error", () => undefined);
   // As bytes: a text would make Node write the headers in its encoding.
   if (isWhole || body === undefined) sent.end(body === undefined ? body : Buffer.from(body));
   else {

@@ -121,7 +121,13 @@ test("no header, parameter or body makes a 500, however it is put together", asy
     const target = query === "" ? path : `${path}${path.includes("?") ? "&" : "?"}${query}`;
     const method = pick(methods);
     const body = next() < 0.6 ? pick(bodies) : nonsense();
-    const answer = await server.call(method, target, { as: "nobody", headers, body });
+    const asked = server.call(method, target, { as: "nobody", headers, body });
+    const answer = await asked.catch((error: NodeJS.ErrnoException) => {
+      // Who sends without the 100 that he asked for may lose the refusal to a reset.
+      if (headers.expect !== undefined && error.code === "ECONNRESET") return undefined;
+      throw error;
+    });
+    if (answer === undefined) return;
     const said = `${method} ${target} ${JSON.stringify(headers)} ${JSON.stringify(body)}: ${answer.text}`;
     assert.ok(answer.status < 500 || answer.status === 501, said);
     if (answer.status < 400 || method === "HEAD") return;

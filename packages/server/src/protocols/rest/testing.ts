@@ -290,6 +290,8 @@ async function send(
     headers["content-length"] ??= String(Buffer.byteLength(bytes));
   }
   const sent = httpRequest({ port, host: "127.0.0.1", method, path: target, headers });
+  // A connection may break after an early answer, while the rest is still being sent.
+  sent.on("error", () => undefined);
   sent.end(bytes);
   const [response] = (await once(sent, "response")) as [IncomingMessage];
   const chunks: Buffer[] = [];

@@ -128,6 +128,8 @@ export async function send(
       ? headers
       : { ...headers, "content-length": String(length) };
   const request = httpRequest({ ...to, headers: sized });
+  // A connection may break after an early answer, while the rest is still being sent.
+  request.on("error", () => undefined);
   request.end(body);
   const [response] = (await once(request, "response")) as [IncomingMessage];
   const chunks: Buffer[] = [];

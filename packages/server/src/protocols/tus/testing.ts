@@ -122,6 +122,8 @@ async function send(method: string, to: URL, options: CallOptions = {}): Promise
   }
   const path = `${to.pathname}${to.search}`;
   const sent = httpRequest({ host: to.hostname, port: to.port, method, path, headers });
+  // A connection may break after an early answer, while the rest is still being sent.
+  sent.on("error", () => undefined);
   if (body !== undefined) sent.write(body);
   if (trailers !== undefined) sent.addTrailers(trailers);
   sent.end();

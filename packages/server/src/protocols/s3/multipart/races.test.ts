@@ -107,10 +107,11 @@ test("a part that is on its way when its upload is completed is none", async (t)
   );
   const headers = { ...signed, "content-length": `${body.length}` };
   const late = httpRequest({ hostname, port, method: "PUT", path, headers });
+  const answered = once(late, "response");
   late.write(body.subarray(0, 200_000));
   assert.equal((await s3.call("POST", target, { body: document })).status, 200);
   late.end(body.subarray(200_000));
-  const [response] = await once(late, "response");
+  const [response] = await answered;
   assert.equal(response.statusCode, 404);
   response.resume();
   assert.equal(hashOf((await s3.call("GET", "/s3/demo/k")).body), hashOf(whole));
