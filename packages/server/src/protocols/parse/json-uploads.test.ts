@@ -96,7 +96,8 @@ test("a client that leaves in the middle leaves nothing", async (t) => {
 });
 
 test("what is too large is refused with 413 while it comes, and as a stream with code 130", async (t) => {
-  const server = await startParse(t, { parse: { maxUploadSize: "1 MB" } });
+  const http = { lingerMsMax: "60 s" };
+  const server = await startParse(t, { http, parse: { maxUploadSize: "1 MB" } });
   const bytes = Buffer.alloc(1_000_001);
   const inJson = await post(server, jsonUpload(bytes));
   assert.deepEqual([inJson.status, inJson.json.error], [413, "request entity too large"]);

@@ -102,7 +102,7 @@ export async function startTus(
         body,
       }),
     object: (objectKey) => call("GET", `/v1/objects/demo/${objectKey}`),
-    grant: (scope, lifeMs = 60_000) =>
+    grant: (scope, lifeMs = 3_600_000) =>
       signGrant(scope, key, new Date(clock.now().getTime() + lifeMs)),
     advance: (ms) => {
       aheadMs += ms;
