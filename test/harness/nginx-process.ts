@@ -13,9 +13,8 @@ export async function spawnNginx(t: TestContext, folder: string): Promise<void> 
     env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
     stdio: ["ignore", "ignore", "inherit"],
   });
+  const exit = once(child, "exit");
   cleanUp(t, async () => {
-    if (child.exitCode !== null) return;
-    const exit = once(child, "exit");
     child.kill("SIGTERM");
     await exit;
   });

@@ -36,6 +36,8 @@ export function watchMemory(pid: number): MemoryWatch {
     }
   };
   const running = run();
+  // Where the process ends before the watch does, `stop` says so.
+  running.catch(() => {});
   return {
     stop: async () => {
       controller.abort();
@@ -50,12 +52,14 @@ export async function listThreads(
   pid: number,
 ): Promise<readonly { readonly id: number; readonly name: string }[]> {
   const ids = (await readdir(`/proc/${pid}/task`)).map(Number);
-  return await Promise.all(
+  const threads = await Promise.all(
     ids.map(async (id) => {
-      const name = (await readFile(`/proc/${pid}/task/${id}/comm`, "latin1")).trim();
-      return { id, name };
+      // One that has ended meanwhile has none.
+      const name = await readFile(`/proc/${pid}/task/${id}/comm`, "latin1").catch(() => undefined);
+      return name === undefined ? [] : [{ id, name: name.trim() }];
     }),
   );
+  return threads.flat();
 }
 
 /**
