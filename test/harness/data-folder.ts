@@ -3,6 +3,7 @@
  * metadata store, read without a lock. At rest the two tell the same story.
  */
 import assert from "node:assert/strict";
+import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -16,11 +17,30 @@ export interface BlobRow {
 
 /** Every file below the folder, relative to it, in order; none of the metadata store's. */
 export async function listFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith("metadata.sqlite"))
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
-    .sort();
+  const files: string[] = [];
+  const folders = [folder];
+  for (const path of folders) {
+    for (const entry of await entriesOf(path, { mayBeGone: path !== folder })) {
+      if (entry.isDirectory()) folders.push(join(path, entry.name));
+      else if (entry.isFile() && !entry.name.startsWith("metadata.sqlite")) {
+        files.push(relative(folder, join(path, entry.name)));
+      }
+    }
+  }
+  return files.sort();
+}
+
+/** A server removes folders that have become empty: not all that were just seen are there still. */
+async function entriesOf(
+  path: string,
+  { mayBeGone }: { readonly mayBeGone: boolean },
+): Promise<readonly Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (mayBeGone && Reflect.get(Object(error), "code") === "ENOENT") return [];
+    throw error;
+  }
 }
 
 /** The files of blobs, as blob keys: a folder's name ends in a mark that the key lacks. */
@@ -59,6 +79,12 @@ function readWholeKeys(data: string): string[] {
 /** Under which keys a storage must have bytes: of whole blobs, and of pieces and parts. In order. */
 export function readStoredKeys(data: string): string[] {
   return [...readPartKeys(data), ...readWholeKeys(data)].sort();
+}
+
+/** How many there are, whatever their bucket. */
+export function countRows(data: string, table: "objects" | "trash"): number {
+  const [row] = query(data, `select count(*) as rows from ${table}`);
+  return Number(row?.rows);
 }
 
 /** Keys of all objects, whatever their bucket. */
@@ -122,8 +148,8 @@ export interface UsageRow {
 
 /** What quotas are judged on. Throws if it is not the sum of what the buckets hold and have reserved. */
 export function readUsage(data: string): UsageRow[] {
-  const usage = (sql: string): UsageRow[] =>
-    query(data, sql).map((row) => ({
+  const toUsage = (rows: readonly Record<string, unknown>[]): UsageRow[] =>
+    rows.map((row) => ({
       bucket: String(row.bucket),
       bytes: Number(row.bytes),
       objects: Number(row.objects),
@@ -131,17 +157,22 @@ export function readUsage(data: string): UsageRow[] {
       trashBytes: Number(row.trash_bytes),
       trashObjects: Number(row.trash_objects),
     }));
-  const kept = usage("select * from bucket_usage order by bucket");
-  const summed = usage(`
+  const kept = "select * from bucket_usage order by bucket";
+  const summed = `
     select name as bucket,
       (select coalesce(sum(length), 0) from objects where bucket = name) as bytes,
       (select count(*) from objects where bucket = name) as objects,
       (select coalesce(sum(reserved_bytes), 0) from uploads where bucket = name) as reserved_bytes,
       (select coalesce(sum(length), 0) from trash where bucket = name) as trash_bytes,
       (select count(*) from trash where bucket = name) as trash_objects
-    from buckets order by name`);
-  assert.deepEqual(kept, summed, "the sums that quotas are judged on are right");
-  return kept;
+    from buckets order by name`;
+  // Of one moment: an upload that ends between the two would be a difference.
+  const [found = [], right = []] = reading(data, (database) => {
+    database.exec("begin");
+    return [kept, summed].map((sql) => toUsage(database.prepare(sql).all()));
+  });
+  assert.deepEqual(found, right, "the sums that quotas are judged on are right");
+  return found;
 }
 
 /** No temporary file, no file without a row, no row without a file, no row without an object. */
@@ -171,8 +202,6 @@ export async function eventuallyNothingLeftOver(data: string, what = ""): Promis
 }
 
 const restMsMax = 60_000;
-/** Whoever opens the store first after a kill has it for itself for a moment. */
-const busyMsMax = 10_000;
 
 /** `pragma integrity_check` of the metadata store, and every blob has as many references as rows that point at it. */
 export function assertMetadataSound(data: string): void {
@@ -191,12 +220,15 @@ export function assertMetadataSound(data: string): void {
 }
 
 function query(data: string, sql: string, ...parameters: string[]): Record<string, unknown>[] {
-  const database = new DatabaseSync(join(data, "metadata.sqlite"), {
-    readOnly: true,
-    timeout: busyMsMax,
-  });
+  return reading(data, (database) => database.prepare(sql).all(...parameters));
+}
+
+function reading<Found>(data: string, read: (database: DatabaseSync) => Found): Found {
+  const path = join(data, "metadata.sqlite");
+  // Beside a server that starts or ends it is locked for a moment.
+  const database = new DatabaseSync(path, { readOnly: true, timeout: 30_000 });
   try {
-    return database.prepare(sql).all(...parameters);
+    return read(database);
   } finally {
     database.close();
   }
