@@ -43,6 +43,9 @@ export interface Scenario {
 /** Which makes the calls on the storage, which those on the metadata, and which answers. */
 export type ThreadName = "pool" | "writer" | "main";
 
+/** Thrown by `run` where what it is about was over before the tracer was there: another round is tried. */
+export class TooLate extends Error {}
+
 /** One run of a scenario, with keys of its own, and what it was promised. */
 export class Round {
   readonly server: ServerProcess;
@@ -140,13 +143,12 @@ export async function killAtEachStep(t: TestContext, scenario: Scenario): Promis
   const kills: string[] = [];
   for (const { thread, syscalls } of series) {
     if (scenario.threads?.includes(thread) === false) continue;
-    for (const syscall of await findCalls(nextRound(), scenario, { thread, syscalls })) {
+    for (const syscall of await findCalls(nextRound, scenario, { thread, syscalls })) {
       const step =
         thread === "writer" && /write/.test(syscall) ? (scenario.stride ?? metadataStride) : 1;
       for (let count = 1; ; count += step) {
         assert.ok(count <= killsOfOneCallMax * step, `${syscall} is called again and again`);
-        const round = nextRound();
-        const killed = await runAndKill(round, scenario, { thread, syscall, count });
+        const { round, killed } = await runAndKill(nextRound, scenario, { thread, syscall, count });
         const what = `after a kill at ${syscall} ${count} of the ${thread} thread`;
         try {
           await scenario.recover?.(round);
@@ -167,13 +169,24 @@ export async function killAtEachStep(t: TestContext, scenario: Scenario): Promis
 }
 
 /** The kinds of calls that the thread makes in the scenario, from a run without a kill. */
-async function findCalls(round: Round, scenario: Scenario, wanted: Series): Promise<string[]> {
+async function findCalls(
+  nextRound: () => Round,
+  scenario: Scenario,
+  wanted: Series,
+): Promise<string[]> {
+  const round = nextRound();
   const { server } = round;
   await scenario.prepare(round);
   const output = join(server.data, "trace");
   const id = await threadId(server, wanted.thread);
   const tracer = await attachTracer({ id, threads: "one", syscalls: wanted.syscalls, output });
-  await scenario.run(round);
+  try {
+    await scenario.run(round);
+  } catch (error) {
+    if (!(error instanceof TooLate)) throw error;
+    await tracer.detach();
+    return await findCalls(nextRound, scenario, wanted);
+  }
   await tracer.detach();
   await scenario.recover?.(round);
   const found = new Set<string>();
@@ -185,10 +198,11 @@ async function findCalls(round: Round, scenario: Scenario, wanted: Series): Prom
 }
 
 async function runAndKill(
-  round: Round,
+  nextRound: () => Round,
   scenario: Scenario,
   at: { readonly thread: ThreadName; readonly syscall: string; readonly count: number },
-): Promise<boolean> {
+): Promise<{ readonly round: Round; readonly killed: boolean }> {
+  const round = nextRound();
   const { server } = round;
   await scenario.prepare(round);
   const id = await threadId(server, at.thread);
@@ -204,13 +218,17 @@ async function runAndKill(
   } catch (error) {
     // The client sees a reset; what it must not see is an answer that says otherwise.
     if (error instanceof assert.AssertionError) throw error;
+    if (error instanceof TooLate) {
+      await tracer.detach();
+      if (await answers(server)) return await runAndKill(nextRound, scenario, at);
+    }
     await server.exited;
   }
   await tracer.detach();
-  if (await answers(server)) return false;
+  if (await answers(server)) return { round, killed: false };
   await server.exited;
   await server.start();
-  return true;
+  return { round, killed: true };
 }
 
 /** Asked after the tracer has let go: who answers now is not killed any more. */

@@ -6,10 +6,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { get } from "../harness/http-client.ts";
 import type { ServerProcess } from "../harness/server-process.ts";
-import { createTus, deleteTus, offsetOf, patchTus } from "../uploads/tus-wire.ts";
+import { createTus, deleteTus, offsetOf, offsetWhenFree, patchTus } from "../uploads/tus-wire.ts";
 import { taggedBytes } from "./kill-loop.ts";
 import { assertOnlyBlobs, killAtChange, moments, startOnEmulator } from "./kill-s3.ts";
-import { offsetWhenFree } from "./kill-uploads.ts";
 
 /** With parts of 8 MiB: a part and a tail, a second tail, both joined to a part, and a last part. */
 const ends = [9_000_000, 14_000_000, 20_000_000];

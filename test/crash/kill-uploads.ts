@@ -13,9 +13,9 @@ import type { ServerProcess } from "../harness/server-process.ts";
 import {
   createTus,
   deleteTus,
-  headTus,
   listUploads,
   offsetOf,
+  offsetWhenFree,
   patchTus,
 } from "../uploads/tus-wire.ts";
 import { type Round, taggedBytes } from "./kill-loop.ts";
@@ -98,19 +98,6 @@ export function uploadOfRound(length: number): {
       return current;
     },
   };
-}
-
-/** After the lease of the process that was killed, if it left one, ran out. */
-export async function offsetWhenFree(
-  server: ServerProcess,
-  path: string,
-): Promise<number | undefined> {
-  let answer = await headTus(server, path);
-  await eventually("nobody holds the upload", async () => {
-    if (answer.status === 423) answer = await headTus(server, path);
-    return answer.status !== 423;
-  });
-  return await offsetOf(server, path);
 }
 
 /** Every upload that /v1/uploads tells of is terminated, and gone. */

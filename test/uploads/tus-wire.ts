@@ -1,6 +1,7 @@
 /** tus requests one by one, for tests that say themselves what goes over the wire. */
 import { strict as assert } from "node:assert";
 import { type Answer, send } from "../harness/http-client.ts";
+import { eventually } from "../harness/process-usage.ts";
 
 interface At {
   readonly url: string;
@@ -82,7 +83,20 @@ export function deleteTus(server: At, path: string): Promise<Answer> {
 
 /** Where the upload is, as `HEAD` tells it; undefined if there is none. */
 export async function offsetOf(server: At, path: string): Promise<number | undefined> {
-  const answer = await headTus(server, path);
+  return toldOffset(await headTus(server, path), path);
+}
+
+/** The same, once nobody holds the upload, and no worker that is asked for its word is silent. */
+export async function offsetWhenFree(server: At, path: string): Promise<number | undefined> {
+  let answer = await headTus(server, path);
+  await eventually("nobody holds the upload", async () => {
+    if (answer.status === 423) answer = await headTus(server, path);
+    return answer.status !== 423;
+  });
+  return toldOffset(answer, path);
+}
+
+function toldOffset(answer: Answer, path: string): number | undefined {
   if (answer.status === 404 || answer.status === 410) return undefined;
   assert.equal(answer.status, 200, `HEAD ${path}: ${answer.status}`);
   const offset = Number(answer.headers["upload-offset"]);
