@@ -10,8 +10,8 @@ import { cleanUp } from "../harness/cleanup.ts";
 import { isSwept, readBlobRows, readUploadRows, readUsage } from "../harness/data-folder.ts";
 import { type Answer, begin, objectPath, send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
-import { bytesFields, createTus, offsetOf, patchTus } from "../uploads/tus-wire.ts";
-import { json, s3, sha256 } from "./requests.ts";
+import { bytesFields, createTus, offsetWhenFree, patchTus } from "../uploads/tus-wire.ts";
+import { json, patiently, s3, sha256 } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
 const secretAccessKey = "the-secret-of-a-storage-0123456789";
@@ -48,21 +48,30 @@ async function resumed({ running }: Running): Promise<void> {
   for (let turn = 0; offset < bytes.length; turn += 1) {
     const piece = bytes.subarray(offset, offset + 1_500_001 + turn);
     if (turn % 2 === 0) {
-      const answer = await patchTus(at(running, turn), path, offset, piece);
+      const answer = await patiently(() => patchTus(at(running, turn), path, offset, piece));
       assert.equal(answer.status, 204, answer.body.toString());
       offset += piece.length;
       continue;
     }
     const contentLength = { "content-length": `${bytes.length - offset}` };
     const headers = { ...bytesFields, ...contentLength, "upload-offset": `${offset}` };
-    const hung = begin(at(running, turn), "PATCH", path, { headers });
-    hung.answer.catch(() => {});
-    hung.request.write(piece);
+    let isOver = true;
+    const hang = () => {
+      const hung = begin(at(running, turn), "PATCH", path, { headers });
+      const end = (): void => {
+        isOver = true;
+      };
+      isOver = false;
+      hung.answer.then(end, end);
+      hung.request.write(piece);
+    };
     const before = offset;
     await eventually(
       "the next worker knows what came",
       async () => {
-        offset = (await offsetOf(at(running, turn + 1), path)) ?? -1;
+        // At first, and where it was stopped before a byte of it was read.
+        if (isOver) hang();
+        offset = (await offsetWhenFree(at(running, turn + 1), path)) ?? -1;
         return offset > before;
       },
       slowMs,
@@ -149,7 +158,7 @@ async function death(it: Running, dying: Worker, living: readonly Worker[]): Pro
   // Its bytes were all there: whoever is asked completes it.
   await eventually(
     "it is free",
-    async () => (await offsetOf(first, path)) === bytes.length,
+    async () => (await offsetWhenFree(first, path)) === bytes.length,
     slowMs,
   );
   await expectObject(living, "completed", bytes);

@@ -83,6 +83,8 @@ export class Workers {
     this.#lastSlot += 1;
     const config = JSON.stringify({
       ...{ data: this.data, port: 0, opsPort: 0, rootKey },
+      // What a test has begun to send waits for what it does meanwhile, however long that takes.
+      http: { bodyIdleMsMax: "10 min", bodyRateWindowMs: "10 min" },
       ...this.#config,
     });
     const args = [`${this.#lastSlot}`, this.#server, config, `${clockAheadMs}`];
