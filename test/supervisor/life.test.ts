@@ -15,6 +15,9 @@ import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { slowUploads } from "./slow-uploads.ts";
 import { eventually, isAlive, startTiny, Tiny, type WorkerFacts } from "./tiny.ts";
 
+/** A worker has as long to start as well, on whatever machine. */
+const heartbeatMs = 6_000;
+
 test("workers share a port of the system's choice, take turns, and own no socket that listens", async (t) => {
   const tiny = await startTiny(t);
   const workers = await tiny.workers(2);
@@ -67,15 +70,14 @@ test("a first worker that cannot start ends all, with its code and without anoth
 });
 
 test("a worker whose event loop stands still is killed and replaced; the other serves meanwhile", async (t) => {
-  const tiny = await startTiny(t, { heartbeatMs: 2_000 });
-  const [first] = await tiny.workers(2);
-  await tiny.ask("/spin");
-  await eventually("it is killed", () => tiny.said("was silent for").length === 1);
-  const [line] = tiny.said("was silent for");
-  assert.deepEqual([line?.cause, line?.signal], ["hung", "SIGKILL"]);
+  const tiny = await startTiny(t, { heartbeatMs });
+  await tiny.workers(2);
+  const spinning = await tiny.ask<number>("/spin");
+  const death = () => tiny.said("was silent for").find(({ workerPid }) => workerPid === spinning);
+  await eventually("it is killed", () => death() !== undefined);
+  assert.deepEqual([death()?.cause, death()?.signal], ["hung", "SIGKILL"]);
   const workers = await tiny.workers(2);
-  assert.equal(workers.length, 2);
-  assert.ok(first !== undefined);
+  assert.ok(!workers.some(({ pid }) => pid === spinning));
 });
 
 test("a worker that is killed in a call that hangs keeps no port", async (t) => {
@@ -101,18 +103,18 @@ test("a worker that cannot even be killed is left behind, replaced, and not wait
     t.skip(`no freezer group can be made: ${String(error)}`);
     return;
   }
-  const tiny = await startTiny(t, { count: 1, heartbeatMs: 2_000 });
+  const tiny = await startTiny(t, { count: 1, heartbeatMs });
   const [before] = await tiny.workers(1);
   assert.ok(before !== undefined);
   cleanUp(t, async () => {
     writeFileSync(`${group}/freezer.state`, "THAWED");
     await eventually("the frozen one dies", () => !isAlive(before.pid));
-    rmdirSync(group);
+    await eventually("the group is empty", () => isRemoved(group));
   });
   writeFileSync(`${group}/cgroup.procs`, String(before.pid));
   writeFileSync(`${group}/freezer.state`, "FROZEN");
   // Handed to it before anybody knew: ended when it is given up.
-  await assert.rejects(tiny.ask("/"), { code: "ECONNRESET" });
+  await assert.rejects(tiny.askOnce("/"), { code: "ECONNRESET" });
   const after = await tiny.ask<WorkerFacts>("/");
   assert.notEqual(after.pid, before.pid);
   assert.ok(isAlive(before.pid));
@@ -128,7 +130,15 @@ test("SIGTERM: nothing new is accepted, what runs is finished, and all is gone w
   const uploads = await slowUploads(tiny, 20);
   tiny.child.kill("SIGTERM");
   await eventually("it stops", () => tiny.said("stopping").length === 1);
-  await assert.rejects(tiny.ask("/"), { code: "ECONNREFUSED" });
+  // It says so first: for a moment the kernel may still take a connection, which then is cut.
+  await eventually("nothing new is accepted", async () => {
+    const code = await tiny.askOnce("/").then(
+      () => assert.fail("it was answered"),
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    assert.ok(code === "ECONNREFUSED" || code === "ECONNRESET", String(code));
+    return code === "ECONNREFUSED";
+  });
   assert.deepEqual(new Set(await uploads.finish()), new Set(["200"]));
   assert.deepEqual(await tiny.ended, { code: 0, signal: null });
   assert.deepEqual(pids.filter(isAlive), []);
@@ -183,6 +193,15 @@ test("one worker leads: when it is killed another does, when it is replaced the 
     return now.length === 1 && now[0]?.pid !== first.pid;
   });
 });
+
+function isRemoved(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Sockets of the process that listen, by the kernel's own list. */
 function listeningSockets(pid: number): number {

@@ -28,7 +28,7 @@ await runSupervisor({
   log,
   heartbeatMs: given.heartbeatMs ?? 30_000,
   heavyAfterMs: 0,
-  leaveMsMax: given.leaveMsMax ?? 20_000,
+  leaveMsMax: given.leaveMsMax ?? 90_000,
   endLog: async () => true,
   checkConfig: () => {
     if (given.wrongConfig === true) throw new Error("wrong");

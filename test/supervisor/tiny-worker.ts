@@ -27,13 +27,16 @@ siblings.lead(async (signal) => {
 
 const actions: Readonly<Record<string, (body: string) => unknown>> = {
   "/": () => ({ pid: process.pid, slot: link.slot, leads, self: siblings.self }),
-  "/ask": () => siblings.ask("who", null, { msMax: 5_000 }),
+  "/ask": () => siblings.ask("who", null, { msMax: 60_000 }),
   "/ask-silent": () =>
     siblings.ask("silence", null, { msMax: 300 }).catch((error) => ({ code: error.code })),
-  "/metrics": () => siblings.ask("supervisor-metrics", null, { msMax: 5_000, of: "supervisor" }),
+  "/metrics": () => siblings.ask("supervisor-metrics", null, { msMax: 60_000, of: "supervisor" }),
   "/crash": () => setImmediate(() => Promise.reject(new Error("crashed as it was asked to"))),
   "/exit": () => setImmediate(() => process.exit(3)),
-  "/spin": () => setImmediate(spin),
+  "/spin": () => {
+    setImmediate(spin);
+    return process.pid;
+  },
   "/hang": () => void open("/dev/null").then(() => open(process.env.FIFO ?? "")),
   "/hoard": () => {
     hoard.push(Buffer.alloc(64 * 2 ** 20, 1));
@@ -70,7 +73,7 @@ await connections.settle();
 says = false;
 if (reason === "replaced") await connections.none(2_000);
 server.closeIdleConnections();
-await connections.none(Number(process.env.DRAIN_MS ?? 10_000));
+await connections.none(Number(process.env.DRAIN_MS ?? 60_000));
 server.closeAllConnections();
 while (leads) await new Promise((done) => setTimeout(done, 10));
 server.close();
