@@ -88,7 +88,8 @@ export async function place(server: { readonly url: string }, name: Placement): 
       last = await send(server, "PATCH", "/v1/buckets/demo", { body }).catch(() => undefined);
       return last?.status === 200;
     },
-    60_000,
+    // Refused while a worker starts, and in a rolling restart one after the other does.
+    180_000,
   ).catch((error: Error) => {
     throw new Error(`${error.message}: ${name}, ${last?.status} ${last?.body}`);
   });
@@ -99,6 +100,17 @@ export async function workerPids(server: ServerProcess): Promise<readonly number
   const { pid } = server;
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
   return text.split(" ").filter(Boolean).map(Number);
+}
+
+function isBegun(database: DatabaseSync): boolean {
+  try {
+    database.exec("BEGIN IMMEDIATE");
+    return true;
+  } catch (error) {
+    // SQLITE_BUSY
+    if (Reflect.get(Object(error), "errcode") === 5) return false;
+    throw error;
+  }
 }
 
 async function pickWorker({ server, random }: FaultsOptions): Promise<number | undefined> {
@@ -128,9 +140,10 @@ const faults: Readonly<Record<Fault, (options: FaultsOptions) => Promise<void>>>
 
   /** As a backup does, or an operator with a shell. */
   async metadataLocked({ server, random, faultMsMax }) {
-    const database = new DatabaseSync(join(server.data, "metadata.sqlite"), { timeout: 5_000 });
+    const database = new DatabaseSync(join(server.data, "metadata.sqlite"), { timeout: 200 });
     try {
-      database.exec("BEGIN IMMEDIATE");
+      // Workers take turns at it all the time; and while this process waits in SQLite nothing else here goes on.
+      await eventually("the store can be locked", () => isBegun(database));
       await delay(200 + random.below(faultMsMax));
       database.exec("ROLLBACK");
     } finally {

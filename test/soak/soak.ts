@@ -177,6 +177,7 @@ async function settle(server: ServerProcess, proxy: FaultProxy, workers: number)
       await answer?.body?.cancel();
       return answer?.status === 200;
     },
-    60_000,
+    // All of them are started anew, one after the other.
+    180_000,
   );
 }
