@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { Emulator } from "../../packages/server/src/storage/s3/emulator/testing.ts";
 import { send } from "../harness/http-client.ts";
+import { eventually } from "../harness/process-usage.ts";
 import { type ServerProcess, startServer } from "../harness/server-process.ts";
 
 const home = "eu-test-1";
@@ -94,7 +95,9 @@ test("a storage of another region is refused by that reason when it is added, an
   const { status } = (await call(server, "GET", "/v1/storages/cloud")).json;
   assert.deepEqual([status.open, status.problem], [false, reason]);
   assert.equal(await reasonOfReadiness(server, "storage cloud"), reason);
-  const line = server.log.find(({ message }) => message.startsWith("storage cloud"));
+  const find = () => server.log.find(({ message }) => message.startsWith("storage cloud"));
+  await eventually("it is in the log", () => find() !== undefined);
+  const line = find();
   assert.equal(line?.message, `storage cloud is refused: ${reason}`);
 
   place.moveTo(near);
