@@ -15,7 +15,7 @@ import { childrenOf, eventually } from "./tiny.ts";
 
 const script = join(import.meta.dirname, "systemd.sh");
 const authorization = `Bearer ${rootKey.replace(":", ".")}`;
-const msMax = 60_000;
+const msMax = 180_000;
 
 const dropIn = `[Service]
 Environment=ROMA_PORT=0 ROMA_OPS_PORT=0 ROMA_WORKERS=1 ROMA_DRAIN=5s ROMA_ROOT_KEY=${rootKey}

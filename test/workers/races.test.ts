@@ -7,7 +7,7 @@ import { signGrant } from "../../packages/server/src/core/grants.ts";
 import { basicAuthorization, begin, objectPath, send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
 import { rootKey } from "../harness/server-process.ts";
-import { s3, sha256 } from "./requests.ts";
+import { call, json, patiently, s3, sha256 } from "./requests.ts";
 import { type Worker, Workers } from "./workers.ts";
 
 const [keyId = "", secret = ""] = rootKey.split(":");
@@ -190,19 +190,17 @@ async function listed(both: readonly Worker[]): Promise<void> {
   sent.request.write("some");
   let id: string | undefined;
   while (id === undefined) {
-    const list = await send(two, "GET", "/v1/uploads");
-    const {
-      uploads,
-    }: { readonly uploads: readonly { readonly id: string; readonly key: string }[] } = JSON.parse(
-      list.body.toString(),
-    );
+    const list = await json(two, "GET", "/v1/uploads");
+    const uploads = list.uploads as readonly { readonly id: string; readonly key: string }[];
     id = uploads.find(({ key }) => key === "running")?.id;
   }
-  assert.equal((await send(two, "GET", `/v1/uploads/${id}`)).status, 200);
-  assert.equal((await send(two, "DELETE", `/v1/uploads/${id}`)).status, 204);
+  await json(two, "GET", `/v1/uploads/${id}`);
+  const cancelled = await patiently(() => call(two, "DELETE", `/v1/uploads/${id}`));
+  assert.equal(cancelled.status, 204, cancelled.body.toString());
   assert.ok((await ended) >= 400);
   assert.equal((await send(one, "GET", objectPath("running"))).status, 404);
-  assert.equal((await send(two, "GET", `/v1/uploads/${id}`)).status, 404);
+  const gone = await patiently(() => call(two, "GET", `/v1/uploads/${id}`));
+  assert.equal(gone.status, 404, gone.body.toString());
 }
 
 async function slowRead(workers: Workers, both: readonly Worker[]): Promise<void> {
