@@ -61,6 +61,21 @@ test("who asks in the same process where it stands is told what holds", async (t
   await appending;
 });
 
+test("who asks while it is written is told what holds, also where the writer ends before the row is here", async (t) => {
+  const { core, id, appending, release } = await heldInStorage(t);
+  const { metadata } = core;
+  const getUpload = metadata.getUpload.bind(metadata);
+  metadata.getUpload = async (...given) => {
+    metadata.getUpload = getUpload;
+    const old = await getUpload(...given);
+    release();
+    await appending;
+    return old;
+  };
+  const { offset, phase } = await core.uploads.settle(root, id, { signal });
+  assert.deepEqual({ offset, phase }, { offset: bytes.length, phase: "complete" });
+});
+
 test("one that is cancelled meanwhile makes no object", async (t) => {
   const { core, id, appending, release } = await heldInStorage(t);
   const cancelled = core.uploads.cancel(root, id, { signal });

@@ -175,8 +175,10 @@ export class ResumableUploads {
     id: string,
     options: { readonly signal: AbortSignal },
   ): Promise<UploadView> {
+    // Asked before the row is read as well: who writes now may have ended, and changed it, by the time it is here.
+    const wasWritten = this.#leases.isWriting(id);
     const known = await this.#require(actor, id, "upload:read");
-    const isWritten = known.holder !== null || this.#leases.isWriting(id);
+    const isWritten = wasWritten || known.holder !== null || this.#leases.isWriting(id);
     const isQuiet = !isWritten && known.phase !== "completing";
     if (isQuiet || known.phase === "complete") return this.#view(known);
     await using writing = await this.#leases.take(id, { mode: "settle", ...options });
