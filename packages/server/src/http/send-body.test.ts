@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { OperationalError } from "../core/errors.ts";
 import type { ObjectBody } from "../core/ports/storage-driver.ts";
 import { requestScope } from "./deadline.ts";
 import { type SendResult, sendBody } from "./send-body.ts";
 import { eventually, RawClient, startServer } from "./testing.ts";
+import type { MonotonicClock } from "./watch.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -58,7 +61,10 @@ interface Sent {
 async function sendingServer(
   t: TestContext,
   make: () => OneBuffer,
-  { length, config = {} }: { readonly length: number; readonly config?: object },
+  {
+    length,
+    ...options
+  }: { readonly length: number; readonly config?: object; readonly clock?: MonotonicClock },
 ) {
   const sent: Sent[] = [];
   const server = await startServer(
@@ -78,7 +84,7 @@ async function sendingServer(
         },
       });
     },
-    { config },
+    options,
   );
   return { ...server, sent };
 }
@@ -227,6 +233,60 @@ test("a reader that stops reading is cut after the idle time; a slow one is not"
   const [whole] = patient.sent;
   await eventually(() => whole?.result !== undefined, "the slow answer ended");
   assert.deepEqual(whole?.result, { sentBytes: length });
+});
+
+test("a reader that takes bytes all the time is not cut, however long the kernel says nothing of them", async (t) => {
+  if (!existsSync("/proc/net/tcp")) return void t.skip("no /proc/net/tcp here");
+  const length = 16 * MiB;
+  const options = { length, config: { readerIdleMsMax: "4 s" } };
+  const { port, sent } = await sendingServer(t, () => new OneBuffer(length), options);
+  const client = new RawClient(t, port);
+  await client.write(get);
+  // A third of the kernel's buffer, up to 1.4 MB, takes eight seconds of this.
+  for (const until = performance.now() + 12_000; performance.now() < until; ) {
+    client.socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 350));
+    client.socket.resume();
+    for (const enough = client.bytes + 64 * KiB; client.bytes < enough; ) {
+      await once(client.socket, "data");
+    }
+  }
+  await client.untilBody(length);
+  await eventually(() => sent[0]?.result !== undefined, "the answer ended");
+  assert.deepEqual(sent[0]?.result, { sentBytes: length });
+});
+
+test("a reader is not cut for the time in which this process stood still", async (t) => {
+  if (!existsSync("/proc/net/tcp")) return void t.skip("no /proc/net/tcp here");
+  let nowMs = 0;
+  const length = 4000 * MiB;
+  const clock = { monotonicMs: () => nowMs };
+  const { port, sent } = await sendingServer(t, () => new OneBuffer(length), { length, clock });
+  // A thread of its own reads on meanwhile.
+  const reader = new Worker(
+    `const { connect } = require("node:net");
+    const { parentPort } = require("node:worker_threads");
+    const socket = connect(${port}, "127.0.0.1");
+    socket.once("data", () => parentPort.postMessage(socket.localPort)).resume();
+    socket.write(${JSON.stringify(get)});`,
+    { eval: true },
+  );
+  t.after(() => reader.terminate());
+  const [readerPort]: number[] = await once(reader, "message");
+  const hex = (number = 0) => number.toString(16).toUpperCase().padStart(4, "0");
+  const taken = new RegExp(`:${hex(port)} 0100007F:${hex(readerPort)} 01 00000000:`);
+  for (let round = 0; round < 3; round += 1) {
+    // What follows an immediate is the timers, and only then the sockets are looked at.
+    await new Promise((resolve) => setImmediate(resolve));
+    const since = performance.now();
+    while (!taken.test(readFileSync("/proc/net/tcp", "latin1"))) {
+      assert.ok(performance.now() - since < 60_000, "the reader takes what there is");
+    }
+    nowMs += 120_000;
+    // Several ticks, and what they look at.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(sent[0]?.result?.error, undefined);
+  }
 });
 
 test("slow storage is not taken for a slow reader", async (t) => {

@@ -11,6 +11,8 @@ import { isOperationalError, OperationalError } from "../core/errors.ts";
 import type { ObjectBody } from "../core/ports/storage-driver.ts";
 import { type RequestScope, requestScope } from "./deadline.ts";
 import { drain, unreadRest } from "./lingering-close.ts";
+import { sendQueueBytes } from "./send-queue.ts";
+import type { Watched } from "./watch.ts";
 
 export interface SendOptions {
   readonly status: number;
@@ -122,12 +124,21 @@ function ended(
   });
 }
 
-class Sender {
+/** So often in the time that a client may take nothing it is looked at. */
+const looksPerLimit = 8;
+
+class Sender implements Watched {
   readonly #raw: ServerResponse;
   readonly #scope: RequestScope;
   readonly #length: number;
   readonly #inFlightMax: number;
   #inFlight = 0;
+  /** When the client last took something, as far as is known; or when it was given the first of what is in flight. */
+  #tookMs: number;
+  /** What the kernel held of it at the last look. */
+  #queueBytes: number | undefined;
+  #lookedMs = 0;
+  #isOver = false;
   #failed: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
   sentBytes = 0;
@@ -139,9 +150,8 @@ class Sender {
     this.#inFlightMax = options.chunksInFlight ?? 1;
     scope.signal.addEventListener("abort", this.#onAbort, { once: true });
     if (scope.signal.aborted) this.#onAbort();
-    // The socket's own timer knows of bytes that the kernel took out of the middle of a chunk.
-    raw.setTimeout(scope.runtime.config.readerIdleMsMax);
-    raw.on("timeout", this.#onTimeout);
+    this.#tookMs = scope.runtime.watch.clock.monotonicMs();
+    scope.runtime.watch.add(this);
   }
 
   async sendAll(first: Uint8Array, rest: AsyncIterator<Uint8Array>): Promise<void> {
@@ -171,17 +181,53 @@ class Sender {
       chunk = next.value;
     }
     if (last === undefined) throw wrongLength(this.sentBytes, this.#length);
+    if (this.#inFlight === 0) this.#took();
     this.#inFlight++;
     await ended(this.#raw, this.#scope, last);
     this.sentBytes += last.length;
   }
 
   stop(): void {
+    this.#isOver = true;
     this.#scope.signal.removeEventListener("abort", this.#onAbort);
-    this.#raw.off("timeout", this.#onTimeout);
+    this.#scope.runtime.watch.delete(this);
+  }
+
+  check(nowMs: number): void {
+    // Nothing in flight: it is the storage that is slow, and that has its own watchdog.
+    if (this.#inFlight === 0) return;
+    const stepMs = this.#scope.runtime.config.readerIdleMsMax / looksPerLimit;
+    if (nowMs - this.#tookMs < stepMs || nowMs - this.#lookedMs < stepMs) return;
+    this.#lookedMs = nowMs;
+    void this.#look(nowMs);
+  }
+
+  /** A chunk may take long in parts that only the kernel knows of. */
+  async #look(nowMs: number): Promise<void> {
+    const socket = this.#raw.socket;
+    const bytes = socket === null ? undefined : await sendQueueBytes(socket);
+    // The connection may be another request's by now.
+    if (this.#isOver) return;
+    const before = this.#queueBytes;
+    this.#queueBytes = bytes;
+    // Less: it took some. More: it made room for them.
+    if (bytes !== undefined && before !== undefined && bytes !== before) {
+      this.#tookMs = Math.max(this.#tookMs, nowMs);
+    }
+    const limitMs = this.#scope.runtime.config.readerIdleMsMax;
+    if (this.#inFlight === 0 || nowMs - this.#tookMs < limitMs) return;
+    const message = `the client took no byte for ${formatDuration(limitMs)}`;
+    const context = { limit: "readerIdleMsMax", limitMs };
+    this.#fail(new OperationalError("request_timeout", message, { context }));
+  }
+
+  #took(): void {
+    this.#tookMs = this.#scope.runtime.watch.clock.monotonicMs();
+    this.#queueBytes = undefined;
   }
 
   #write(chunk: Uint8Array): void {
+    if (this.#inFlight === 0) this.#took();
     this.#inFlight++;
     this.#raw.write(chunk, this.#onWritten);
   }
@@ -192,6 +238,7 @@ class Sender {
 
   readonly #onWritten = (error?: Error | null): void => {
     this.#inFlight--;
+    this.#took();
     if (error) this.#failed ??= { error };
     this.#wake?.();
   };
@@ -211,15 +258,6 @@ class Sender {
   }
 
   readonly #onAbort = (): void => this.#fail(this.#scope.signal.reason);
-
-  readonly #onTimeout = (): void => {
-    // Nothing in flight: it is the storage that is slow, and that has its own watchdog.
-    if (this.#inFlight === 0) return;
-    const limitMs = this.#scope.runtime.config.readerIdleMsMax;
-    const message = `the client took no byte for ${formatDuration(limitMs)}`;
-    const context = { limit: "readerIdleMsMax", limitMs };
-    this.#fail(new OperationalError("request_timeout", message, { context }));
-  };
 
   #fail(error: unknown): void {
     this.#failed ??= { error };
