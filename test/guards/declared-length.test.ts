@@ -1,6 +1,6 @@
 /** What is declared and does not fit above the hard watermark: refused before a byte of it is taken, and counted while it runs. */
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import type { ClientRequest } from "node:http";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import {
   signedHeaders,
 } from "../../packages/server/src/protocols/s3/testing-signature.ts";
 import { cleanUp } from "../harness/cleanup.ts";
+import { listFiles } from "../harness/data-folder.ts";
 import { type Answer, begin, postJson, problemCode, send } from "../harness/http-client.ts";
 import { eventually } from "../harness/process-usage.ts";
 import {
@@ -104,15 +105,10 @@ function signedTarget(server: ServerProcess, method: string, target: string): st
   return presigned({ method, target, headers: { host } }, { keyId, secret });
 }
 
-function filesIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
-}
-
-function bytesIn(folder: string): number {
-  const sizes = filesIn(folder).map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
-  return sizes.reduce((sum, size) => sum + size, 0);
+async function bytesIn(folder: string): Promise<number> {
+  const files = await listFiles(folder);
+  const sizes = files.map((file) => statSync(join(folder, file), { throwIfNoEntry: false })?.size);
+  return sizes.reduce<number>((sum, size = 0) => sum + size, 0);
 }
 
 /** A PUT that has sent the first of its bytes, which are on the disk. */
@@ -122,7 +118,7 @@ async function under(
   disk: string,
   { path, bytes, first }: { readonly path: string; readonly bytes: number; readonly first: number },
 ): Promise<{ readonly request: ClientRequest; readonly answer: Promise<Answer> }> {
-  const before = bytesIn(disk);
+  const before = await bytesIn(disk);
   const running = begin(server, "PUT", path, { headers: { "content-length": `${bytes}` } });
   cleanUp(t, () => running.request.destroy());
   running.answer.catch(() => undefined);
@@ -130,7 +126,7 @@ async function under(
   // The storage may still gather the last of them. What is written while the guard looks counts twice for that look.
   let seen = -1;
   await eventually("bytes are on the disk, and no more come", async () => {
-    const now = bytesIn(disk) - before;
+    const now = (await bytesIn(disk)) - before;
     const isAll = now >= first / 2 && now === seen;
     seen = now;
     await delay(100);
@@ -142,7 +138,7 @@ async function under(
 test("more than there is room for is 507 in every front end before a byte is taken, what fits goes through, and nothing is left over", async (t) => {
   if (!requirePrerequisite(t, "tmpfs")) return;
   const { server, disk } = await start(t);
-  const before = filesIn(disk);
+  const before = await listFiles(disk);
   const at = "/v1/objects/small/new";
   const ask = (name: string, what: readonly [string, string], how: Declared): Promise<void> =>
     declare(t, server, what, how).then((answer) => assertRefused(name, answer, tooMuch));
@@ -214,7 +210,7 @@ test("more than there is room for is 507 in every front end before a byte is tak
   const sent = await send(server, "PUT", at, { body: Buffer.alloc(tooMuch) });
   assertRefused("sent", sent, tooMuch);
 
-  assert.deepEqual(filesIn(disk), before, "nothing is left over");
+  assert.deepEqual(await listFiles(disk), before, "nothing is left over");
   const body = Buffer.alloc(MiB, 7);
   const whole = await send(server, "PUT", at, { body });
   assert.equal(whole.status, 201, whole.body.toString());
@@ -261,15 +257,15 @@ test("a fallback takes what the first choice has no room for, and the first choi
   if (!requirePrerequisite(t, "tmpfs")) return;
   const { server, disk } = await start(t);
   await made(server, "/v1/buckets/both", { placement: [{ storage: "small", fallback: "local" }] });
-  const before = bytesIn(disk);
+  const before = await bytesIn(disk);
   const large = Buffer.alloc(tooMuch, 3);
   const away = await send(server, "PUT", "/v1/objects/both/large", { body: large });
   assert.equal(away.status, 201, away.body.toString());
-  assert.equal(bytesIn(disk), before, "elsewhere");
+  assert.equal(await bytesIn(disk), before, "elsewhere");
   assert.deepEqual((await send(server, "GET", "/v1/objects/both/large")).body, large);
   const body = large.subarray(0, MiB);
   assert.equal((await send(server, "PUT", "/v1/objects/both/k", { body })).status, 201);
-  assert.equal(bytesIn(disk), before + MiB);
+  assert.equal(await bytesIn(disk), before + MiB);
 });
 
 test("what a running upload has declared is not given to another, on any storage of the file system, and is free again however it ends", async (t) => {
@@ -277,7 +273,7 @@ test("what a running upload has declared is not given to another, on any storage
   const { server, disk } = await start(t);
   const bytes = 4.5 * MiB;
   const path = "/v1/objects/small/first";
-  const empty = bytesIn(disk);
+  const empty = await bytesIn(disk);
   const first = await under(t, server, disk, { path, bytes, first: 4 * MiB });
   const other = ["PUT", "/v1/objects/beside/second"] as const;
   const second = { bytes, headers: { expect: "100-continue" } };
@@ -298,7 +294,7 @@ test("what a running upload has declared is not given to another, on any storage
     (await send(server, ...other, { body: whole })).status === 201;
   await eventually("its room is free again", again);
   assert.equal((await send(server, "DELETE", other[1])).status, 204);
-  await eventually("what was removed is gone", () => bytesIn(disk) === empty);
+  await eventually("what was removed is gone", async () => (await bytesIn(disk)) === empty);
   const left = await under(t, server, disk, { path, bytes, first: MiB });
   left.request.destroy();
   await eventually("the room of one that was cut off is free again", again);
