@@ -1,19 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cleanUp } from "../harness/cleanup.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { slowUploads } from "./slow-uploads.ts";
-import { eventually, isAlive, startTiny, Tiny, type WorkerFacts } from "./tiny.ts";
+import { eventually, isAlive, isRemoved, startTiny, Tiny, type WorkerFacts } from "./tiny.ts";
 
 /** A worker has as long to start as well, on whatever machine. */
 const heartbeatMs = 6_000;
@@ -193,15 +186,6 @@ test("one worker leads: when it is killed another does, when it is replaced the 
     return now.length === 1 && now[0]?.pid !== first.pid;
   });
 });
-
-function isRemoved(folder: string): boolean {
-  try {
-    rmdirSync(folder);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** Sockets of the process that listen, by the kernel's own list. */
 function listeningSockets(pid: number): number {

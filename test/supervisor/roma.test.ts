@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { type TestContext, test } from "node:test";
 import { cleanUp } from "../harness/cleanup.ts";
@@ -11,7 +11,7 @@ import { mainFile, rootKey, startServer } from "../harness/server-process.ts";
 import { temporaryFolder } from "../harness/temporary-folder.ts";
 import { slowUploads } from "./slow-uploads.ts";
 import { smallRequests } from "./small-requests.ts";
-import { childrenOf, eventually } from "./tiny.ts";
+import { childrenOf, eventually, isRemoved } from "./tiny.ts";
 
 const authorization = `Bearer ${rootKey.replace(":", ".")}`;
 /** What a test has begun to send waits for what it does meanwhile, however long that takes. */
@@ -276,7 +276,7 @@ function memoryGroup(t: TestContext): MemoryGroup | undefined {
     } catch {
       continue;
     }
-    cleanUp(t, () => eventually("the group is empty", () => removed(folder)));
+    cleanUp(t, () => eventually("the group is empty", () => isRemoved(folder)));
     const limit = (mebibytes: number) => {
       writeFileSync(`${folder}/${file}`, String(mebibytes * 2 ** 20));
     };
@@ -299,12 +299,3 @@ function memoryGroup(t: TestContext): MemoryGroup | undefined {
 
 const greedy =
   "const taken = []; process.stdin.on('data', () => taken.push(Buffer.alloc(2 ** 24, 1)))";
-
-function removed(folder: string): boolean {
-  try {
-    rmdirSync(folder);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,7 +1,7 @@
 // A supervisor of tiny workers in a process of its own, for tests: what it says, and requests to it.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmdirSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -144,6 +144,16 @@ export function isAlive(pid: number): boolean {
   if (!existsSync(`/proc/${pid}/stat`)) return false;
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
+/** Of a group without processes, or an empty folder. */
+export function isRemoved(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
   } catch {
     return false;
   }
