@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 import {
-  copyFileSync,
+  cpSync,
   existsSync,
   globSync,
   mkdirSync,
@@ -12,7 +12,6 @@ import {
   renameSync,
   rmSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -27,9 +26,8 @@ const entries = [
   "server/src/metadata/sqlite/worker",
   "server/src/storage/layers/digest-worker",
 ];
-/** What a module opens beside its own file. */
-const folders = ["console/src/static"];
-const files = ["cli/package.json"];
+/** What a module opens beside its own file. Copied: a bundle outlives the checkout that it was made of. */
+const assets = ["cli/package.json", "console/src/static"];
 
 /** In each file: what CommonJS modules ask for when they run, and where the bundle is. */
 const banner = [
@@ -53,21 +51,26 @@ export async function bundleServer(cacheFolder: string): Promise<string> {
   const hash = createHash("sha256");
   for (const { path, contents } of outputFiles)
     hash.update(path.slice(own.length)).update(contents);
+  for (const path of assets.flatMap(filesOf))
+    hash.update(path).update(readFileSync(join(packages, path)));
   const folder = join(cacheFolder, `server-${hash.digest("hex").slice(0, 16)}`);
   if (!existsSync(folder)) {
     for (const { path, contents } of outputFiles) {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, contents);
     }
-    for (const file of files) copyFileSync(join(packages, file), join(own, file));
-    for (const path of folders) {
-      mkdirSync(dirname(join(own, path)), { recursive: true });
-      symlinkSync(join(packages, path), join(own, path));
-    }
+    for (const path of assets) cpSync(join(packages, path), join(own, path), { recursive: true });
     rename(own, folder);
     removeOld(cacheFolder);
   }
   return join(folder, `${main}.js`);
+}
+
+/** The file, or those in the folder, relative to the packages. */
+function filesOf(path: string): string[] {
+  return globSync([path, `${path}/**`], { cwd: packages })
+    .filter((found) => statSync(join(packages, found)).isFile())
+    .sort();
 }
 
 /** A run beside this one may have been faster. */
