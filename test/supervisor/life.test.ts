@@ -58,7 +58,7 @@ test("a slot that crashes again and again waits longer each time, and the other 
 test("a first worker that cannot start ends all, with its code and without another try", async (t) => {
   const tiny = new Tiny({ environment: { FAIL_SLOT: "all" } });
   cleanUp(t, async () => void tiny.child.kill("SIGKILL"));
-  assert.deepEqual(await tiny.ended, { code: 2, signal: null });
+  await tiny.endsWith({ code: 2, signal: null });
   assert.equal(tiny.said("a worker starts").length, 1);
 });
 
@@ -114,7 +114,7 @@ test("a worker that cannot even be killed is left behind, replaced, and not wait
   const [line] = tiny.said("cannot end");
   assert.deepEqual([line?.abandoned, line?.cause], [true, "hung"]);
   tiny.child.kill("SIGTERM");
-  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  await tiny.endsWith({ code: 0, signal: null });
 });
 
 test("SIGTERM: nothing new is accepted, what runs is finished, and all is gone with code 0", async (t) => {
@@ -133,7 +133,7 @@ test("SIGTERM: nothing new is accepted, what runs is finished, and all is gone w
     return code === "ECONNREFUSED";
   });
   assert.deepEqual(new Set(await uploads.finish()), new Set(["200"]));
-  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  await tiny.endsWith({ code: 0, signal: null });
   assert.deepEqual(pids.filter(isAlive), []);
   assert.equal(tiny.lines.at(-1)?.msg, "stopped");
 });
@@ -145,7 +145,7 @@ test("a second SIGTERM waits for nobody", async (t) => {
   tiny.child.kill("SIGTERM");
   await eventually("it stops", () => tiny.said("stopping").length === 1);
   tiny.child.kill("SIGTERM");
-  assert.deepEqual(await tiny.ended, { code: null, signal: "SIGTERM" });
+  await tiny.endsWith({ code: null, signal: "SIGTERM" });
   await eventually("nobody is left", () => !pids.some(isAlive));
 });
 
@@ -153,7 +153,7 @@ test("a worker that does not leave in time is killed, and the process ends by th
   const tiny = await startTiny(t, { leaveMsMax: 500 });
   await slowUploads(tiny, 2);
   tiny.child.kill("SIGTERM");
-  assert.deepEqual(await tiny.ended, { code: null, signal: "SIGTERM" });
+  await tiny.endsWith({ code: null, signal: "SIGTERM" });
   assert.equal(tiny.said("had not left after 500 ms").length, 2);
 });
 

@@ -59,7 +59,7 @@ test("a stop while a successor starts is one in order", async (t) => {
   tiny.child.kill("SIGHUP");
   await eventually("it starts", () => tiny.said("is being replaced").length === 1);
   tiny.child.kill("SIGTERM");
-  assert.deepEqual(await tiny.ended, { code: 0, signal: null });
+  await tiny.endsWith({ code: 0, signal: null });
   assert.deepEqual(
     tiny.lines.filter(({ level }) => level === "error"),
     [],

@@ -7,6 +7,8 @@ import { joinSupervisor, memorySample } from "../../packages/server/src/supervis
 
 const { FAIL_SLOT, LEAVE_MS = "0", FAIL_FILE, STALL_FILE } = process.env;
 const link = await joinSupervisor();
+// As a worker of `roma serve` does.
+process.once("beforeExit", () => process.exit());
 const { siblings, connections } = link;
 const hoard: Buffer[] = [];
 let leads = false;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { cleanUp } from "../harness/cleanup.ts";
 
 /** The supervisor lets no connection wait for a worker longer than ten seconds. */
@@ -60,6 +61,14 @@ export class Tiny {
 
   get url(): string {
     return String(this.said("listening")[0]?.url ?? "");
+  }
+
+  /** Fails with what it said last. */
+  async endsWith(expected: { readonly code: number | null; readonly signal: string | null }) {
+    const ended = await this.ended;
+    if (isDeepStrictEqual(ended, expected)) return;
+    const last = this.lines.slice(-10).map((line) => JSON.stringify(line));
+    assert.fail([`it ended with ${JSON.stringify(ended)}`, ...last, this.stderr].join("\n"));
   }
 
   said(part: string): readonly Line[] {
