@@ -181,8 +181,7 @@ class Sender implements Watched {
       chunk = next.value;
     }
     if (last === undefined) throw wrongLength(this.sentBytes, this.#length);
-    if (this.#inFlight === 0) this.#took();
-    this.#inFlight++;
+    this.#give();
     await ended(this.#raw, this.#scope, last);
     this.sentBytes += last.length;
   }
@@ -226,9 +225,14 @@ class Sender implements Watched {
     this.#queueBytes = undefined;
   }
 
-  #write(chunk: Uint8Array): void {
+  /** What the client has to take from now on. */
+  #give(): void {
     if (this.#inFlight === 0) this.#took();
     this.#inFlight++;
+  }
+
+  #write(chunk: Uint8Array): void {
+    this.#give();
     this.#raw.write(chunk, this.#onWritten);
   }
 

@@ -5,6 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { isIPv4, type Socket } from "node:net";
+import { groupsOfIPv6 } from "./ip-groups.ts";
 
 /** Linux: all connections of the network namespace, a line each (proc_pid_net(5)). */
 const tables = { IPv4: "/proc/net/tcp", IPv6: "/proc/net/tcp6" } as const;
@@ -49,7 +50,11 @@ async function readTable(path: string): Promise<Table> {
 
 /** `127.0.0.1` and 8420 as `0100007F:20E4`: each word of four bytes as this machine reads it. */
 function endOf(address: string, port: number): string {
-  const bytes = isIPv4(address) ? bytesOfIPv4(address) : bytesOfIPv6(address);
+  const bytes = Buffer.from(
+    isIPv4(address)
+      ? address.split(".").map(Number)
+      : groupsOfIPv6(address).flatMap((group) => [group >> 8, group & 0xff]),
+  );
   const words = Array.from({ length: bytes.length / 4 }, (_, index) =>
     hex(wordOf(bytes, 4 * index), 8),
   );
@@ -64,31 +69,4 @@ function wordOf(bytes: Buffer, offset: number): number {
 
 function hex(value: number, digits: number): string {
   return value.toString(16).toUpperCase().padStart(digits, "0");
-}
-
-function bytesOfIPv4(address: string): Buffer {
-  return Buffer.from(address.split(".").map(Number));
-}
-
-function bytesOfIPv6(address: string): Buffer {
-  const bytes = Buffer.alloc(16);
-  // A zone, as of fe80::1%eth0, is not in the table.
-  const [plain = ""] = address.split("%");
-  const dotted = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(plain);
-  const groups =
-    dotted === null
-      ? plain
-      : `${dotted[1]}${bytesOfIPv4(dotted[2] ?? "")
-          .toString("hex")
-          .replace(/^.{4}/, "$&:")}`;
-  const [head = "", tail = ""] = groups.split("::");
-  const write = (text: string, from: (count: number) => number): void => {
-    const parts = text === "" ? [] : text.split(":");
-    for (const [index, part] of parts.entries()) {
-      bytes.writeUInt16BE(Number.parseInt(part, 16), from(parts.length) + 2 * index);
-    }
-  };
-  write(head, () => 0);
-  write(tail, (count) => 16 - 2 * count);
-  return bytes;
 }
