@@ -30,16 +30,20 @@ const veteransMax = 64;
 /** Until the gauges know of a connection. */
 const coverMsMax = 6_000;
 
-/** Every worker has some of the connections; as many are opened as that takes. */
+/**
+ * Every worker has some of the connections; as many are opened as that takes. What the gauges tell first may be of
+ * clients that have left since: some are opened in any case.
+ */
 export async function coverWorkers(
   server: ServerProcess,
   veterans: Veterans,
   workers: number,
 ): Promise<void> {
+  if (veterans.count === 0) await veterans.add(2 * workers);
   await eventually(
     `each of ${workers} workers has connections that last`,
     async () => {
-      const until = performance.now() + (veterans.count === 0 ? 0 : coverMsMax);
+      const until = performance.now() + coverMsMax;
       do {
         const listeners = await ofWorkers(server, "memory_socket_listeners_max");
         if (listeners.length === workers && listeners.every((most) => most > 0)) return true;
@@ -52,24 +56,45 @@ export async function coverWorkers(
   );
 }
 
-/** When nothing has been asked for a while. */
-export async function held(server: ServerProcess, connections: number): Promise<Held> {
-  let least: Held | undefined;
-  for (let look = 0; look < looks; look += 1) {
-    await delay(lookMs);
-    const pids = [...(await workerPids(server))].sort((one, other) => one - other);
-    const now = {
-      connections,
-      pids,
-      descriptors: await Promise.all(pids.map(countDescriptors)),
-      residentBytes: await Promise.all(pids.map(residentBytes)),
-      listeners: await ofWorkers(server, "memory_socket_listeners_max"),
-      resources: await ofWorkers(server, "nodejs_active_resources"),
-    };
-    least = least === undefined || `${least.pids}` !== `${pids}` ? now : lesser(least, now);
-  }
-  if (least === undefined) throw new Error("nobody has looked");
-  return least;
+/**
+ * When nothing has been asked for a while. A look at a worker without connections is no measure of it: the
+ * gauge that told of some was of a moment before they were closed. The looks begin again when it has some.
+ */
+export async function held(
+  server: ServerProcess,
+  veterans: Veterans,
+  workers: number,
+): Promise<Held> {
+  let seen: Held[] = [];
+  await eventually(
+    `each of ${workers} workers has its connections for ${looks} looks`,
+    async () => {
+      await delay(lookMs);
+      const now = await look(server, veterans.count);
+      if (`${now.pids}` !== `${seen[0]?.pids ?? now.pids}`) seen = [];
+      if (now.listeners.length === workers && now.listeners.every((most) => most > 0)) {
+        seen.push(now);
+        return seen.length === looks;
+      }
+      seen = [];
+      await coverWorkers(server, veterans, workers);
+      return false;
+    },
+    180_000,
+  );
+  return seen.reduce(lesser);
+}
+
+async function look(server: ServerProcess, connections: number): Promise<Held> {
+  const pids = [...(await workerPids(server))].sort((one, other) => one - other);
+  return {
+    connections,
+    pids,
+    descriptors: await Promise.all(pids.map(countDescriptors)),
+    residentBytes: await Promise.all(pids.map(residentBytes)),
+    listeners: await ofWorkers(server, "memory_socket_listeners_max"),
+    resources: await ofWorkers(server, "nodejs_active_resources"),
+  };
 }
 
 function lesser(one: Held, other: Held): Held {
