@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -54,7 +55,10 @@ export async function bundleServer(cacheFolder: string): Promise<string> {
   for (const path of assets.flatMap(filesOf))
     hash.update(path).update(readFileSync(join(packages, path)));
   const folder = join(cacheFolder, `server-${hash.digest("hex").slice(0, 16)}`);
-  if (!existsSync(folder)) {
+  if (existsSync(folder)) {
+    const now = new Date();
+    utimesSync(folder, now, now);
+  } else {
     for (const { path, contents } of outputFiles) {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, contents);
@@ -83,7 +87,7 @@ function rename(from: string, to: string): void {
   }
 }
 
-/** What no run that goes on can be using. */
+/** What no run that goes on can be using: each tells by the folder's time that it does. */
 function removeOld(cacheFolder: string): void {
   const dayMs = 24 * 60 * 60_000;
   for (const folder of globSync(join(cacheFolder, "server-*"))) {
