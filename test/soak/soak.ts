@@ -105,8 +105,8 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
       tell(`the workers hold ${JSON.stringify(now)}`);
       return now;
     };
-    const before = await gentle(0.3);
-    const after = await gentle(0.7);
+    const before = await gentle(0.5);
+    const after = await gentle(0.5);
     tell(`${veterans.asked} requests by ${veterans.count} clients whose connections last`);
     await Promise.all(clients.map((client) => client.readEverything()));
     await server.stop();
