@@ -57,6 +57,7 @@ for (const [name, open] of Object.entries(proxiedStorages).slice(-1)) {
     await eventually("few descriptors more", () => descriptorCount() <= descriptorsMax);
     const grown = (await residentBytes(process.pid)) - memory;
     // Less than a twentieth of each body, and room for a heap that was not collected.
+    t.diagnostic(`memory rose by ${Math.round(grown / MiB)} MiB`);
     assert.ok(grown < 96 * MiB, `${grown} bytes more`);
     await eventually("no socket left", () => proxy.connections === 0);
   });

@@ -130,6 +130,7 @@ describeWhere(["parse", "postgres"], "streams through parse-server into our adap
     slow.read(1);
     await delay(1500);
     const rise = (await residentBytes(parse.pid)) - idle;
+    t.diagnostic(`${toMiB(rise)} MiB for a reader that stands still`);
     assert.ok(rise < 24 * MiB, `${rise} bytes for a reader that stands still`);
     slow.destroy();
     assert.equal((await fetch(through, { headers: { range: "bytes=0-0" } })).status, 206);
