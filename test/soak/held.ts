@@ -45,8 +45,7 @@ export async function coverWorkers(
     async () => {
       const until = performance.now() + coverMsMax;
       do {
-        const listeners = await ofWorkers(server, "memory_socket_listeners_max");
-        if (listeners.length === workers && listeners.every((most) => most > 0)) return true;
+        if (isCovered(await listenersOf(server), workers)) return true;
         await delay(200);
       } while (performance.now() < until);
       if (veterans.count < veteransMax) await veterans.add(2 * workers);
@@ -72,7 +71,7 @@ export async function held(
       await delay(lookMs);
       const now = await look(server, veterans.count);
       if (`${now.pids}` !== `${seen[0]?.pids ?? now.pids}`) seen = [];
-      if (now.listeners.length === workers && now.listeners.every((most) => most > 0)) {
+      if (isCovered(now.listeners, workers)) {
         seen.push(now);
         return seen.length === looks;
       }
@@ -92,7 +91,7 @@ async function look(server: ServerProcess, connections: number): Promise<Held> {
     pids,
     descriptors: await Promise.all(pids.map(countDescriptors)),
     residentBytes: await Promise.all(pids.map(residentBytes)),
-    listeners: await ofWorkers(server, "memory_socket_listeners_max"),
+    listeners: await listenersOf(server),
     resources: await ofWorkers(server, "nodejs_active_resources"),
   };
 }
@@ -108,6 +107,15 @@ function lesser(one: Held, other: Held): Held {
     listeners: of("listeners"),
     resources: of("resources"),
   };
+}
+
+function listenersOf(server: ServerProcess): Promise<number[]> {
+  return ofWorkers(server, "memory_socket_listeners_max");
+}
+
+/** Each worker tells of listeners, so it has connections. */
+function isCovered(listeners: readonly number[], workers: number): boolean {
+  return listeners.length === workers && listeners.every((most) => most > 0);
 }
 
 /** Sums of each worker, in the order of their slots. */

@@ -5,8 +5,7 @@ const descriptorsMore = 16;
 const resourcesMore = 16;
 const listenersMore = 3;
 const residentShareMore = 0.25;
-/** A worker that was started last takes up to 60 MB of it once, by what it is asked for the first time. */
-const residentBytesMore = 80e6;
+const residentBytesMore = 64e6;
 
 /** What must not be in a report; empty if all is well. */
 export function judge({ violations, before, after, counts }: SoakReport): readonly string[] {

@@ -100,7 +100,6 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
       await veterans.pause();
       tell("the clients are done");
       await settle(server, proxy, workers);
-      await coverWorkers(server, veterans, workers);
       const now = await held(server, veterans, workers);
       tell(`the workers hold ${JSON.stringify(now)}`);
       return now;
