@@ -56,8 +56,8 @@ for (const [name, open] of Object.entries(proxiedStorages).slice(-1)) {
     const descriptorsMax = descriptors + 4 * 16;
     await eventually("few descriptors more", () => descriptorCount() <= descriptorsMax);
     const grown = (await residentBytes(process.pid)) - memory;
-    // Less than a twentieth of each body, and room for a heap that was not collected.
     t.diagnostic(`memory rose by ${Math.round(grown / MiB)} MiB`);
+    // Less than a twentieth of each body, and room for a heap that was not collected.
     assert.ok(grown < 96 * MiB, `${grown} bytes more`);
     await eventually("no socket left", () => proxy.connections === 0);
   });

@@ -153,7 +153,7 @@ test("a draining storage ends the uploads that run, refuses new ones, and is rea
     const { json } = await call("GET", "/v1/storages/other");
     return (json.status as { uploadsRunning: number }).uploadsRunning;
   };
-  await eventually("it is so", async () => (await running()) === 1);
+  await eventually("the upload runs", async () => (await running()) === 1);
   const drained = await call("PATCH", "/v1/storages/other", { body: { state: "draining" } });
   assert.equal(drained.json.state, "draining");
   const refused = await call("PUT", "/v1/objects/b/new", { body: "content" });
@@ -163,7 +163,7 @@ test("a draining storage ends the uploads that run, refuses new ones, and is rea
   assert.equal((await call("GET", "/v1/objects/b/old")).text, "content");
   assert.equal(await end(), 201);
   assert.equal((await call("GET", "/v1/objects/b/running")).text, half + half);
-  await eventually("it is so", async () => (await running()) === 0);
+  await eventually("no upload runs", async () => (await running()) === 0);
   const readOnly = await call("PUT", "/v1/storages/other", { body: { state: "read-only" } });
   assert.equal(readOnly.json.state, "read-only");
   assert.equal((await call("GET", "/v1/objects/b/old")).text, "content");
